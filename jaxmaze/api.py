@@ -1,0 +1,304 @@
+"""The workflow in plain Python: what the commands do, as functions.
+
+Each function that runs something takes a configuration and returns a :class:`Run`, the handle of
+the folder it wrote.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+
+from jaxmaze import config as config_lib
+from jaxmaze import metrics, runs
+from jaxmaze.config import make_config
+from jaxmaze.errors import UserError
+from jaxmaze.policies import Act, LoadedPolicy, load_policy, resolve
+
+__all__ = [
+    "LoadedPolicy",
+    "Run",
+    "UserError",
+    "clone",
+    "compare",
+    "evaluate",
+    "fine_tune",
+    "load_config",
+    "load_policy",
+    "make_config",
+    "open_run",
+    "override",
+    "record",
+    "resume",
+    "train",
+]
+
+Config = ml_collections.ConfigDict
+
+
+class Run:
+    """A run's folder.
+
+    Attributes:
+      folder: where it is.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The final figures, as in summary.json."""
+        return runs.summary(self.folder)
+
+    @property
+    def config(self) -> Config:
+        """The whole configuration as run."""
+        return runs.load_config(self.folder)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The logged steps, as in metrics.jsonl."""
+        return metrics.read(self.folder)
+
+    def policy(self, member: int = 0) -> LoadedPolicy:
+        """The policy that the run hands over."""
+        return load_policy(delivering_run(self.folder), member)
+
+
+def open_run(folder: str | Path) -> Run:
+    """The handle of an existing run.
+
+    Raises:
+      UserError: if the folder is not a run's.
+    """
+    runs.read_json(Path(folder) / runs.CONFIG)
+    return Run(folder)
+
+
+def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """A configuration from a config file.
+
+    Args:
+      path: the file, with a recipe behind a colon if wanted, ``"configs/lunar_lander.py:guide"``.
+      overrides: values by dotted name, ``{"bc.num_epochs": 20}``.
+
+    Raises:
+      UserError: if the file, the recipe or a value cannot be used.
+    """
+    name, _, recipe = str(path).partition(":")
+    file = Path(name)
+    if not file.is_file():
+        raise UserError(f"config file {name} does not exist; give one such as configs/lunar_lander.py")
+    spec = importlib.util.spec_from_file_location(f"_jaxmaze_config_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"config file {name} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        values = module.get_config(recipe) if recipe else module.get_config()
+    except UserError:
+        raise
+    except Exception as error:  # Whatever a user's file raises.
+        raise UserError(f"config file {path}: {type(error).__name__}: {error}") from error
+    if not isinstance(values, ml_collections.ConfigDict | Mapping):
+        raise UserError(f"config file {name}: get_config() must return a ConfigDict")
+    plain = values.to_dict() if isinstance(values, ml_collections.ConfigDict) else values
+    return override(make_config(plain), overrides or {})
+
+
+def override(config: Config, overrides: Mapping[str, Any]) -> Config:
+    """A checked copy of a configuration with some values changed, by dotted name.
+
+    Raises:
+      UserError: for a field that does not exist or a value out of its range.
+    """
+    values = config.to_dict()
+    for name, value in overrides.items():
+        config_lib.check_name(name)
+        *path, leaf = name.split(".")
+        target = values
+        for part in path:
+            target = target[part]
+        target[leaf] = value
+    return config_lib.validate(make_config(values))
+
+
+def train(config: Config, workdir: str | Path) -> Run:
+    """Run the stage that ``config.stage`` names: the whole workflow, bc or ppo.
+
+    A folder that holds the same run goes on where it stopped.
+
+    Raises:
+      UserError: for input that cannot be used.
+    """
+    from jaxmaze.stages import bc, ppo, workflow
+
+    config = config_lib.validate(config)
+    stages = {"workflow": workflow.run, "bc": bc.run, "ppo": ppo.run}
+    stages[config.stage](config, Path(workdir))
+    return Run(workdir)
+
+
+def resume(folder: str | Path) -> Run:
+    """Go on with a run where it stopped, with everything taken from its folder.
+
+    Raises:
+      UserError: if the folder is not a run's, or of a kind that cannot go on.
+    """
+    folder = Path(folder)
+    config = runs.load_config(folder)
+    if runs.read_json(folder / runs.CONFIG).get("kind") == "rollout":
+        raise UserError(f"{folder} is a rollout, which is not resumed; record it again")
+    return train(config, folder)
+
+
+def record(
+    config: Config,
+    workdir: str | Path,
+    *,
+    policy: str | Act | None = None,
+    n_episodes: int | None = None,
+    save: bool = True,
+    render: str | None = None,
+    member: int = 0,
+) -> Run:
+    """Play episodes and (unless ``save`` is False) record them to ``trajectory_data/``.
+
+    Args:
+      config: the configuration.
+      workdir: the folder to write.
+      policy: a name (``"heuristic"``, ``"random"``, a run's folder, ``"package.module:function"``)
+        or a function from observations ``[N, ...]`` to actions ``[N, ...]``; the configured one by
+        default.
+      n_episodes: number of episodes; the configured one by default.
+      save: whether to write the episodes.
+      render: ``"human"`` or ``"video"``.
+      member: which member, if the policy is a run.
+
+    Raises:
+      UserError: for input that cannot be used.
+    """
+    from jaxmaze.stages import rollout
+
+    changes: dict[str, Any] = {}
+    function = policy if callable(policy) else None
+    if function is not None:
+        changes["rollout.policy"] = getattr(function, "__name__", type(function).__name__)
+    elif policy is not None:
+        changes["rollout.policy"] = str(policy)
+    if n_episodes is not None:
+        changes["rollout.n_episodes"] = n_episodes
+    config = override(config, changes)
+    rollout.run(
+        config, Path(workdir), policy=function, record=save, render=render, member=member
+    )
+    return Run(workdir)
+
+
+def clone(config: Config, data: str | Path | Run, workdir: str | Path) -> Run:
+    """Clone recorded episodes by behavioural cloning.
+
+    Args:
+      config: the configuration.
+      data: a rollout, or a folder with a Minari dataset.
+      workdir: the folder to write.
+
+    Raises:
+      UserError: for data that cannot be used.
+    """
+    return train(override(config, {"stage": "bc", "bc.data": _path(data)}), workdir)
+
+
+def fine_tune(
+    config: Config, init_from: str | Path | Run | None, workdir: str | Path
+) -> Run:
+    """Train with PPO, starting from a clone (or from scratch with ``init_from=None``).
+
+    Args:
+      config: the configuration.
+      init_from: a bc or ppo run.
+      workdir: the folder to write.
+
+    Raises:
+      UserError: for a run that does not fit.
+    """
+    origin = None if init_from is None else _path(init_from)
+    return train(override(config, {"stage": "ppo", "ppo.init_from": origin}), workdir)
+
+
+def evaluate(
+    config: Config, policy: str | Act | Run | Path, n_episodes: int | None = None
+) -> dict[str, Any]:
+    """Evaluate a policy on the test episodes, without writing anything.
+
+    Args:
+      config: the configuration; its ``evaluation`` section fixes the episodes.
+      policy: as in :func:`record`, or a run.
+      n_episodes: number of episodes; the configured one by default.
+
+    Returns:
+      ``episodes``, ``mean``, ``std``, ``median``, ``min``, ``max`` and ``mean_step_count``.
+    """
+    from jaxmaze import collect
+    from jaxmaze import evaluation
+    from jaxmaze.envs import gymnasium as backend
+
+    if n_episodes is not None:
+        config = override(config, {"evaluation.episodes": n_episodes})
+    info = backend.describe(backend.EnvConfig.of(config.env))
+    if callable(policy):
+        act = policy
+    else:
+        name = str(policy.folder) if isinstance(policy, Run) else str(policy)
+        act = resolve(name, info, config.seed, deterministic=config.evaluation.deterministic)
+    seeds = evaluation.test_seeds(config)
+    episodes = collect.play(info, act, seeds, config.rollout.num_envs)
+    return evaluation.of_episodes(episodes).summary()
+
+
+def compare(
+    folders: Sequence[str | Path | Run], workdir: str | Path, teacher: str | Path | Run | None = None
+) -> Run:
+    """Compare finished runs: a table, a figure and a summary.
+
+    Args:
+      folders: runs (bc, ppo or rollout).
+      workdir: the folder to write.
+      teacher: the teacher's rollout, for a line in the figure.
+
+    Raises:
+      UserError: if one of them is not a finished run.
+    """
+    from jaxmaze.stages import compare as stage
+
+    block = None
+    if teacher is not None:
+        block = runs.summary(Path(_path(teacher))).get("evaluation")
+        if block is None:
+            raise UserError(f"{teacher} is not a rollout: its summary has no evaluation")
+    named = stage.labels([Path(_path(folder)) for folder in folders])
+    stage.run(named, Path(workdir), block)
+    return Run(workdir)
+
+
+def delivering_run(folder: Path) -> Path:
+    """The folder whose checkpoint a run hands over: a workflow's is its fine-tuned arm's."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; give the folder of a run")
+    kind = runs.read_json(folder / runs.CONFIG).get("kind")
+    return folder / "ppo" / "pretrained" if kind == "workflow" else folder
+
+
+def _path(run: str | Path | Run) -> str:
+    return str(run.folder if isinstance(run, Run) else run)
+

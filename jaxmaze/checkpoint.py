@@ -1,0 +1,200 @@
+"""Orbax checkpoints of a run: the complete training state, the best policies, and what they are.
+
+A checkpoint ``checkpoints/<step>/`` has three items: ``state`` (all that training needs to go on),
+``best`` (each member's best policy so far, a :class:`jaxmaze.core.types.Policy` with a leading axis
+of members) and ``meta`` (spaces, network, seeds), from which a policy can be rebuilt without the
+environment. The newest two are kept; each holds the best as well as the latest.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
+from jaxmaze.errors import UserError
+
+FOLDER = "checkpoints"
+
+
+def describe(networks: Networks, seeds: tuple[int, ...], kind: str) -> dict[str, Any]:
+    """What the item ``meta`` says."""
+    return {
+        "kind": kind,
+        "seeds": list(seeds),
+        "spaces": networks.spaces._asdict(),
+        "network": networks.spec._asdict(),
+    }
+
+
+def networks_of(meta: dict[str, Any]) -> Networks:
+    """The networks that ``meta`` describes."""
+    spaces, network = dict(meta["spaces"]), dict(meta["network"])
+    for name in ("obs_shape", "low", "high"):
+        spaces[name] = tuple(spaces[name])
+    network["hidden_sizes"] = tuple(network["hidden_sizes"])
+    return Networks(SpaceSpec(**spaces), NetworkSpec(**network))
+
+
+def _plain(tree: Any) -> Any:
+    """Typed PRNG keys as their data, and arrays on the host, as files can hold them."""
+
+    def leaf(x: Any) -> Any:
+        if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x = jax.random.key_data(x)
+        return np.asarray(x)
+
+    return jax.tree.map(leaf, tree)
+
+
+def _like(template: Any, tree: Any) -> Any:
+    """``tree`` with the structure and the typed keys of ``template``; dtypes must agree."""
+
+    def leaf(t: Any, x: Any) -> Any:
+        if jnp.issubdtype(t.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(jnp.asarray(x))
+        if t.dtype != x.dtype or t.shape != x.shape:
+            raise UserError(
+                f"the checkpoint holds {x.dtype}{x.shape} where the run needs {t.dtype}{t.shape}; "
+                "was it written with another network?"
+            )
+        return jnp.asarray(x)
+
+    return jax.tree.map(leaf, template, tree)
+
+
+class Checkpoints:
+    """The checkpoints of one run's folder."""
+
+    def __init__(self, run: Path, read_only: bool = False):
+        import orbax.checkpoint as ocp
+
+        logging.getLogger("absl").setLevel(logging.WARNING)
+        self._ocp = ocp
+        folder = (run / FOLDER).resolve()
+        if read_only and not folder.is_dir():
+            raise UserError(f"{run} has no checkpoint; give the folder of a bc or ppo run")
+        options = ocp.CheckpointManagerOptions(
+            create=not read_only,
+            read_only=read_only,
+            preservation_policy=None if read_only else (
+                ocp.checkpoint_managers.preservation_policy.LatestN(2)
+            ),
+        )  # fmt: skip
+        self._run = run
+        self._manager = ocp.CheckpointManager(
+            folder, options=options, item_names=("state", "best", "meta")
+        )
+
+    def save(self, step: int, state: Any, best: Policy, meta: dict[str, Any]) -> None:
+        """Write a checkpoint; it appears whole or not at all, and this does not wait for it."""
+        args = self._ocp.args
+        self._manager.save(
+            step,
+            args=args.Composite(
+                state=args.StandardSave(_plain(state)),
+                best=args.StandardSave(_plain(best)),
+                meta=args.JsonSave(meta),
+            ),
+            force=True,
+        )
+
+    def latest(self) -> int | None:
+        """The newest whole checkpoint's step, None without any."""
+        return self._manager.latest_step()
+
+    def meta(self) -> dict[str, Any]:
+        """The newest checkpoint's description.
+
+        Raises:
+          UserError: if there is no whole checkpoint.
+        """
+        return self._restore("meta", self._ocp.args.JsonRestore())
+
+    def steps(self) -> list[int]:
+        """Steps of all whole checkpoints."""
+        return list(self._manager.all_steps())
+
+    def drop_after(self, step: int) -> None:
+        """Delete checkpoints newer than ``step``, which are about to be written again."""
+        for newer in self.steps():
+            if newer > step:
+                self._manager.delete(newer)
+
+    def wait(self) -> None:
+        """Wait until what was saved is on disk."""
+        self._manager.wait_until_finished()
+
+    def restore(self, template: Any, step: int | None = None) -> Any:
+        """A checkpoint's training state, with structure, dtypes and shapes of a template.
+
+        Args:
+          template: a state like the one that was saved.
+          step: which checkpoint; the newest by default.
+
+        Raises:
+          UserError: if there is none, or it does not fit.
+        """
+        args = self._ocp.args.StandardRestore(_plain(template))
+        return _like(template, self._restore("state", args, step))
+
+    def best(self, networks: Networks, members: int) -> Policy:
+        """Each member's best policy, arrays ``[M, ...]`` on the host.
+
+        Raises:
+          UserError: if there is none, or it does not fit.
+        """
+
+        def one(key: Any) -> Policy:
+            return Policy(networks.init_policy(key), networks.init_stats())
+
+        keys = jax.eval_shape(lambda: jax.vmap(jax.random.key)(jnp.arange(members)))
+        shapes = jax.eval_shape(jax.vmap(one), keys)
+        template = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+        restored = self._restore("best", self._ocp.args.StandardRestore(template))
+        return jax.tree.map(np.asarray, _like(template, restored))
+
+    def _restore(self, item: str, args: Any, step: int | None = None) -> Any:
+        step = self.latest() if step is None else step
+        if step is None:
+            raise UserError(f"{self._run} has no whole checkpoint; give a run that has saved one")
+        try:
+            restored = self._manager.restore(step, args=self._ocp.args.Composite(**{item: args}))
+        except UserError:
+            raise
+        except Exception as error:  # Orbax raises what its storage raises.
+            line = str(error).strip().splitlines()
+            raise UserError(
+                f"the checkpoint {self._run / FOLDER / str(step)} cannot be read: "
+                f"{line[0] if line else type(error).__name__}"
+            ) from error
+        return restored[item]
+
+    def close(self) -> None:
+        """Wait for what is being written."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def load_best(run: Path) -> tuple[Networks, Policy, dict[str, Any]]:
+    """A run's networks, each member's best policy ``[M, ...]``, and the description.
+
+    Raises:
+      UserError: if the folder has no checkpoint that can be read.
+    """
+    with Checkpoints(run, read_only=True) as checkpoints:
+        meta = checkpoints.meta()
+        networks = networks_of(meta)
+        return networks, checkpoints.best(networks, len(meta["seeds"])), meta

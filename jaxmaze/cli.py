@@ -1,0 +1,158 @@
+"""What the three commands share: reading overrides, and errors as one line.
+
+Overrides of the form ``--config.section.field=value`` are read here against the table of fields, so
+that a wrong name or type is one clear line; everything else is absl's.
+"""
+
+from __future__ import annotations
+
+import ast
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+from absl import app, flags
+
+from jaxmaze import config as config_lib
+from jaxmaze.errors import UserError
+
+PREFIX = "config."
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def run(main: Callable[[dict[str, Any]], Path], usage: str) -> None:
+    """Run a command and exit: 0, or 2 for what the user can mend, or 130 after Ctrl-C.
+
+    Args:
+      main: the command; takes the overrides and returns the folder it wrote, which becomes the last
+        line printed.
+      usage: a short description for ``--help``.
+    """
+    overrides: dict[str, Any] = {}
+
+    def parse(argv: list[str]) -> list[str]:
+        rest, found = split_overrides(argv)
+        try:
+            stray = flags.FLAGS(rest)[1:]
+        except flags.Error as error:
+            raise UserError(f"{error}; --help lists the flags") from error
+        if stray:
+            raise UserError(f"stray argument {stray[0]!r}; flags look like --name=value")
+        overrides.update(found)
+        return argv[:1]
+
+    sys.modules["__main__"].__doc__ = usage
+    try:
+        app.run(lambda _: _finish(main(overrides)), flags_parser=parse)
+    except UserError as error:
+        _fail(str(error), 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command with the same --workdir goes on where it stopped", 130)
+
+
+def _finish(folder: Path) -> None:
+    print(folder, flush=True)
+
+
+def _fail(message: str, code: int) -> None:
+    print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take ``--config.name=value`` and ``--config.name value`` out of a command line.
+
+    Returns:
+      What is left, and the values by dotted name.
+
+    Raises:
+      UserError: for a name or a type that does not exist.
+    """
+    rest, found, i = [], {}, 0
+    while i < len(argv):
+        word = argv[i].lstrip("-")
+        if i == 0 or not argv[i].startswith("-") or not word.startswith(PREFIX):
+            rest.append(argv[i])
+            i += 1
+            continue
+        name, equals, text = word.removeprefix(PREFIX).partition("=")
+        config_lib.check_name(name)
+        if not equals:
+            if i + 1 >= len(argv):
+                raise UserError(f"config.{name} has no value; write --config.{name}=VALUE")
+            i += 1
+            text = argv[i]
+        found[name] = parse_value(name, text)
+        i += 1
+    return rest, found
+
+
+def parse_value(name: str, text: str) -> Any:
+    """The value of a field from its text.
+
+    Raises:
+      UserError: if it has the wrong type; ranges are checked with the whole configuration.
+    """
+    if name.startswith("env.kwargs."):
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            return text
+    field = config_lib.FIELDS[name]
+    if field.optional and text == "None":
+        return None
+    try:
+        if field.type is bool:
+            return _BOOLEANS[text.lower()]
+        if field.type is int:
+            return int(text.replace("_", ""))
+        if field.type is float:
+            return float(text)
+        if field.type in (tuple, dict):
+            value = ast.literal_eval(text)
+            if field.type is tuple and isinstance(value, int | list):
+                value = tuple(value) if isinstance(value, list) else (value,)
+            if not isinstance(value, field.type):
+                raise ValueError(text)
+            return value
+    except (KeyError, ValueError, SyntaxError):
+        expected = config_lib.expected(name)
+        raise UserError(f"config.{name}={text} is not valid; it must be {expected}") from None
+    return text
+
+
+def config_from_flag(flag: Any, overrides: dict[str, Any]) -> ml_collections.ConfigDict:
+    """The configuration of ``--config=FILE[:recipe]`` with overrides, checked as a whole.
+
+    Raises:
+      UserError: if there is none, it cannot be read, or it is not valid.
+    """
+    if flag is None:
+        raise UserError("--config is not set; give a file such as configs/lunar_lander.py")
+    from jaxmaze import api
+
+    return api.load_config(flag, overrides)
+
+
+def name_of(flag: str) -> tuple[str, str]:
+    """The names of config file and recipe in ``--config=FILE[:recipe]``."""
+    path, _, recipe = flag.partition(":")
+    return Path(path).stem, recipe or "workflow"
+
+
+def prepare() -> None:
+    """Settings of the process, before JAX starts: all cores as devices, quiet logs."""
+    from jaxmaze import parallel
+    from jaxmaze.envs import gymnasium as backend
+
+    for noisy in ("absl", "jax", "orbax"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    backend.quiet()
+    parallel.use_all_cores()

@@ -1,0 +1,296 @@
+"""The configuration: every field with its default, type and range, in one table.
+
+A config file is partial or whole; what it leaves out has the default of this table. A field that is
+not in the table, or a value out of its range, stops a command before anything is computed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import ml_collections
+from ml_collections import config_dict
+
+from jaxmaze.core.networks import ACTIVATIONS
+from jaxmaze.errors import UserError
+
+STAGES = ("workflow", "bc", "ppo")
+
+
+class Field(NamedTuple):
+    """One field: its default, and what it may be.
+
+    Attributes:
+      default: the value where a config file says nothing; None for "not set".
+      type: the Python type; an int is taken where a float is expected.
+      low: smallest value.
+      high: largest value.
+      above: whether ``low`` itself is excluded.
+      choices: the only values allowed.
+      optional: whether None is allowed.
+    """
+
+    default: Any
+    type: type
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    choices: tuple[Any, ...] = ()
+    optional: bool = False
+
+
+def _positive(default: Any, type_: type = float) -> Field:
+    return Field(default, type_, low=0, above=True)
+
+
+def _count(default: int | None, low: int = 1, optional: bool = False) -> Field:
+    return Field(default, int, low=low, optional=optional)
+
+
+def _share(default: float) -> Field:
+    return Field(default, float, low=0, high=1)
+
+
+def _at_least_0(default: float) -> Field:
+    return Field(default, float, low=0)
+
+
+FIELDS: dict[str, Field] = {
+    "stage": Field("workflow", str, choices=STAGES),
+    "seed": Field(0, int, low=0, high=2**31 - 1),
+    "members": _count(1),
+    "env.id": Field(None, str),
+    "env.kwargs": Field({}, dict),
+    "env.backend": Field("gymnasium", str, choices=("gymnasium",)),
+    "env.max_episode_steps": _count(None, optional=True),
+    "env.workers": _count(None, low=0, optional=True),
+    "network.hidden_sizes": Field((64, 64), tuple),
+    "network.activation": Field("tanh", str, choices=tuple(sorted(ACTIVATIONS))),
+    "rollout.policy": Field("heuristic", str),
+    "rollout.n_episodes": _count(100),
+    "rollout.num_envs": _count(16),
+    "bc.data": Field(None, str, optional=True),
+    "bc.learning_rate": _at_least_0(1e-3),
+    "bc.batch_size": _count(128),
+    "bc.num_epochs": _count(50),
+    "bc.validation_percentage": Field(20.0, float, low=0, high=100),
+    "bc.patience": _count(10, low=0),
+    "bc.entropy_coef": _at_least_0(0.0),
+    "bc.weight_decay": _at_least_0(0.0),
+    "bc.max_grad_norm": _positive(math.inf),
+    "bc.best_by": Field("validation_loss", str, choices=("validation_loss", "return")),
+    "bc.refit": Field(True, bool),
+    "bc.eval_every": _count(10, low=0),
+    "bc.eval_episodes": _count(20),
+    "ppo.init_from": Field(None, str, optional=True),
+    "ppo.learning_rate": _at_least_0(3e-4),
+    "ppo.value_learning_rate": Field(None, float, low=0, optional=True),
+    "ppo.learning_rate_schedule": Field("linear", str, choices=("linear", "constant")),
+    "ppo.num_envs": _count(16),
+    "ppo.num_steps": _count(128),
+    "ppo.batch_size": _count(256, low=2),
+    "ppo.num_epochs": _count(4),
+    "ppo.total_env_steps": _count(300_000),
+    "ppo.gamma": _share(0.99),
+    "ppo.gae_lambda": _share(0.95),
+    "ppo.clip_range": _positive(0.2),
+    "ppo.entropy_coef": _at_least_0(0.0),
+    "ppo.value_coef": _at_least_0(0.5),
+    "ppo.max_grad_norm": _positive(0.5),
+    "ppo.target_kl": Field(None, float, low=0, above=True, optional=True),
+    "ppo.critic_burn_in": _count(10, low=0),
+    "ppo.eval_every": _count(10),
+    "ppo.eval_episodes": _count(20),
+    "evaluation.episodes": _count(100),
+    "evaluation.deterministic": Field(True, bool),
+    "evaluation.seed": Field(20_250, int, low=0, high=2**31 - 1),
+}
+SECTIONS = sorted({name.split(".")[0] for name in FIELDS if "." in name})
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """A configuration with all fields at their defaults; ``env.id`` is still to be set."""
+    config = ml_collections.ConfigDict()
+    for name, field in FIELDS.items():
+        section = config
+        if "." in name:
+            head, name = name.split(".")
+            if head not in config:
+                config[head] = ml_collections.ConfigDict()
+            section = config[head]
+        if field.default is None:
+            section[name] = config_dict.placeholder(field.type)
+        elif field.type is dict:
+            section[name] = ml_collections.ConfigDict(field.default)
+        else:
+            section[name] = field.default
+    return config
+
+
+def make_config(values: Mapping[str, Any]) -> ml_collections.ConfigDict:
+    """A locked configuration from nested values, with defaults for what they leave out.
+
+    Raises:
+      UserError: for a field that does not exist; values are checked by :func:`validate`.
+    """
+    config = default_config()
+    for name, value in _flatten(values):
+        check_name(name)
+        _set(config, name, value)
+    return config.lock()
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values; ``env.kwargs`` is one value."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if name in SECTIONS:
+            if not isinstance(value, Mapping):
+                raise UserError(f"{name}={value!r} must be a section with fields")
+            yield from _flatten(dict(value), f"{name}.")
+        else:
+            yield name, dict(value) if isinstance(value, Mapping) else value
+
+
+def _set(config: ml_collections.ConfigDict, name: str, value: Any) -> None:
+    section, _, leaf = name.rpartition(".")
+    target = config[section] if section else config
+    if isinstance(value, Mapping):
+        value = ml_collections.ConfigDict(dict(value))
+    field = FIELDS[name]
+    if field.type is tuple and isinstance(value, list):
+        value = tuple(value)
+    if field.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    with target.ignore_type():
+        target[leaf] = value
+
+
+def check_name(name: str) -> None:
+    """Check that a dotted field name exists.
+
+    Raises:
+      UserError: with the nearest name that does.
+    """
+    if name in FIELDS or name.startswith("env.kwargs."):
+        return
+    if name in SECTIONS:
+        raise UserError(f"config.{name} is a section; set a field in it, such as {_fields_of(name)}")
+    close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.5)
+    section = name.split(".")[0]
+    hint = f"did you mean config.{close[0]}?" if close else (
+        f"{section} has {_fields_of(section)}" if section in SECTIONS
+        else f"the fields are {', '.join(FIELDS)}"
+    )  # fmt: skip
+    raise UserError(f"config.{name} is not a field; {hint}")
+
+
+def _fields_of(section: str) -> str:
+    return ", ".join(n.split(".")[1] for n in FIELDS if n.startswith(f"{section}."))
+
+
+def expected(name: str) -> str:
+    """What a field may be, in words."""
+    field = FIELDS[name]
+    if name == "network.hidden_sizes":
+        return "a tuple of positive integers such as (64,64)"
+    words = {
+        int: "an integer", float: "a number", str: "a text", bool: "True or False",
+        dict: "a set of arguments", tuple: "a tuple",
+    }[field.type]  # fmt: skip
+    if field.choices:
+        words = "one of " + ", ".join(map(str, field.choices))
+    low, high = field.low, field.high
+    if low > -math.inf:
+        words += f" {'above' if field.above else 'of at least'} {low:g}"
+    if high < math.inf:
+        words += f" {'and' if low > -math.inf else 'of'} at most {high:g}"
+    return words + (", or None" if field.optional else "")
+
+
+def _fits(name: str, value: Any) -> bool:
+    field = FIELDS[name]
+    if value is None:
+        return field.optional
+    if name == "network.hidden_sizes":
+        return isinstance(value, tuple) and all(
+            isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in value
+        )
+    if field.type is dict:
+        return isinstance(value, Mapping | ml_collections.ConfigDict)
+    if isinstance(value, bool) and field.type is not bool:
+        return False
+    if field.type is float:
+        if not isinstance(value, int | float) or math.isnan(value):
+            return False
+    elif not isinstance(value, field.type):
+        return False
+    if field.choices and value not in field.choices:
+        return False
+    if field.type in (int, float):
+        above = value > field.low if field.above else value >= field.low
+        return above and value <= field.high
+    return True
+
+
+def get(config: ml_collections.ConfigDict, name: str) -> Any:
+    """The value of a dotted field."""
+    section, _, leaf = name.rpartition(".")
+    return (config[section] if section else config)[leaf]
+
+
+def validate(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Check every field and what they say together; returns a whole, locked configuration.
+
+    Raises:
+      UserError: one line that names the field and what it may be.
+    """
+    config = make_config(config.to_dict())
+    for name in FIELDS:
+        value = get(config, name)
+        if not _fits(name, value):
+            shown = "not set" if value is None else f"{value!r}"
+            raise UserError(f"config.{name} is {shown}; it must be {expected(name)}")
+    ppo = config.ppo
+    segment = ppo.num_envs * ppo.num_steps
+    if segment % ppo.batch_size:
+        raise UserError(
+            f"config.ppo.batch_size={ppo.batch_size} does not divide a segment of num_envs * "
+            f"num_steps = {ppo.num_envs} * {ppo.num_steps} = {segment} steps; choose a divisor"
+        )
+    if ppo.total_env_steps < segment:
+        raise UserError(
+            f"config.ppo.total_env_steps={ppo.total_env_steps} is less than one segment of "
+            f"num_envs * num_steps = {segment} steps; raise it or shorten the segment"
+        )
+    iterations = ppo.total_env_steps // segment
+    if ppo.critic_burn_in >= iterations and config.stage != "bc":
+        raise UserError(
+            f"config.ppo.critic_burn_in={ppo.critic_burn_in} leaves no iteration to learn in: "
+            f"total_env_steps={ppo.total_env_steps} makes {iterations}"
+        )
+    return config
+
+
+def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Nested plain values, as JSON can hold them and :func:`make_config` takes them back."""
+    values = config.to_dict()
+    # JSON has no infinity; a text that float() reads back is exact for every reader.
+    return json.loads(json.dumps(values, default=str).replace("Infinity", '"inf"'))
+
+
+def from_dict(values: Mapping[str, Any]) -> ml_collections.ConfigDict:
+    """The inverse of :func:`to_dict`, validated."""
+    restored = {
+        section: (
+            {k: math.inf if v == "inf" else v for k, v in part.items()}
+            if isinstance(part, Mapping) and section != "env"
+            else part
+        )
+        for section, part in values.items()
+    }
+    return validate(make_config(restored))

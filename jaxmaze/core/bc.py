@@ -1,0 +1,220 @@
+"""Behavioural cloning: one member's epoch, evaluation and choice of the best, as pure functions."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmaze.core import losses, normalization, optimizer
+from jaxmaze.core.distributions import Distribution
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import Array, Policy
+
+EVALUATION_CHUNK = 4096
+"""Rows of one forward pass when a whole data set is evaluated."""
+
+
+class Data(NamedTuple):
+    """Demonstrations, one row a step; the same for all members.
+
+    Attributes:
+      obs: ``[R, *obs_shape]`` raw observations.
+      action: ``[R]`` int32 or ``[R, A]`` float32, the teacher's actions.
+    """
+
+    obs: Any
+    action: Any
+
+
+class Hyper(NamedTuple):
+    """Hyper-parameters of one member, scalars.
+
+    Attributes:
+      learning_rate: Adam's step size.
+      entropy_coef: weight of the entropy bonus.
+      weight_decay: decoupled weight decay.
+      max_grad_norm: limit of the gradient's global norm.
+      num_epochs: epochs after which the member stops; larger than any for "until told".
+    """
+
+    learning_rate: Any
+    entropy_coef: Any
+    weight_decay: Any
+    max_grad_norm: Any
+    num_epochs: Any
+
+
+class State(NamedTuple):
+    """One member's training state.
+
+    Attributes:
+      policy: what is being trained, with the statistics of its training rows.
+      opt_state: Adam's moments.
+      key: root key of this member; folded with the epoch, never used up.
+      epoch: epochs done.
+      best: a copy of the best policy so far.
+      best_score: its score; higher is better.
+      best_epoch: the epoch after which it was taken; 0 before the first.
+      stopped: whether patience has run out; a stopped member no longer changes.
+    """
+
+    policy: Policy
+    opt_state: optax.OptState
+    key: Array
+    epoch: Array
+    best: Policy
+    best_score: Array
+    best_epoch: Array
+    stopped: Array
+
+
+Metrics = dict[str, Array]
+
+
+def init(networks: Networks, key: Array, data: Data, weight: Array) -> State:
+    """Fresh parameters, and observation statistics of the rows that ``weight`` ``[R]`` marks."""
+    init_key, train_key = jax.random.split(key)
+    params = networks.init_policy(init_key)
+    stats = normalization.update_stats(
+        networks.init_stats(), networks.flatten_obs(data.obs), weight
+    )
+    policy = Policy(params, stats)
+    return State(
+        policy=policy,
+        opt_state=optimizer.init(params),
+        key=train_key,
+        epoch=jnp.zeros((), jnp.int32),
+        best=policy,
+        best_score=jnp.full((), -jnp.inf),
+        best_epoch=jnp.zeros((), jnp.int32),
+        stopped=jnp.zeros((), bool),
+    )
+
+
+def _agreement(dist: Distribution, action: Array, weight: Array) -> Metrics:
+    """Accuracy for discrete actions, mean absolute deviation for continuous ones."""
+    mode = dist.mode()
+    if mode.ndim == weight.ndim:
+        hit = (mode == action).astype(jnp.float32)
+        return {"discrete_accuracy": losses.weighted_mean(hit, weight)}
+    deviation = jnp.abs(mode - action).mean(-1)
+    return {"box_mean_abs_deviation": losses.weighted_mean(deviation, weight)}
+
+
+def epoch(
+    networks: Networks, batch_size: int, steps: int, state: State, data: Data, weight: Array,
+    hyper: Hyper,
+) -> tuple[State, Metrics]:  # fmt: skip
+    """One pass over the member's training rows in shuffled minibatches.
+
+    Args:
+      networks: static.
+      batch_size: static, rows of a minibatch.
+      steps: static, minibatches of the pass: enough for the member with the most training rows.
+        Minibatches beyond a member's own rows change nothing.
+      state: the member's state; unchanged if it has stopped.
+      data: ``R`` rows.
+      weight: ``[R]`` 1.0 for training rows, else 0.0.
+      hyper: the member's hyper-parameters.
+
+    Returns:
+      The new state and the means over the pass: ``policy_loss``, ``policy_entropy``,
+      ``policy_l2_norm``, ``policy_grad_norm`` and accuracy or deviation.
+    """
+    active = ~state.stopped & (state.epoch < hyper.num_epochs)
+    shuffle = jax.random.uniform(jax.random.fold_in(state.key, state.epoch), weight.shape)
+    order = jnp.argsort(jnp.where(weight > 0, shuffle, 2.0))
+    padding = max(0, steps * batch_size - order.shape[0])
+    order = jnp.pad(order, (0, padding))[: steps * batch_size].reshape(steps, batch_size)
+    used = jnp.arange(steps * batch_size) < weight.sum()
+    used = used.astype(jnp.float32).reshape(steps, batch_size)
+    stats = state.policy.obs_stats
+
+    def loss_fn(params: Any, batch: Data, w: Array) -> tuple[Array, Metrics]:
+        dist = networks.distribution(params, stats, batch.obs)
+        loss, entropy = losses.cloning_loss(dist, batch.action, w, hyper.entropy_coef)
+        return loss, {
+            "policy_loss": loss,
+            "policy_entropy": entropy,
+            **_agreement(dist, batch.action, w),
+        }
+
+    def minibatch(carry: Any, x: tuple[Array, Array]) -> tuple[Any, tuple[Metrics, Array]]:
+        params, opt_state = carry
+        index, w = x
+        batch = jax.tree.map(lambda leaf: leaf[index], data)
+        grads, metrics = jax.grad(loss_fn, has_aux=True)(params, batch, w)
+        new_params, new_opt, grad_norm = optimizer.step(
+            params, opt_state, grads, hyper.learning_rate, hyper.max_grad_norm, hyper.weight_decay
+        )
+        keep = active & (w.sum() > 0)
+        carry = optimizer.where(keep, (new_params, new_opt), (params, opt_state))
+        return carry, (metrics | {"policy_grad_norm": grad_norm}, w.sum())
+
+    (params, opt_state), (metrics, rows) = jax.lax.scan(
+        minibatch, (state.policy.params, state.opt_state), (order, used)
+    )
+    means = {name: losses.weighted_mean(x, rows) for name, x in metrics.items()}
+    means["policy_l2_norm"] = optax.tree.norm(params)
+    state = state._replace(
+        policy=state.policy._replace(params=params),
+        opt_state=opt_state,
+        epoch=state.epoch + active.astype(jnp.int32),
+    )
+    return state, means
+
+
+def evaluate(
+    networks: Networks, policy: Policy, data: Data, weight: Array, entropy_coef: Array | float = 0.0
+) -> Metrics:
+    """The cloning loss and accuracy over the rows that ``weight`` ``[R]`` marks, in chunks."""
+    rows = weight.shape[0]
+    chunk = min(EVALUATION_CHUNK, rows)
+    padding = -rows % chunk
+
+    def chunked(x: Array) -> Array:
+        x = jnp.pad(x, [(0, padding)] + [(0, 0)] * (x.ndim - 1))
+        return x.reshape((-1, chunk) + x.shape[1:])
+
+    def step(total: Metrics, x: tuple[Data, Array]) -> tuple[Metrics, None]:
+        batch, w = x
+        dist = networks.distribution(policy.params, policy.obs_stats, batch.obs)
+        loss, entropy = losses.cloning_loss(dist, batch.action, w, entropy_coef)
+        means = {"policy_loss": loss, "policy_entropy": entropy}
+        means |= _agreement(dist, batch.action, w)
+        return {name: total[name] + means[name] * w.sum() for name in means}, None
+
+    agreement = "discrete_accuracy" if networks.spaces.kind == "discrete" else (
+        "box_mean_abs_deviation"
+    )  # fmt: skip
+    zero = {name: jnp.zeros(()) for name in ("policy_loss", "policy_entropy", agreement)}
+    total, _ = jax.lax.scan(step, zero, (jax.tree.map(chunked, data), chunked(weight)))
+    means = {name: x / jnp.maximum(weight.sum(), 1.0) for name, x in total.items()}
+    return means | {"policy_l2_norm": optax.tree.norm(policy.params)}
+
+
+def select(state: State, score: Array, patience: int) -> tuple[State, Array]:
+    """Keep a copy of the policy if its score is the best so far, and stop when patience is out.
+
+    Args:
+      state: the member's state after an epoch.
+      score: higher is better; the negative validation loss, or the evaluation return.
+      patience: static, epochs without improvement after which the member stops; 0 for never.
+
+    Returns:
+      The new state, and whether this was a new best (never for a stopped member).
+    """
+    better = (score > state.best_score) & ~state.stopped
+    best, best_score, best_epoch = optimizer.where(
+        better, (state.policy, score, state.epoch), (state.best, state.best_score, state.best_epoch)
+    )
+    stopped = state.stopped
+    if patience > 0:
+        stopped = stopped | (state.epoch - best_epoch >= patience)
+    state = state._replace(
+        best=best, best_score=best_score, best_epoch=best_epoch, stopped=stopped
+    )
+    return state, better

@@ -1,0 +1,90 @@
+"""Losses of behavioural cloning and PPO: weighted means over rows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jaxmaze.core.distributions import Distribution
+from jaxmaze.core.types import Array
+
+
+class PolicyLoss(NamedTuple):
+    """PPO's policy loss and what is logged of it; scalars."""
+
+    loss: Array
+    surrogate: Array
+    entropy: Array
+    approx_kl: Array
+    clip_fraction: Array
+
+
+def weighted_mean(x: Array, weight: Array) -> Array:
+    """``sum(w * x) / sum(w)``, and 0 where all weights are 0. ``x`` and ``weight`` are ``[B]``."""
+    return (x * weight).sum() / jnp.maximum(weight.sum(), 1e-8)
+
+
+def cloning_loss(
+    dist: Distribution, action: Array, weight: Array, entropy_coef: Array | float
+) -> tuple[Array, Array]:
+    """Negative log-likelihood of the teacher's actions, less an entropy bonus.
+
+    Args:
+      dist: the policy at ``B`` observations.
+      action: the teacher's actions, ``[B]`` or ``[B, A]``.
+      weight: ``[B]``, 0 for rows that do not count.
+      entropy_coef: weight of the entropy bonus.
+
+    Returns:
+      The loss (a scalar, nats) and the mean entropy.
+    """
+    entropy = weighted_mean(dist.entropy(), weight)
+    return -weighted_mean(dist.log_prob(action), weight) - entropy_coef * entropy, entropy
+
+
+def normalize_advantages(advantage: Array) -> Array:
+    """Zero mean and unit variance over all rows of the batch (any shape)."""
+    return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+
+
+def clipped_policy_loss(
+    log_prob: Array,
+    old_log_prob: Array,
+    advantage: Array,
+    entropy: Array,
+    clip_range: Array | float,
+    entropy_coef: Array | float,
+) -> PolicyLoss:
+    """PPO's clipped surrogate with an entropy bonus.
+
+    ``-E[min(r A, clip(r, 1 - eps, 1 + eps) A)] - c E[H]`` with ``r = exp(log_prob -
+    old_log_prob)``. Schulman et al. (2017), "Proximal Policy Optimization Algorithms", equation 7.
+    The KL is the low-variance estimate ``E[(r - 1) - log r]`` (Schulman, 2020, "Approximating KL
+    Divergence").
+
+    Args:
+      log_prob: ``[B]`` of the actions under the policy that learns.
+      old_log_prob: ``[B]`` under the policy that acted.
+      advantage: ``[B]``.
+      entropy: ``[B]`` of the policy that learns.
+      clip_range: epsilon.
+      entropy_coef: weight of the entropy bonus.
+    """
+    log_ratio = log_prob - old_log_prob
+    ratio = jnp.exp(log_ratio)
+    clipped = jnp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
+    surrogate = -jnp.minimum(ratio * advantage, clipped * advantage).mean()
+    mean_entropy = entropy.mean()
+    return PolicyLoss(
+        loss=surrogate - entropy_coef * mean_entropy,
+        surrogate=surrogate,
+        entropy=mean_entropy,
+        approx_kl=((ratio - 1.0) - log_ratio).mean(),
+        clip_fraction=(jnp.abs(ratio - 1.0) > clip_range).mean(),
+    )
+
+
+def value_loss(value: Array, target: Array) -> Array:
+    """Half the mean squared error of values ``[B]`` against their targets ``[B]``."""
+    return 0.5 * jnp.mean((value - target) ** 2)

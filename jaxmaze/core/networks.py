@@ -1,0 +1,132 @@
+"""Policy and value networks, built from a description of the spaces."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxmaze.core import distributions, normalization
+from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, SpaceSpec
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "tanh": nn.tanh,
+    "relu": nn.relu,
+    "elu": nn.elu,
+    "silu": nn.silu,
+    "gelu": nn.gelu,
+}
+
+
+class MLP(nn.Module):
+    """Dense layers with orthogonal initialisation.
+
+    Gains of sqrt(2) for hidden layers and ``out_scale`` for the last; biases 0. Andrychowicz et al.
+    (2021), "What Matters in On-Policy Reinforcement Learning?", section 3.2.
+    """
+
+    hidden_sizes: tuple[int, ...]
+    out_size: int
+    out_scale: float
+    activation: str = "tanh"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for size in self.hidden_sizes:
+            x = nn.Dense(size, kernel_init=nn.initializers.orthogonal(math.sqrt(2.0)))(x)
+            x = ACTIVATIONS[self.activation](x)
+        return nn.Dense(self.out_size, kernel_init=nn.initializers.orthogonal(self.out_scale))(x)
+
+
+class PolicyNetwork(nn.Module):
+    """Normalised observations ``[..., *obs_shape]`` to an action distribution ``[...]``."""
+
+    spaces: SpaceSpec
+    spec: NetworkSpec
+
+    @nn.compact
+    def __call__(self, x: Array) -> distributions.Distribution:
+        spaces, spec = self.spaces, self.spec
+        out = MLP(spec.hidden_sizes, spaces.num_actions, 0.01, spec.activation)(x)
+        if spaces.kind == "discrete":
+            return distributions.Categorical(out)
+        log_std = self.param("log_std", nn.initializers.zeros, (spaces.num_actions,))
+        return distributions.DiagGaussian(out, jnp.broadcast_to(log_std, out.shape))
+
+
+class ValueNetwork(nn.Module):
+    """Normalised observations ``[..., *obs_shape]`` to scaled values ``[...]``."""
+
+    spec: NetworkSpec
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return MLP(self.spec.hidden_sizes, 1, 1.0, self.spec.activation)(x)[..., 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """The networks of one agent as pure functions. Hashable, so that jit can take it as static."""
+
+    spaces: SpaceSpec
+    spec: NetworkSpec = NetworkSpec()
+
+    def _flat(self, obs: Array) -> Array:
+        lead = obs.shape[: obs.ndim - len(self.spaces.obs_shape)]
+        return obs.reshape(lead + (-1,)).astype(jnp.float32)
+
+    def _dummy(self) -> Array:
+        return jnp.zeros((1, math.prod(self.spaces.obs_shape)))
+
+    def init_policy(self, key: Array) -> Params:
+        """Parameters of a fresh policy network."""
+        return PolicyNetwork(self.spaces, self.spec).init(key, self._dummy())["params"]
+
+    def init_value(self, key: Array) -> Params:
+        """Parameters of a fresh value network."""
+        return ValueNetwork(self.spec).init(key, self._dummy())["params"]
+
+    def init_stats(self) -> normalization.RunningStats:
+        """Observation statistics of nothing yet."""
+        return normalization.init_stats((math.prod(self.spaces.obs_shape),))
+
+    def flatten_obs(self, obs: Array) -> Array:
+        """Observations ``[..., *obs_shape]`` as float32 rows ``[..., D]``, as the statistics take."""
+        return self._flat(obs)
+
+    def distribution(
+        self, params: Params, stats: normalization.RunningStats, obs: Array
+    ) -> distributions.Distribution:
+        """The policy at raw observations ``[..., *obs_shape]``."""
+        x = normalization.normalize(stats, self._flat(obs))
+        dist = PolicyNetwork(self.spaces, self.spec).apply({"params": params}, x)
+        return dist  # type: ignore[return-value]
+
+    def value(self, params: Params, stats: normalization.RunningStats, obs: Array) -> Array:
+        """The (scaled) value ``[...]`` of raw observations ``[..., *obs_shape]``."""
+        x = normalization.normalize(stats, self._flat(obs))
+        return ValueNetwork(self.spec).apply({"params": params}, x)  # type: ignore[return-value]
+
+    def act(self, policy: Policy, obs: Array, key: Array | None = None) -> tuple[Array, Array]:
+        """Actions and their log-probabilities; the mode without a key, a sample with one.
+
+        Actions are unclipped; :meth:`to_env` makes of them what an environment takes.
+        """
+        dist = self.distribution(policy.params, policy.obs_stats, obs)
+        action = dist.mode() if key is None else dist.sample(key)
+        return action, dist.log_prob(action)
+
+    def to_env(self, action: Array) -> Array:
+        """Actions as the environment takes them: continuous ones clipped to their bounds."""
+        if self.spaces.kind == "discrete":
+            return action
+        return jnp.clip(action, jnp.asarray(self.spaces.low), jnp.asarray(self.spaces.high))
+
+
+def member_keys(seeds: Array) -> Array:
+    """One PRNG key for each seed, ``[M]`` integers to ``[M]`` keys."""
+    return jax.vmap(jax.random.key)(seeds)

@@ -1,0 +1,115 @@
+"""Running mean and variance as a pytree, and what is scaled by them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmaze.core.types import Array
+
+EPSILON = 1e-6
+CLIP = 10.0
+
+
+class RunningStats(NamedTuple):
+    """Mean and (population) variance of everything seen so far.
+
+    Attributes:
+      count: scalar, number of samples; 0 before the first, when normalising is the identity.
+      mean: ``[*shape]``.
+      var: ``[*shape]``.
+    """
+
+    count: Array
+    mean: Array
+    var: Array
+
+
+class ReturnStats(NamedTuple):
+    """Statistics of discounted returns, by whose standard deviation rewards are divided.
+
+    Attributes:
+      stats: scalar running statistics of the accumulators' values.
+      accumulator: ``[N]`` discounted sum of the rewards of the running episode of each environment.
+    """
+
+    stats: RunningStats
+    accumulator: Array
+
+
+def init_stats(shape: tuple[int, ...] = ()) -> RunningStats:
+    """Statistics of nothing yet: mean 0 and variance 1."""
+    return RunningStats(jnp.zeros(()), jnp.zeros(shape), jnp.ones(shape))
+
+
+def update_stats(stats: RunningStats, batch: Array, weight: Array | None = None) -> RunningStats:
+    """Merge a batch into running statistics.
+
+    The parallel form of Chan, Golub & LeVeque (1979), "Updating formulae and a pairwise algorithm
+    for computing sample variances".
+
+    Args:
+      stats: statistics with shape ``[*shape]``.
+      batch: ``[B, *shape]``.
+      weight: ``[B]`` non-negative weights, ones by default; rows with weight 0 do not count.
+
+    Returns:
+      Statistics of all samples, the old ones and the batch's.
+    """
+    batch = jnp.asarray(batch, jnp.float32)
+    weight = jnp.ones(batch.shape[0]) if weight is None else weight
+    column = weight.reshape((-1,) + (1,) * (batch.ndim - 1))
+    n_batch = weight.sum()
+    safe_n = jnp.maximum(n_batch, 1e-8)
+    mean_batch = (column * batch).sum(0) / safe_n
+    var_batch = (column * (batch - mean_batch) ** 2).sum(0) / safe_n
+    total = stats.count + n_batch
+    fraction = n_batch / jnp.maximum(total, 1e-8)
+    delta = mean_batch - stats.mean
+    mean = stats.mean + delta * fraction
+    var = stats.var * (1 - fraction) + var_batch * fraction + delta**2 * fraction * (1 - fraction)
+    nothing = total == 0
+    return RunningStats(
+        total, jnp.where(nothing, stats.mean, mean), jnp.where(nothing, stats.var, var)
+    )
+
+
+def normalize(stats: RunningStats, x: Array) -> Array:
+    """``(x - mean) / std``, clipped to ±10. ``x`` is ``[..., *shape]``."""
+    return jnp.clip((x - stats.mean) / jnp.sqrt(stats.var + EPSILON), -CLIP, CLIP)
+
+
+def init_return_stats(num_envs: int) -> ReturnStats:
+    """Return statistics of ``num_envs`` environments that have not started."""
+    return ReturnStats(init_stats(), jnp.zeros(num_envs))
+
+
+def scale_rewards(
+    state: ReturnStats, reward: Array, done: Array, gamma: Array
+) -> tuple[ReturnStats, Array]:
+    """Divide rewards by the standard deviation of the discounted return.
+
+    The accumulator of each environment follows ``G <- gamma * G + r`` and starts anew after an
+    episode's end; the running variance of ``G`` is the scale. Engstrom et al. (2020),
+    "Implementation Matters in Deep Policy Gradients", section 3.
+
+    Args:
+      state: statistics so far, with accumulators ``[N]``.
+      reward: ``[T, N]``.
+      done: ``[T, N]`` 1.0 where an episode ended with this step.
+      gamma: scalar discount.
+
+    Returns:
+      The new statistics, which include this batch, and the rewards ``[T, N]`` scaled by them.
+    """
+
+    def step(accumulator: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
+        r_t, done_t = x
+        g_t = gamma * accumulator + r_t
+        return g_t * (1.0 - done_t), g_t
+
+    accumulator, g = jax.lax.scan(step, state.accumulator, (reward, done))
+    stats = update_stats(state.stats, g.reshape(-1))
+    return ReturnStats(stats, accumulator), reward / jnp.sqrt(stats.var + EPSILON)

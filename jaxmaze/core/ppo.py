@@ -1,0 +1,263 @@
+"""Proximal policy optimisation: one member's state and its whole update as one pure function.
+
+Policy and value have networks and optimizers of their own, so that a critic can be burnt in while
+nothing of the policy changes, not even the age of its moments.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmaze.core import advantages, losses, normalization, optimizer
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import Array, Params, Policy, Rollout
+
+Metrics = dict[str, Array]
+
+
+class Static(NamedTuple):
+    """What shapes the compiled program; the same for all members.
+
+    Attributes:
+      num_epochs: passes over each segment.
+      batch_size: rows of a minibatch; divides the segment's ``T * N`` rows.
+      num_iterations: iterations of the whole run, for the learning-rate schedule.
+      linear_schedule: whether the learning rate falls linearly to 0.
+    """
+
+    num_epochs: int
+    batch_size: int
+    num_iterations: int
+    linear_schedule: bool
+
+
+class Hyper(NamedTuple):
+    """Hyper-parameters of one member, scalars.
+
+    Attributes:
+      learning_rate: the policy's; 0 leaves policy and statistics as they are, to the bit.
+      value_learning_rate: the critic's.
+      gamma: discount.
+      gae_lambda: trace decay of the advantages.
+      clip_range: PPO's epsilon.
+      entropy_coef: weight of the entropy bonus.
+      value_coef: weight of the value loss (before its gradient is clipped).
+      max_grad_norm: limit of each network's gradient norm.
+      target_kl: the policy stops for the rest of an update past 1.5 times this; inf for never.
+      critic_burn_in: first iterations, during which only the critic learns.
+      adapt_stats: 1.0 if the observation statistics follow the data, 0.0 if they stay.
+    """
+
+    learning_rate: Any
+    value_learning_rate: Any
+    gamma: Any
+    gae_lambda: Any
+    clip_range: Any
+    entropy_coef: Any
+    value_coef: Any
+    max_grad_norm: Any
+    target_kl: Any
+    critic_burn_in: Any
+    adapt_stats: Any
+
+
+class State(NamedTuple):
+    """One member's complete training state.
+
+    Attributes:
+      policy: parameters and observation statistics; the critic shares the statistics.
+      value_params: the critic's parameters; it predicts returns of scaled rewards.
+      policy_opt: Adam's moments of the policy.
+      value_opt: Adam's moments of the critic.
+      return_stats: the scale of rewards.
+      key: root key; folded with the iteration, never used up.
+      iteration: updates done.
+    """
+
+    policy: Policy
+    value_params: Params
+    policy_opt: optax.OptState
+    value_opt: optax.OptState
+    return_stats: normalization.ReturnStats
+    key: Array
+    iteration: Array
+
+
+class _Rows(NamedTuple):
+    """A segment's rows, flattened to ``[T * N, ...]``, with what the losses need."""
+
+    obs: Array
+    action: Array
+    log_prob: Array
+    advantage: Array
+    target: Array
+
+
+class _Learner(NamedTuple):
+    """What changes from minibatch to minibatch."""
+
+    policy_params: Params
+    value_params: Params
+    policy_opt: optax.OptState
+    value_opt: optax.OptState
+    go_on: Array
+
+
+def init(networks: Networks, key: Array, num_envs: int, policy: Policy | None = None) -> State:
+    """A state at iteration 0 with fresh networks, or with ``policy`` taken over as it is."""
+    policy_key, value_key, train_key = jax.random.split(key, 3)
+    if policy is None:
+        policy = Policy(networks.init_policy(policy_key), networks.init_stats())
+    value_params = networks.init_value(value_key)
+    return State(
+        policy=policy,
+        value_params=value_params,
+        policy_opt=optimizer.init(policy.params),
+        value_opt=optimizer.init(value_params),
+        return_stats=normalization.init_return_stats(num_envs),
+        key=train_key,
+        iteration=jnp.zeros((), jnp.int32),
+    )
+
+
+def reset_environments(state: State) -> State:
+    """Start the return accumulators anew, because the environments were reset between segments."""
+    accumulator = jnp.zeros_like(state.return_stats.accumulator)
+    return state._replace(return_stats=state.return_stats._replace(accumulator=accumulator))
+
+
+def _prepare(
+    networks: Networks, state: State, rollout: Rollout, hyper: Hyper
+) -> tuple[_Rows, normalization.ReturnStats, Metrics]:
+    """Scale rewards, estimate advantages and flatten time and environments."""
+    done = jnp.maximum(rollout.terminated, rollout.truncated)
+    return_stats, reward = normalization.scale_rewards(
+        state.return_stats, rollout.reward, done, hyper.gamma
+    )
+    stats = state.policy.obs_stats
+    value = networks.value(state.value_params, stats, rollout.obs)
+    next_value = networks.value(state.value_params, stats, rollout.next_obs)
+    advantage, target = advantages.gae(
+        reward, value, next_value, rollout.terminated, rollout.truncated,
+        hyper.gamma, hyper.gae_lambda,
+    )  # fmt: skip
+    rows = _Rows(
+        rollout.obs, rollout.action, rollout.log_prob, losses.normalize_advantages(advantage), target
+    )
+    rows = jax.tree.map(lambda x: x.reshape((-1,) + x.shape[2:]), rows)
+    return rows, return_stats, {
+        "explained_variance": advantages.explained_variance(value, target),
+        "value_mean": value.mean(),
+    }  # fmt: skip
+
+
+def _minibatch(
+    networks: Networks, stats: normalization.RunningStats, hyper: Hyper, rates: tuple[Array, Array],
+    policy_moves: Array, learner: _Learner, rows: _Rows,
+) -> tuple[_Learner, Metrics]:  # fmt: skip
+    """One gradient step of policy and value."""
+
+    def policy_loss(params: Params) -> tuple[Array, losses.PolicyLoss]:
+        dist = networks.distribution(params, stats, rows.obs)
+        loss = losses.clipped_policy_loss(
+            dist.log_prob(rows.action), rows.log_prob, rows.advantage, dist.entropy(),
+            hyper.clip_range, hyper.entropy_coef,
+        )  # fmt: skip
+        return loss.loss, loss
+
+    def value_loss(params: Params) -> Array:
+        value = networks.value(params, stats, rows.obs)
+        return hyper.value_coef * losses.value_loss(value, rows.target)
+
+    grads, loss = jax.grad(policy_loss, has_aux=True)(learner.policy_params)
+    v_loss, v_grads = jax.value_and_grad(value_loss)(learner.value_params)
+    go_on = learner.go_on & (loss.approx_kl <= 1.5 * hyper.target_kl)
+    policy = optimizer.step(
+        learner.policy_params, learner.policy_opt, grads, rates[0], hyper.max_grad_norm
+    )
+    value = optimizer.step(
+        learner.value_params, learner.value_opt, v_grads, rates[1], hyper.max_grad_norm
+    )
+    policy_params, policy_opt = optimizer.where(
+        go_on & policy_moves, policy[:2], (learner.policy_params, learner.policy_opt)
+    )
+    metrics = {
+        "policy_loss": loss.surrogate,
+        "value_loss": v_loss,
+        "entropy": loss.entropy,
+        "approx_kl": loss.approx_kl,
+        "clip_fraction": loss.clip_fraction,
+        "policy_grad_norm": policy[2],
+        "value_grad_norm": value[2],
+    }
+    return _Learner(policy_params, value[0], policy_opt, value[1], go_on), metrics
+
+
+def update(
+    networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper
+) -> tuple[State, Metrics]:
+    """One PPO iteration: advantages, then epochs of shuffled minibatches.
+
+    Args:
+      networks: static.
+      static: static.
+      state: the member's state.
+      rollout: a segment ``[T, N, ...]`` collected with ``state.policy``.
+      hyper: the member's hyper-parameters.
+
+    Returns:
+      The new state, and means over the minibatches (scalars).
+    """
+    rows, return_stats, before = _prepare(networks, state, rollout, hyper)
+    num_rows = rows.advantage.shape[0]
+    burning_in = state.iteration < hyper.critic_burn_in
+    policy_moves = ~burning_in & (hyper.learning_rate > 0)
+    rates = _rates(static, state.iteration, hyper)
+    stats = state.policy.obs_stats
+    learner = _Learner(
+        state.policy.params, state.value_params, state.policy_opt, state.value_opt, jnp.array(True)
+    )
+
+    def epoch(learner: _Learner, key: Array) -> tuple[_Learner, Metrics]:
+        order = jax.random.permutation(key, num_rows).reshape(-1, static.batch_size)
+
+        def minibatch(learner: _Learner, index: Array) -> tuple[_Learner, Metrics]:
+            batch = jax.tree.map(lambda x: x[index], rows)
+            return _minibatch(networks, stats, hyper, rates, policy_moves, learner, batch)
+
+        return jax.lax.scan(minibatch, learner, order)
+
+    keys = jax.random.split(jax.random.fold_in(state.key, state.iteration), static.num_epochs)
+    learner, metrics = jax.lax.scan(epoch, learner, keys)
+    adapt = policy_moves & (hyper.adapt_stats > 0)
+    obs = networks.flatten_obs(rows.obs)
+    new_stats = optimizer.where(adapt, normalization.update_stats(stats, obs), stats)
+    state = State(
+        policy=Policy(learner.policy_params, new_stats),
+        value_params=learner.value_params,
+        policy_opt=learner.policy_opt,
+        value_opt=learner.value_opt,
+        return_stats=return_stats,
+        key=state.key,
+        iteration=state.iteration + 1,
+    )
+    means = {name: x.mean() for name, x in metrics.items()}
+    means |= before | {
+        "learning_rate": jnp.where(burning_in, 0.0, rates[0]),
+        "policy_l2_norm": optax.tree.norm(learner.policy_params),
+        "reward_scale": jnp.sqrt(return_stats.stats.var + normalization.EPSILON),
+    }
+    return state, means
+
+
+def _rates(static: Static, iteration: Array, hyper: Hyper) -> tuple[Array, Array]:
+    """Learning rates of policy and value in this iteration; the schedule starts after burn-in."""
+    if not static.linear_schedule:
+        return jnp.asarray(hyper.learning_rate), jnp.asarray(hyper.value_learning_rate)
+    span = jnp.maximum(static.num_iterations - hyper.critic_burn_in, 1)
+    left = 1.0 - jnp.clip((iteration - hyper.critic_burn_in) / span, 0.0, 1.0)
+    return hyper.learning_rate * left, hyper.value_learning_rate * left

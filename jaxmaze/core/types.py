@@ -1,0 +1,73 @@
+"""The data that flows between collection, updates and evaluation."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Params = Any
+"""A pytree of network parameters."""
+
+
+class SpaceSpec(NamedTuple):
+    """What a network must know of an environment's spaces. Hashable, so that it can be static.
+
+    Attributes:
+      obs_shape: shape of one observation, e.g. ``(8,)``.
+      kind: ``"discrete"`` (one of ``num_actions``) or ``"continuous"`` (a box).
+      num_actions: number of discrete actions, or number of continuous dimensions.
+      low: lower bounds of a continuous action, one a dimension, in the environment's units.
+      high: upper bounds likewise.
+    """
+
+    obs_shape: tuple[int, ...]
+    kind: str
+    num_actions: int
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+
+class NetworkSpec(NamedTuple):
+    """Sizes of the policy and value networks. Hashable.
+
+    Attributes:
+      hidden_sizes: units of each hidden layer, the same for policy and value.
+      activation: a name in :data:`jaxmaze.core.networks.ACTIVATIONS`.
+    """
+
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+
+
+class Rollout(NamedTuple):
+    """A segment of experience, time-major. ``T`` steps of ``N`` environments.
+
+    ``next_obs[t]`` is the true observation after step ``t``: at the end of an episode the final
+    one, never the first of the next episode.
+
+    Attributes:
+      obs: ``[T, N, *obs_shape]``, as the environment gave them (not normalised).
+      action: ``[T, N]`` int32, or ``[T, N, A]`` float32 before clipping to the action's bounds.
+      log_prob: ``[T, N]`` log-probability of ``action`` under the policy that took it.
+      reward: ``[T, N]`` in the environment's units.
+      next_obs: ``[T, N, *obs_shape]``.
+      terminated: ``[T, N]`` 1.0 where the task ended (no value beyond), else 0.0.
+      truncated: ``[T, N]`` 1.0 where the episode was cut (a value beyond), else 0.0.
+    """
+
+    obs: Any
+    action: Any
+    log_prob: Any
+    reward: Any
+    next_obs: Any
+    terminated: Any
+    truncated: Any
+
+
+class Policy(NamedTuple):
+    """All that acting needs: parameters and the observation statistics that belong to them."""
+
+    params: Params
+    obs_stats: Any

@@ -1,0 +1,1 @@
+"""Environments: one file a backend, and the one place where that backend is imported."""

@@ -1,0 +1,142 @@
+"""Policies by name: a registered teacher, a run's folder, or ``package.module:function``."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxmaze import checkpoint, teachers
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import Policy
+from jaxmaze.envs.gymnasium import EnvInfo
+from jaxmaze.errors import UserError
+
+Act = Callable[[np.ndarray], np.ndarray]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _act(networks: Networks, sample: bool, policy: Policy, obs: jax.Array, seed: int) -> jax.Array:
+    key = jax.random.key(seed) if sample else None
+    return networks.to_env(networks.act(policy, obs, key)[0])
+
+
+class LoadedPolicy:
+    """A trained policy: numpy observations in, actions out. Needs neither environment nor data.
+
+    Attributes:
+      networks: its networks as pure functions.
+      policy: its parameters and observation statistics.
+    """
+
+    def __init__(self, networks: Networks, policy: Policy):
+        self.networks, self.policy = networks, policy
+
+    def __call__(self, obs: np.ndarray, seed: int | None = None) -> np.ndarray:
+        """Actions ``[N, ...]`` for observations ``[N, *obs_shape]``, as the environment takes them.
+
+        Deterministic (the distribution's mode) without a seed, a sample with one; the same seed
+        gives the same sample.
+
+        Raises:
+          ValueError: if the observations have another shape.
+        """
+        obs = np.asarray(obs, np.float32)
+        shape = self.networks.spaces.obs_shape
+        if obs.ndim != len(shape) + 1 or obs.shape[1:] != shape:
+            raise ValueError(
+                f"observations of shape {obs.shape} do not fit; the policy takes a batch "
+                f"[N, {', '.join(map(str, shape))}]"
+            )
+        rows = len(obs)
+        # Batches are padded to powers of two, so that few sizes are ever compiled.
+        padding = (1 << max(rows - 1, 0).bit_length()) - rows
+        padded = np.concatenate([obs, np.zeros((padding, *shape), np.float32)])
+        action = _act(self.networks, seed is not None, self.policy, padded, seed or 0)
+        return np.asarray(action)[:rows]
+
+
+def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
+    """The policy that a run hands over: its best, as summary.json evaluates it.
+
+    Args:
+      run: the folder of a bc or ppo run.
+      member: which of the run's members.
+
+    Raises:
+      UserError: if the folder has no checkpoint, or not that many members.
+    """
+    networks, policies, meta = checkpoint.load_best(Path(run))
+    count = len(meta["seeds"])
+    if not 0 <= member < count:
+        raise UserError(f"{run} has members 0 to {count - 1}, not {member}")
+    return LoadedPolicy(networks, jax.tree.map(lambda x: x[member], policies))
+
+
+def registered() -> list[str]:
+    """Names of the teachers that come with the library."""
+    return sorted(m.name for m in pkgutil.iter_modules(teachers.__path__))
+
+
+def resolve(
+    name: str, info: EnvInfo, seed: int, member: int = 0, deterministic: bool = True
+) -> Act:
+    """A policy by name as a function from ``[N, ...]`` observations to ``[N, ...]`` actions.
+
+    Args:
+      name: a registered teacher, a run's folder, or ``package.module:function``.
+      info: the environment it will act in.
+      seed: for policies that draw random numbers.
+      member: which member of a run.
+      deterministic: for a run's policy: the mode, instead of samples.
+
+    Raises:
+      UserError: if there is no such policy, or it does not fit the environment.
+    """
+    if name in registered():
+        return importlib.import_module(f"jaxmaze.teachers.{name}").make(info, seed)
+    if ":" in name and not os.path.isdir(name):
+        return _imported(name)
+    if not os.path.isdir(name):
+        raise UserError(
+            f"policy {name!r} is neither a teacher ({', '.join(registered())}), nor a run's folder, "
+            "nor package.module:function"
+        )
+    policy = load_policy(name, member)
+    if policy.networks.spaces != info.spaces:
+        raise UserError(
+            f"the policy in {name} was trained for {_spaces(policy.networks.spaces)}, but "
+            f"{info.config.id} has {_spaces(info.spaces)}"
+        )
+    if deterministic:
+        return policy
+    rng = np.random.default_rng(seed)
+    return lambda obs: policy(obs, seed=int(rng.integers(2**31)))
+
+
+def _spaces(spaces: object) -> str:
+    shape, kind, n = spaces.obs_shape, spaces.kind, spaces.num_actions  # type: ignore[attr-defined]
+    return f"observations {shape} and {n} {kind} actions"
+
+
+def _imported(name: str) -> Act:
+    module_name, _, function_name = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UserError(f"policy {name!r} cannot be imported: {error}") from error
+    finally:
+        sys.path.pop(0)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise UserError(f"policy {name!r}: {module_name} has no function {function_name!r}")
+    return function

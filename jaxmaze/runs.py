@@ -1,0 +1,152 @@
+"""A run's folder: claimed, described by config.json, and closed by summary.json."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+
+import jaxmaze.config as config_lib
+from jaxmaze.errors import UserError
+
+CONFIG, SUMMARY, METRICS, EPISODES = "config.json", "summary.json", "metrics.jsonl", "episodes.jsonl"
+TRAJECTORIES = "trajectory_data"
+_PACKAGES = ("jaxmaze", "jax", "flax", "optax", "gymnasium", "numpy", "orbax-checkpoint", "minari")
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that figures depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def default_workdir(config_name: str, recipe: str) -> Path:
+    """``outputs/<config>-<recipe>/<timestamp>``, with a number behind if that exists."""
+    stamp = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    base = Path("outputs") / f"{config_name}-{recipe}" / stamp
+    path, i = base, 1
+    while path.exists():
+        i += 1
+        path = base.with_name(f"{base.name}-{i}")
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+      UserError: if it is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path.parent} is not a run's folder: it has no {path.name}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def identity(config: ml_collections.ConfigDict, kind: str, **more: Any) -> dict[str, Any]:
+    """What makes a run this run: its configuration, and hashes of the data it starts from."""
+    return {"kind": kind, "seed": config.seed, "config": config_lib.to_dict(config), **more}
+
+
+def claim(workdir: Path, wanted: dict[str, Any]) -> bool:
+    """Take a folder for a run: write its config.json, or find that it holds this very run.
+
+    Args:
+      workdir: the run's folder; made if it does not exist.
+      wanted: the run's :func:`identity`.
+
+    Returns:
+      Whether the run is finished already (its summary.json is there).
+
+    Raises:
+      UserError: if the folder holds another run, or something else.
+    """
+    path = workdir / CONFIG
+    if path.exists():
+        difference = _difference(wanted, read_json(path))
+        if difference:
+            raise UserError(
+                f"{workdir} holds a run with another configuration ({difference}); give another "
+                "--workdir, or the same configuration to go on"
+            )
+        return finished(workdir)
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"--workdir={workdir} is a file; give a folder")
+    try:
+        if workdir.exists() and any(workdir.iterdir()):
+            raise UserError(f"{workdir} is not empty and holds no run; give another --workdir")
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(path, wanted | {"versions": versions()})
+    except OSError as error:
+        raise UserError(f"--workdir={workdir} cannot be written: {error}") from error
+    return False
+
+
+_NOT_IDENTITY = ("config.env.workers", "config.bc.data", "config.ppo.init_from")
+"""What may differ: how many processes compute the same, and paths, whose contents are hashed."""
+
+
+def _difference(wanted: dict[str, Any], found: dict[str, Any], prefix: str = "") -> str:
+    """The first field that differs, in words; empty if none does."""
+    for key, value in wanted.items():
+        name = f"{prefix}{key}"
+        if name in _NOT_IDENTITY:
+            continue
+        other = found.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            inner = _difference(value, other, f"{name}.")
+            if inner:
+                return inner
+        elif value != other:
+            return f"{name} is {other!r} there and {value!r} here"
+    return ""
+
+
+def load_config(run: Path) -> ml_collections.ConfigDict:
+    """The configuration of a run's folder.
+
+    Raises:
+      UserError: if it is not a run's folder.
+    """
+    if not run.is_dir():
+        raise UserError(f"{run} is not a folder; give the folder of a run")
+    values = read_json(run / CONFIG)
+    if not isinstance(values, dict) or not isinstance(values.get("config"), dict):
+        raise UserError(f"{run / CONFIG} is not a run's configuration: it has no 'config'")
+    return config_lib.from_dict(values["config"])
+
+
+def finished(run: Path) -> bool:
+    """Whether the run came to its end."""
+    return (run / SUMMARY).exists()
+
+
+def summary(run: Path) -> dict[str, Any]:
+    """The summary of a finished run.
+
+    Raises:
+      UserError: if there is none.
+    """
+    return read_json(run / SUMMARY)

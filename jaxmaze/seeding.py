@@ -1,0 +1,25 @@
+"""Seeds of environments and keys of stages, all spawned from one number.
+
+Streams are children of ``SeedSequence``, so that no two purposes, members, environments or episodes
+share one; ``seed + i`` schemes make neighbouring runs share most of their episodes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+ROLLOUT, TRAINING, SELECTION, TEST, POLICY = range(5)
+"""What a seed is for. Selecting a model and reporting it never use the same episodes."""
+
+STAGE_BC, STAGE_PPO = 101, 102
+"""Folded into a member's root key."""
+
+
+def episode_seed(root: int, *path: int) -> int:
+    """The seed to ``reset`` an environment with: 31 bits, a function of ``root`` and ``path``."""
+    return int(np.random.SeedSequence(root, spawn_key=path).generate_state(1)[0] >> 1)
+
+
+def episode_seeds(root: int, stream: int, num: int) -> np.ndarray:
+    """``[num]`` seeds of a fixed list of episodes; the first ones do not depend on ``num``."""
+    return np.array([episode_seed(root, stream, i) for i in range(num)], np.int64)

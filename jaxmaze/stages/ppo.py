@@ -1,0 +1,378 @@
+"""PPO, from scratch or from a clone: one or more arms, all members in one compiled program.
+
+An arm is a run with its own folder (say, cloned with learning rate 0). Arms that share network and
+segment sizes train together; each ends up with the files of a run of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from jaxmaze import checkpoint, collect, console, evaluation, metrics, parallel, runs, seeding
+from jaxmaze.core import ppo
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import NetworkSpec, Policy
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.errors import UserError
+from jaxmaze.workers import Pool, num_shards
+
+KIND = "ppo"
+HANDOVER_TOLERANCE = 1e-6
+
+
+class Best(NamedTuple):
+    """The best policies so far.
+
+    Attributes:
+      policy: copies of the weights, ``[M, ...]``.
+      score: ``[M]`` mean evaluation return when taken.
+      env_steps: ``[M]`` environment steps when taken.
+    """
+
+    policy: Policy
+    score: Any
+    env_steps: Any
+
+
+class Arm(NamedTuple):
+    """One run among those that train together.
+
+    Attributes:
+      name: what progress and tables call it.
+      config: its configuration.
+      workdir: its folder.
+      members: positions of its members on the common leading axis.
+    """
+
+    name: str
+    config: ml_collections.ConfigDict
+    workdir: Path
+    members: slice
+
+
+def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
+    """One PPO run; ``config.ppo.init_from`` names a bc or ppo run to start from, if any.
+
+    Returns:
+      The summary, as in summary.json.
+
+    Raises:
+      UserError: for a run to start from that does not fit.
+    """
+    return run_arms({workdir.name: (config, workdir)})[workdir.name]
+
+
+def run_arms(
+    arms: Mapping[str, tuple[ml_collections.ConfigDict, Path]],
+) -> dict[str, dict[str, Any]]:
+    """Train several runs as members of one program; returns their summaries by name.
+
+    Raises:
+      UserError: for runs to start from that do not fit.
+    """
+    first = next(iter(arms.values()))[0]
+    info = backend.describe(backend.EnvConfig.of(first.env))
+    listed, done, at = [], [], 0
+    networks = Networks(
+        info.spaces, NetworkSpec(tuple(first.network.hidden_sizes), first.network.activation)
+    )
+    origins = {name: _load_origin(config, networks) for name, (config, _) in arms.items()}
+    for name, (config, workdir) in arms.items():
+        origin = {"origin_sha256": _digest(origins[name])} if origins[name] is not None else {}
+        done.append(runs.claim(workdir, runs.identity(config, KIND, **origin)))
+        listed.append(Arm(name, config, workdir, slice(at, at + config.members)))
+        at += config.members
+    if all(done):
+        return {arm.name: runs.summary(arm.workdir) for arm in listed}
+    trainer = _Trainer(listed, networks, info, origins)
+    try:
+        trainer.train()
+        return trainer.finish()
+    finally:
+        trainer.close()
+
+
+def num_iterations(config: ml_collections.ConfigDict) -> int:
+    """Iterations that fit into ``total_env_steps``."""
+    return config.ppo.total_env_steps // (config.ppo.num_envs * config.ppo.num_steps)
+
+
+def _load_origin(config: ml_collections.ConfigDict, networks: Networks) -> Policy | None:
+    """The policies to start from, one a member, after checking that they fit."""
+    if config.ppo.init_from is None:
+        return None
+    run = Path(config.ppo.init_from)
+    theirs, policies, meta = checkpoint.load_best(run)
+    for part in ("spaces", "spec"):
+        for name, wanted in getattr(networks, part)._asdict().items():
+            found = getattr(getattr(theirs, part), name)
+            if found != wanted:
+                label = name if part == "spaces" else f"network.{name}"
+                raise UserError(f"{run} has {label}={found}, but this run has {wanted}")
+    count = len(meta["seeds"])
+    index = np.arange(config.members) % count
+    return jax.tree.map(lambda x: jnp.asarray(x[index]), policies)
+
+
+def _digest(policies: Policy) -> str:
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(policies):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _hyper(arm: Arm) -> ppo.Hyper:
+    """Hyper-parameters of an arm's members, arrays ``[members]``."""
+    c = arm.config.ppo
+    from_clone = c.init_from is not None
+    value_learning_rate = c.learning_rate if c.value_learning_rate is None else c.value_learning_rate
+    values = ppo.Hyper(
+        learning_rate=c.learning_rate,
+        value_learning_rate=value_learning_rate,
+        gamma=c.gamma,
+        gae_lambda=c.gae_lambda,
+        clip_range=c.clip_range,
+        entropy_coef=c.entropy_coef,
+        value_coef=c.value_coef,
+        max_grad_norm=c.max_grad_norm,
+        target_kl=np.inf if c.target_kl is None else c.target_kl,
+        critic_burn_in=c.critic_burn_in if from_clone else 0,
+        adapt_stats=0.0 if from_clone else 1.0,
+    )
+    return jax.tree.map(lambda x: np.full(arm.config.members, x, np.float32), values)
+
+
+class _Trainer:
+    """The loop over iterations, and what is logged, chosen and saved on the way."""
+
+    def __init__(
+        self, arms: list[Arm], networks: Networks, info: backend.EnvInfo, origins: dict[str, Any]
+    ):
+        self.arms, self.networks, self.start = arms, networks, time.perf_counter()
+        self.config = config = arms[0].config
+        self.section = section = config.ppo
+        self.seeds = tuple(a.config.seed + i for a in arms for i in range(a.config.members))
+        self.members = len(self.seeds)
+        self.static = ppo.Static(
+            section.num_epochs, section.batch_size, num_iterations(config),
+            section.learning_rate_schedule == "linear",
+        )  # fmt: skip
+        self.steps_per_iteration = section.num_envs * section.num_steps
+        hypers = [_hyper(arm) for arm in arms]
+        self.hyper = jax.tree.map(lambda *x: np.concatenate(x), *hypers)
+        self.pool = Pool(
+            collect.ActorConfig(
+                info.config, networks, self.seeds, section.num_envs, num_shards(section.num_envs)
+            ),
+            info, config.env.workers,
+        )  # fmt: skip
+        self.evaluator = evaluation.Evaluator(self.pool, config.evaluation.deterministic)
+        self._compile()
+        self.state = self._init(origins)
+        self.best = Best(
+            jax.tree.map(jnp.array, self.state.policy),
+            np.full(self.members, -np.inf, np.float32),
+            np.zeros(self.members, np.int64),
+        )
+        self.checkpoints = [checkpoint.Checkpoints(arm.workdir) for arm in arms]
+        self.iteration = self._restore()
+        resumed = self.iteration * self.steps_per_iteration if self.iteration >= 0 else None
+        self.writers = [metrics.MetricsWriter(arm.workdir, resumed) for arm in arms]
+
+    def _compile(self) -> None:
+        networks, static = self.networks, self.static
+
+        def update(state: ppo.State, rollout: Any, hyper: ppo.Hyper) -> Any:
+            return ppo.update(networks, static, state, rollout, hyper)
+
+        def keep(better: Any, new: Policy, old: Policy) -> Policy:
+            return jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)
+
+        self._update = parallel.vmap_members(update, self.members, donate=(0,))
+        self._keep = parallel.vmap_members(keep, self.members)
+        self._reset = parallel.vmap_members(ppo.reset_environments, self.members, donate=(0,))
+
+    def _init(self, origins: dict[str, Any]) -> ppo.State:
+        """States of all members: fresh networks, and the clones' policies where there are some."""
+        networks, num_envs = self.networks, self.section.num_envs
+        fresh = parallel.vmap_members(lambda key: ppo.init(networks, key, num_envs), self.members)
+        root = jnp.asarray(self.seeds, jnp.uint32)
+        keys = jax.vmap(lambda s: jax.random.fold_in(jax.random.key(s), seeding.STAGE_PPO))(root)
+        state = fresh(keys)
+        for arm in self.arms:
+            origin = origins[arm.name]
+            if origin is not None:
+                policy = jax.tree.map(
+                    lambda x, y, at=arm.members: x.at[at].set(y), state.policy, origin
+                )
+                state = state._replace(policy=policy)
+                self._check_handover(arm, state.policy, origin)
+        return state
+
+    def _check_handover(self, arm: Arm, policies: Policy, origin: Policy) -> None:
+        """The first step's action probabilities must be the clone's, member by member."""
+        networks, shape = self.networks, self.networks.spaces.obs_shape
+        noise = jax.random.normal(jax.random.key(0), (256, *shape))
+
+        def log_probs(policy: Policy, clone: Policy) -> Any:
+            stats = clone.obs_stats
+            scale, shift = jnp.sqrt(stats.var).reshape(shape), stats.mean.reshape(shape)
+            obs = noise * scale + shift
+            theirs = networks.distribution(clone.params, clone.obs_stats, obs)
+            ours = networks.distribution(policy.params, policy.obs_stats, obs)
+            action = theirs.mode()
+            return jnp.abs(ours.log_prob(action) - theirs.log_prob(action)).max()
+
+        mine = jax.tree.map(lambda x: x[arm.members], policies)
+        difference = float(jax.jit(jax.vmap(log_probs))(mine, origin).max())
+        if not difference <= HANDOVER_TOLERANCE:
+            raise UserError(
+                f"the policy taken over from {arm.config.ppo.init_from} acts differently from the "
+                f"clone: log-probabilities differ by {difference:.2g}, more than {HANDOVER_TOLERANCE}"
+            )
+
+    def _restore(self) -> int:
+        """Go back to the newest checkpoint that all arms hold; -1 without one.
+
+        A crash between two arms' saves leaves one ahead of the others.
+        """
+        common = set.intersection(*(set(c.steps()) for c in self.checkpoints))
+        return self._load(max(common)) if common else -1
+
+    def _load(self, iteration: int) -> int:
+        for arm, saved in zip(self.arms, self.checkpoints, strict=True):
+            at = arm.members
+            template = jax.tree.map(lambda x, at=at: x[at], (self.state, self.best))
+            state, best = saved.restore(template, iteration)
+            saved.drop_after(iteration)
+            put = jax.tree.map(
+                lambda x, y, at=at: _put(x, at, y), (self.state, self.best), (state, best)
+            )
+            self.state, self.best = put
+        return iteration
+
+    def train(self) -> None:
+        """Chunks of iterations; environments start anew, and a checkpoint is written, at each."""
+        section, total = self.section, self.static.num_iterations
+        with console.progress("fine-tune", total) as bar:
+            if self.iteration < 0:
+                self.iteration = 0
+                self._at_boundary(bar)
+            else:
+                bar.advance(self.iteration)
+            while self.iteration < total:
+                self.pool.reset(self.iteration)
+                self.state = self._reset(self.state)
+                end = min(self.iteration + section.eval_every, total)
+                while self.iteration < end:
+                    self._iterate()
+                    bar.advance()
+                self._at_boundary(bar)
+
+    def _iterate(self) -> None:
+        segment = self.pool.collect(self.state.policy, self.iteration, self.section.num_steps)
+        self.state, means = self._update(self.state, segment.rollout, self.hyper)
+        self.iteration += 1
+        self._log_training(jax.device_get(means), segment.episodes)
+
+    def _log_training(self, means: dict[str, Any], episodes: list[tuple[int, float, int]]) -> None:
+        step = self.iteration * self.steps_per_iteration
+        bad = [name for name, x in means.items() if not np.isfinite(x).all()]
+        if bad:
+            raise UserError(
+                f"training diverged: {', '.join(bad)} not finite after {step} steps; lower "
+                "config.ppo.learning_rate. The last checkpoint is whole"
+            )
+        stats = [
+            metrics.rollout_stats(
+                [r for m, r, _ in episodes if m == member],
+                [n for m, _, n in episodes if m == member],
+            )
+            for member in range(self.members)
+        ]
+        for arm, writer in zip(self.arms, self.writers, strict=True):
+            mine = {name: x[arm.members] for name, x in means.items()}
+            writer.write(step, "train", "ppo", mine, spread=False)
+            writer.write(step, "train", "rollout_stats", metrics.per_member(stats[arm.members]), False)
+
+    def _at_boundary(self, bar: console.Progress) -> None:
+        """Evaluate, keep the best, log, save."""
+        step = self.iteration * self.steps_per_iteration
+        seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
+        results = self.evaluator(self.state.policy, seeds)
+        score = np.array([r.returns.mean() for r in results], np.float32)
+        better = score > self.best.score
+        self.best = Best(
+            self._keep(better, self.state.policy, self.best.policy),
+            np.where(better, score, self.best.score),
+            np.where(better, step, self.best.env_steps),
+        )
+        for arm, writer, saved in zip(self.arms, self.writers, self.checkpoints, strict=True):
+            stats = metrics.per_member([r.stats() for r in results[arm.members]])
+            writer.write(step, "eval", "rollout_stats", stats)
+            writer.flush()
+            mine = jax.tree.map(lambda x, at=arm.members: x[at], (self.state, self.best))
+            meta = checkpoint.describe(self.networks, self.seeds[arm.members], KIND)
+            saved.save(self.iteration, mine, mine[1].policy, meta)
+        bar.note(", ".join(f"{a.name} {score[a.members].mean():.0f}" for a in self.arms))
+
+    def finish(self) -> dict[str, dict[str, Any]]:
+        """Evaluate the last and the best policies on the test episodes; write the summaries."""
+        seeds = evaluation.test_seeds(self.config)
+        last = self.evaluator(self.state.policy, seeds)
+        best = self.evaluator(self.best.policy, seeds)
+        steps = self.iteration * self.steps_per_iteration
+        wall = time.perf_counter() - self.start
+        summaries = {}
+        for arm, saved in zip(self.arms, self.checkpoints, strict=True):
+            saved.wait()
+            members = [
+                {
+                    "seed": self.seeds[m],
+                    "env_steps": steps,
+                    "evaluation": best[m].summary(),
+                    "best_env_steps": int(self.best.env_steps[m]),
+                    "last": last[m].summary(),
+                }
+                for m in range(self.members)[arm.members]
+            ]
+            summaries[arm.name] = {
+                "kind": KIND,
+                "env_steps": steps * arm.config.members,
+                "wall_seconds": wall,
+                "evaluation": evaluation.pooled(best[arm.members]).summary(),
+                "last": evaluation.pooled(last[arm.members]).summary(),
+                "members": members,
+            }
+            runs.write_json(arm.workdir / runs.SUMMARY, summaries[arm.name])
+        for arm in self.arms:
+            e = summaries[arm.name]["evaluation"]
+            console.say(
+                f"{arm.name}: mean return {e['mean']:.1f} ± {e['std']:.1f} over "
+                f"{arm.config.members} members x {e['episodes'] // arm.config.members} episodes"
+            )
+        return summaries
+
+    def close(self) -> None:
+        """Close workers, logs and checkpoints."""
+        self.pool.close()
+        for closing in (*getattr(self, "writers", ()), *self.checkpoints):
+            closing.close()
+
+
+def _put(whole: Any, at: slice, part: Any) -> Any:
+    """``whole`` with ``part`` at some positions of the leading axis; numpy or JAX arrays."""
+    if isinstance(whole, np.ndarray):
+        whole = whole.copy()
+        whole[at] = np.asarray(part)
+        return whole
+    return whole.at[at].set(part)

@@ -1,0 +1,82 @@
+"""The whole workflow: record the teacher, clone it, fine-tune the clone, compare.
+
+The only stage that calls others. Each has a folder of its own and is skipped if it is finished, so
+that a workflow started again on the same folder goes on at the first unfinished stage.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+
+from jaxmaze import console, evaluation, runs
+from jaxmaze.stages import bc, compare, ppo, rollout
+
+KIND = "workflow"
+ARMS = ("random_lr0", "pretrained_lr0", "from_scratch", "pretrained")
+
+
+def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
+    """Run all stages in ``workdir``.
+
+    Returns:
+      The summary, as in summary.json.
+
+    Raises:
+      UserError: for a configuration that a stage cannot use.
+    """
+    if runs.claim(workdir, runs.identity(config, KIND)):
+        console.say(f"{workdir} is finished already")
+        compare.show(*_shown(runs.summary(workdir)))
+        return runs.summary(workdir)
+    start = time.perf_counter()
+    console.say(f"[1/4] record {config.rollout.n_episodes} episodes of {config.rollout.policy}")
+    recorded = rollout.run(config, workdir / "rollout", record=True)
+    console.say(f"[2/4] clone it, {config.members} members")
+    cloned = bc.run(_with(config, "bc", data=str(workdir / "rollout")), workdir / "bc")
+    console.say(f"[3/4] fine-tune: {len(ARMS)} arms of {config.members} members each")
+    arms = {arm: (_arm(config, arm, workdir), workdir / "ppo" / arm) for arm in ARMS}
+    tuned = ppo.run_arms(arms)
+    console.say("[4/4] compare")
+    teacher = rollout.run(config, workdir / "teacher", seeds=evaluation.test_seeds(config))
+    compared = compare.run(
+        {arm: workdir / "ppo" / arm for arm in ARMS}, workdir / "compare",
+        teacher["evaluation"],
+    )  # fmt: skip
+    summary = {
+        "kind": KIND,
+        "env_steps": recorded["env_steps"] + sum(t["env_steps"] for t in tuned.values()),
+        "wall_seconds": time.perf_counter() - start,
+        "evaluation": tuned["pretrained"]["evaluation"],
+        "members": tuned["pretrained"]["members"],
+        "teacher": compared["teacher"],
+        "clone": {"evaluation": cloned["evaluation"], "members": cloned["members"]},
+        "arms": compared["arms"],
+    }
+    runs.write_json(workdir / runs.SUMMARY, summary)
+    return summary
+
+
+def _shown(summary: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return summary["arms"], summary["teacher"]["evaluation"]
+
+
+def _with(config: ml_collections.ConfigDict, stage: str, **fields: Any) -> ml_collections.ConfigDict:
+    """The configuration of one stage; ``fields`` are set in the stage's section."""
+    changed = copy.deepcopy(config).unlock()
+    changed.stage = stage
+    changed[stage].update(fields)
+    return changed.lock()
+
+
+def _arm(config: ml_collections.ConfigDict, arm: str, workdir: Path) -> ml_collections.ConfigDict:
+    fields: dict[str, Any] = {}
+    if arm.startswith("pretrained"):
+        fields["init_from"] = str(workdir / "bc")
+    if arm.endswith("lr0"):
+        fields["learning_rate"] = 0.0
+    return _with(config, "ppo", **fields)

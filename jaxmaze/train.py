@@ -1,0 +1,45 @@
+"""``python -m jaxmaze.train``: the whole workflow, or one stage of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from jaxmaze import cli
+from jaxmaze.errors import UserError
+
+USAGE = """Record a teacher, clone it, fine-tune the clone, compare.
+
+python -m jaxmaze.train --config=configs/lunar_lander.py[:RECIPE] [--config.FIELD=VALUE ...]
+python -m jaxmaze.train --resume=DIR"""
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """The command's flags."""
+    flags.DEFINE_string("config", None, "Config file, with a recipe behind a colon if wanted.")
+    flags.DEFINE_string("workdir", None, "Folder to write; outputs/<config>-<recipe>/<time> if unset.")
+    flags.DEFINE_string("resume", None, "Folder of a run to go on with.")
+
+
+def main(overrides: dict[str, Any]) -> Path:
+    """Run what the flags say; returns the folder."""
+    from jaxmaze import api, runs
+
+    if FLAGS.resume is not None:
+        if FLAGS.config is not None or FLAGS.workdir is not None or overrides:
+            raise UserError("--resume takes everything from the folder; give no other flag with it")
+        cli.prepare()
+        return api.resume(FLAGS.resume).folder
+    config = cli.config_from_flag(FLAGS.config, overrides)
+    cli.prepare()
+    workdir = FLAGS.workdir or runs.default_workdir(*cli.name_of(FLAGS.config))
+    return api.train(config, workdir).folder
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, USAGE)

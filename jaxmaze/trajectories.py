@@ -1,0 +1,309 @@
+"""Recorded episodes: checked, written as a Minari dataset, read back, split by episode."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxmaze.errors import UserError
+
+if TYPE_CHECKING:
+    from jaxmaze.envs.gymnasium import EnvInfo
+
+DATASET_ID = "trajectory_data-v0"
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """One whole episode of length ``T``.
+
+    Attributes:
+      index: its place in the list of episodes that was asked for.
+      seed: what the environment was reset with; replays the episode.
+      observations: ``[T + 1, *obs_shape]`` raw, the final one included; empty if not recorded.
+      actions: ``[T, ...]`` as the environment took them; empty if not recorded.
+      rewards: ``[T]`` float64, in the environment's units.
+      terminated: whether the task ended; otherwise the episode was truncated.
+    """
+
+    index: int
+    seed: int | None
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: bool
+
+    @property
+    def episode_return(self) -> float:
+        """Undiscounted sum of rewards."""
+        return float(self.rewards.sum())
+
+    @property
+    def length(self) -> int:
+        """Number of steps."""
+        return len(self.rewards)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Episodes with where they come from.
+
+    Attributes:
+      episodes: in the order of their indices.
+      provenance: policy, environment and versions, as recorded; JSON-like.
+      sha256: hash over all arrays, in hexadecimal.
+    """
+
+    episodes: tuple[Episode, ...]
+    provenance: dict[str, Any]
+    sha256: str
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of all episodes together."""
+        return sum(e.length for e in self.episodes)
+
+
+def fingerprint(episodes: Sequence[Episode]) -> str:
+    """SHA-256 over the arrays and ends of the episodes, whatever file they come from."""
+    digest = hashlib.sha256()
+    for e in episodes:
+        for array in (e.observations, e.actions, e.rewards):
+            digest.update(str((array.dtype.str, array.shape)).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(b"terminated" if e.terminated else b"truncated")
+    return digest.hexdigest()
+
+
+def check(episode: Episode, info: EnvInfo, where: str) -> None:
+    """Check an episode against its environment's spaces.
+
+    Raises:
+      UserError: one line with what is wrong in which episode.
+    """
+    where = f"{where}: episode {episode.index}"
+    obs, actions, rewards = episode.observations, episode.actions, episode.rewards
+    spaces = info.spaces
+    steps = len(actions)
+    if steps == 0:
+        raise UserError(f"{where} has no steps")
+    if len(obs) != steps + 1 or len(rewards) != steps:
+        raise UserError(
+            f"{where} has {len(obs)} observations, {steps} actions and {len(rewards)} rewards; "
+            "T steps need T + 1 observations, T actions and T rewards"
+        )
+    if obs.shape[1:] != spaces.obs_shape:
+        raise UserError(
+            f"{where} has observations of shape {obs.shape[1:]}, but {info.config.id} has "
+            f"{spaces.obs_shape}: is it data of another environment?"
+        )
+    for name, array in (("observations", obs), ("actions", actions), ("rewards", rewards)):
+        if not np.issubdtype(array.dtype, np.number):
+            raise UserError(f"{where} has {name} of type {array.dtype}, which are not numbers")
+        if not np.isfinite(array).all():
+            raise UserError(f"{where} has {name} that are NaN or infinite")
+    if spaces.kind == "discrete":
+        _check_discrete(actions, spaces.num_actions, where, info.config.id)
+    else:
+        _check_continuous(actions, spaces.low, spaces.high, where, info.config.id)
+
+
+def _check_discrete(actions: np.ndarray, num_actions: int, where: str, env_id: str) -> None:
+    if actions.ndim != 1 or not np.issubdtype(actions.dtype, np.integer):
+        raise UserError(
+            f"{where} has actions of type {actions.dtype} and shape {actions.shape[1:]}, but "
+            f"{env_id} takes one integer: is it data of another environment?"
+        )
+    if actions.min() < 0 or actions.max() >= num_actions:
+        raise UserError(
+            f"{where} has actions from {actions.min()} to {actions.max()}, but {env_id} has "
+            f"actions 0 to {num_actions - 1}"
+        )
+
+
+def _check_continuous(
+    actions: np.ndarray, low: Sequence[float], high: Sequence[float], where: str, env_id: str
+) -> None:
+    if actions.shape[1:] != (len(low),) or not np.issubdtype(actions.dtype, np.floating):
+        raise UserError(
+            f"{where} has actions of type {actions.dtype} and shape {actions.shape[1:]}, but "
+            f"{env_id} takes {len(low)} real numbers: is it data of another environment?"
+        )
+    if (actions < np.array(low) - 1e-5).any() or (actions > np.array(high) + 1e-5).any():
+        raise UserError(f"{where} has actions outside the bounds of {env_id}")
+
+
+def write(
+    path: Path, episodes: Sequence[Episode], info: EnvInfo, provenance: dict[str, Any]
+) -> Dataset:
+    """Check episodes and write them as a Minari dataset in the folder ``path/data``.
+
+    Raises:
+      UserError: if an episode is not whole, or a dataset is there already.
+    """
+    from minari.data_collector import EpisodeBuffer
+    from minari.dataset.minari_storage import MinariStorage
+
+    for episode in episodes:
+        check(episode, info, str(path))
+    data = path / "data"
+    if (data / "metadata.json").exists():
+        raise UserError(f"{data} holds a dataset already; give another folder")
+    data.mkdir(parents=True, exist_ok=True)
+    storage = MinariStorage.new(
+        data, info.observation_space, info.action_space, env_spec=info.spec, data_format="hdf5"
+    )
+    storage.update_episodes(_buffer(EpisodeBuffer, e) for e in episodes)
+    sha256 = fingerprint(episodes)
+    description = "Episodes recorded by jaxmaze; see the field jaxmaze_provenance."
+    storage.update_metadata(
+        {
+            "dataset_id": DATASET_ID,
+            "minari_version": _minari_version(),
+            "algorithm_name": str(provenance.get("policy", "unknown")),
+            "description": description,
+            "jaxmaze_provenance": json.dumps(provenance),
+            "jaxmaze_sha256": sha256,
+        }
+    )
+    return Dataset(tuple(episodes), provenance, sha256)
+
+
+def _minari_version() -> str:
+    import minari
+
+    return minari.__version__
+
+
+def _buffer(cls: Any, episode: Episode) -> Any:
+    ends = np.zeros(episode.length, bool)
+    ends[-1] = True
+    never = np.zeros(episode.length, bool)
+    return cls(
+        seed=episode.seed,
+        observations=episode.observations,
+        actions=episode.actions,
+        rewards=episode.rewards,
+        terminations=ends if episode.terminated else never,
+        truncations=never if episode.terminated else ends,
+    )
+
+
+def read(path: str | Path, info: EnvInfo) -> Dataset:
+    """Read a Minari dataset and check every episode against the environment.
+
+    Args:
+      path: a ``trajectory_data`` folder, a Minari dataset's folder, a folder with its files, or a
+        run's folder that holds ``trajectory_data``.
+      info: the environment that the episodes must fit.
+
+    Raises:
+      UserError: one line, if it is not a dataset, or not one of this environment.
+    """
+    folder = _data_folder(Path(path))
+    storage = _open(folder)
+    raw = storage.read_raw_metadata(folder)
+    episodes = _read_episodes(folder, storage)
+    if not episodes:
+        raise UserError(f"{path} holds a dataset without episodes; record some first")
+    for episode in episodes:
+        check(episode, info, str(path))
+    sha256 = fingerprint(episodes)
+    if raw.get("jaxmaze_sha256", sha256) != sha256:
+        raise UserError(f"{path} has changed since it was recorded: its checksum does not fit")
+    provenance = json.loads(raw.get("jaxmaze_provenance", "{}"))
+    return Dataset(tuple(episodes), provenance, sha256)
+
+
+def _data_folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise UserError(f"{path} is not a folder; give one with a Minari dataset")
+    for folder in (path, path / "data", path / "trajectory_data" / "data"):
+        if (folder / "metadata.json").is_file():
+            return folder
+    state = "is empty" if not any(path.iterdir()) else "holds no Minari dataset"
+    raise UserError(f"{path} {state}; record one with python -m jaxmaze.rollout --record")
+
+
+def _open(folder: Path) -> Any:
+    from minari.dataset.minari_storage import MinariStorage
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return MinariStorage.read(folder)
+    except Exception as error:  # Minari raises whatever its file layers raise.
+        raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
+
+
+def _read_episodes(folder: Path, storage: Any) -> list[Episode]:
+    """The episodes as they are on disk; flags and lengths checked, as Minari checks nothing."""
+    try:
+        count = storage.total_episodes
+        parts = list(storage.get_episodes(range(count)))
+        seeds = [m.get("seed") for m in storage.get_episode_metadata(range(count))]
+    except Exception as error:  # A damaged HDF5 file raises OSError, KeyError and others.
+        raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
+    episodes = []
+    for i, (part, seed) in enumerate(zip(parts, seeds, strict=True)):
+        ends = np.asarray(part["terminations"], bool), np.asarray(part["truncations"], bool)
+        if any(len(e) != len(part["rewards"]) for e in ends):
+            raise UserError(f"{folder}: episode {i} has flags and rewards of different lengths")
+        if len(ends[0]) and (ends[0] | ends[1])[:-1].any():
+            raise UserError(f"{folder}: episode {i} goes on after its end")
+        observations, actions = part["observations"], part["actions"]
+        if not isinstance(observations, np.ndarray) or not isinstance(actions, np.ndarray):
+            raise UserError(f"{folder}: episode {i} has nested observations or actions; only arrays")
+        # An episode without an end flag was cut by whoever recorded it: truncated.
+        episodes.append(
+            Episode(
+                i, seed, observations, actions, np.asarray(part["rewards"], np.float64),
+                bool(len(ends[0]) and ends[0][-1]),
+            )
+        )  # fmt: skip
+    return episodes
+
+
+def rows(episodes: Sequence[Episode], kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All steps as rows: observations ``[R, ...]``, actions ``[R, ...]``, episode numbers ``[R]``.
+
+    The last observation of an episode has no action and is left out. Episode numbers are positions
+    in ``episodes``.
+    """
+    dtype = np.int32 if kind == "discrete" else np.float32
+    obs = np.concatenate([e.observations[:-1] for e in episodes]).astype(np.float32)
+    actions = np.concatenate([e.actions for e in episodes]).astype(dtype)
+    number = np.repeat(np.arange(len(episodes)), [e.length for e in episodes])
+    return obs, actions, number
+
+
+def split(num_episodes: int, validation_percentage: float, seed: int) -> np.ndarray:
+    """Which episodes are held out: ``[num_episodes]`` booleans, True for validation.
+
+    By episode, because neighbouring steps are nearly equal and would leak.
+
+    Raises:
+      UserError: if that leaves no episode on one side (none to validate on is allowed when the
+        percentage is 0).
+    """
+    # A half is rounded to the training side: of 3 episodes at 50 %, one is held out.
+    held_out = math.ceil(num_episodes * validation_percentage / 100 - 0.5)
+    if validation_percentage > 0 and not 0 < held_out < num_episodes:
+        side = "validate" if held_out == 0 else "train"
+        raise UserError(
+            f"bc.validation_percentage={validation_percentage:g} of {num_episodes} episodes leaves "
+            f"none to {side} on; record more episodes or choose a value between "
+            f"{100 * 0.5 / num_episodes:.3g} and {100 * (1 - 0.5 / num_episodes):.3g}"
+        )
+    chosen = np.random.default_rng(seed).permutation(num_episodes)[:held_out]
+    mask = np.zeros(num_episodes, bool)
+    mask[chosen] = True
+    return mask

@@ -1,0 +1,179 @@
+"""Actors in worker processes: one message a segment, the policy inside the worker.
+
+A worker is a fresh interpreter, not a fork (JAX has threads) and not a ``multiprocessing`` spawn
+(which would run the caller's script or notebook again). What is computed does not depend on the
+number of workers: shards have a fixed size and are only spread over more or fewer processes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import traceback
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxmaze.collect import Actor, ActorConfig, EpisodeResult, Segment, join
+from jaxmaze.core.types import Policy
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.errors import UserError
+
+MAX_SHARDS = 4
+"""Shards of a pool: a constant, so that results do not depend on the machine's cores."""
+
+
+class WorkerError(RuntimeError):
+    """A worker process died, or its environment raised; carries the worker's traceback."""
+
+
+def num_shards(num_envs: int) -> int:
+    """The most shards, up to ``MAX_SHARDS``, that ``num_envs`` environments divide into."""
+    return max(s for s in range(1, MAX_SHARDS + 1) if num_envs % s == 0)
+
+
+def default_workers() -> int:
+    """One worker a core this process may run on; 0 (in this process) where that is one core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if cores > 1 and os.name == "posix" else 0
+
+
+class Pool:
+    """All actors of a population, in worker processes or (with ``workers=0``) in this one."""
+
+    def __init__(self, config: ActorConfig, info: backend.EnvInfo, workers: int | None = None):
+        self.config = config
+        workers = default_workers() if workers is None else workers
+        if not backend.can_be_sent(info):
+            workers = 0
+        workers = min(workers, config.num_shards)
+        shards = list(range(config.num_shards))
+        self._actors = [Actor(config, s) for s in shards] if workers == 0 else []
+        self._workers = [
+            _Worker(config, shards[w::workers], backend.spec_json(info)) for w in range(workers)
+        ]
+
+    def _call(self, method: str, *args: Any) -> list[Any]:
+        """The method's results of all shards, in the order of the shards."""
+        if not self._workers:
+            return [getattr(actor, method)(*args) for actor in self._actors]
+        for worker in self._workers:
+            worker.send((method, args))
+        results = [worker.receive() for worker in self._workers]
+        count = len(self._workers)
+        return [results[s % count][s // count] for s in range(self.config.num_shards)]
+
+    def reset(self, epoch: int) -> None:
+        """Reset all training environments (:meth:`jaxmaze.collect.Actor.reset`)."""
+        self._call("reset", epoch)
+
+    def collect(self, policies: Policy, iteration: int, num_steps: int) -> Segment:
+        """A segment ``[M, T, N, ...]`` of all members (:meth:`jaxmaze.collect.Actor.collect`)."""
+        return join(self._call("collect", jax.device_get(policies), iteration, num_steps))
+
+    def evaluate(
+        self, policies: Policy, seeds: np.ndarray, deterministic: bool, active: np.ndarray
+    ) -> list[EpisodeResult]:
+        """All members' episodes (:meth:`jaxmaze.collect.Actor.evaluate`)."""
+        parts = self._call("evaluate", jax.device_get(policies), seeds, deterministic, active)
+        return [result for part in parts for result in part]
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self._workers:
+            worker.close()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Worker:
+    """This process's end of one worker."""
+
+    def __init__(self, config: ActorConfig, shards: list[int], spec: str):
+        ours, theirs = Pipe()
+        # One thread a worker: its cores are shared with the other workers.
+        flags = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+        environment = os.environ | {
+            "XLA_FLAGS": flags.strip(),
+            "JAX_PLATFORMS": "cpu",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "jaxmaze.workers", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        self._connection = ours
+        self.send((config, shards, spec))
+
+    def send(self, message: Any) -> None:
+        try:
+            self._connection.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            self._died()
+
+    def receive(self) -> Any:
+        try:
+            ok, value = self._connection.recv()
+        except (EOFError, ConnectionResetError):
+            self._died()
+        if ok:
+            return value
+        kind, text = value
+        raise UserError(text) if kind == "user" else WorkerError(text)
+
+    def _died(self) -> None:
+        code = self._process.wait()
+        raise WorkerError(
+            f"an environment worker died with exit code {code}; "
+            "--config.env.workers=0 runs the environments in this process"
+        )
+
+    def close(self) -> None:
+        self._connection.close()
+        self._process.terminate()
+        self._process.wait()
+
+
+def _serve(connection: Connection) -> None:
+    """A worker's loop: run methods of its actors until the connection closes."""
+    config, shards, spec = connection.recv()
+    backend.register(spec)
+    actors = [Actor(config, shard) for shard in shards]
+    while True:
+        method, args = connection.recv()
+        try:
+            connection.send((True, [getattr(actor, method)(*args) for actor in actors]))
+        except UserError as error:
+            connection.send((False, ("user", str(error))))
+        except (BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception:
+            connection.send((False, ("error", traceback.format_exc())))
+
+
+def main() -> None:
+    """Entry point of a worker process."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends the workers.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    backend.quiet()
+    try:
+        _serve(Connection(int(sys.argv[1])))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # The parent is gone or has closed the pool.
+
+
+if __name__ == "__main__":
+    main()
