@@ -8,7 +8,6 @@ environment. The newest two are kept; each holds the best as well as the latest.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -42,29 +41,19 @@ def networks_of(meta: dict[str, Any]) -> Networks:
     return Networks(SpaceSpec(**spaces), NetworkSpec(**network))
 
 
-def _plain(tree: Any) -> Any:
-    """Typed PRNG keys as their data, and arrays on the host, as files can hold them."""
-
-    def leaf(x: Any) -> Any:
-        if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-            x = jax.random.key_data(x)
-        return np.asarray(x)
-
-    return jax.tree.map(leaf, tree)
-
-
 def _like(template: Any, tree: Any) -> Any:
-    """``tree`` with the structure and the typed keys of ``template``; dtypes must agree."""
+    """``tree`` with the structure of ``template``; dtypes and shapes must agree.
 
-    def leaf(t: Any, x: Any) -> Any:
-        if jnp.issubdtype(t.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(jnp.asarray(x))
+    Orbax would cast or reshape silently.
+    """
+
+    def leaf(t: Any, x: Any) -> np.ndarray:
         if t.dtype != x.dtype or t.shape != x.shape:
             raise UserError(
                 f"the checkpoint holds {x.dtype}{x.shape} where the run needs {t.dtype}{t.shape}; "
                 "was it written with another network?"
             )
-        return jnp.asarray(x)
+        return np.asarray(x)
 
     return jax.tree.map(leaf, template, tree)
 
@@ -75,14 +64,12 @@ class Checkpoints:
     def __init__(self, run: Path, read_only: bool = False):
         import orbax.checkpoint as ocp
 
-        logging.getLogger("absl").setLevel(logging.WARNING)
         self._ocp = ocp
         folder = (run / FOLDER).resolve()
         if read_only and not folder.is_dir():
             raise UserError(f"{run} has no checkpoint; give the folder of a bc or ppo run")
         options = ocp.CheckpointManagerOptions(
             create=not read_only,
-            read_only=read_only,
             preservation_policy=None if read_only else (
                 ocp.checkpoint_managers.preservation_policy.LatestN(2)
             ),
@@ -93,13 +80,13 @@ class Checkpoints:
         )
 
     def save(self, step: int, state: Any, best: Policy, meta: dict[str, Any]) -> None:
-        """Write a checkpoint; it appears whole or not at all, and this does not wait for it."""
+        """Write a checkpoint of numpy arrays; it appears whole or not at all, without being waited for."""
         args = self._ocp.args
         self._manager.save(
             step,
             args=args.Composite(
-                state=args.StandardSave(_plain(state)),
-                best=args.StandardSave(_plain(best)),
+                state=args.StandardSave(state),
+                best=args.StandardSave(best),
                 meta=args.JsonSave(meta),
             ),
             force=True,
@@ -141,7 +128,7 @@ class Checkpoints:
         Raises:
           UserError: if there is none, or it does not fit.
         """
-        args = self._ocp.args.StandardRestore(_plain(template))
+        args = self._ocp.args.StandardRestore(template)
         return _like(template, self._restore("state", args, step))
 
     def best(self, networks: Networks, members: int) -> Policy:
@@ -158,7 +145,7 @@ class Checkpoints:
         shapes = jax.eval_shape(jax.vmap(one), keys)
         template = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
         restored = self._restore("best", self._ocp.args.StandardRestore(template))
-        return jax.tree.map(np.asarray, _like(template, restored))
+        return _like(template, restored)
 
     def _restore(self, item: str, args: Any, step: int | None = None) -> Any:
         step = self.latest() if step is None else step

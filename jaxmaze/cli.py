@@ -16,6 +16,7 @@ from typing import Any
 
 import ml_collections
 from absl import app, flags
+from absl import logging as absl_logging
 
 from jaxmaze import config as config_lib
 from jaxmaze.errors import UserError
@@ -152,7 +153,7 @@ def prepare() -> None:
     from jaxmaze import parallel
     from jaxmaze.envs import gymnasium as backend
 
-    for noisy in ("absl", "jax", "orbax"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    logging.getLogger("jax").setLevel(logging.ERROR)
     backend.quiet()
     parallel.use_all_cores()

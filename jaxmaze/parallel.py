@@ -25,7 +25,11 @@ def use_all_cores() -> None:
 
 
 def vmap_members(
-    function: Callable[..., Any], members: int, shared: Sequence[int] = (), donate: Sequence[int] = ()
+    function: Callable[..., Any],
+    members: int,
+    shared: Sequence[int] = (),
+    donate: Sequence[int] = (),
+    spread: bool = True,
 ) -> Callable[..., Any]:
     """Compile a function of one member for ``members`` of them.
 
@@ -34,13 +38,18 @@ def vmap_members(
       members: ``M``, the leading axis of all arguments and results.
       shared: positions of arguments that are the same for all members, without that axis.
       donate: positions of arguments whose memory the result may take.
+      spread: whether to split members over devices. Not for functions with linear algebra (the QR
+        of an orthogonal initialisation): on the CPU each device's decomposition waits for threads
+        that the other's holds, for ever.
 
     Returns:
       The compiled function over leading axes ``[M, ...]``. Members are split evenly over as many
-      devices as divide ``M``; they never exchange anything.
+      devices as divide ``M``; they never exchange anything. What it returns is to be passed to
+      another such function or to ``jax.device_get``, not indexed or computed with otherwise: that
+      would be a program with exchange between devices, which costs far more than the work.
     """
     devices = jax.devices()
-    count = max(d for d in range(1, len(devices) + 1) if members % d == 0)
+    count = max(d for d in range(1, len(devices) + 1) if members % d == 0) if spread else 1
 
     def over_members(*args: Any) -> Any:
         axes = tuple(None if i in shared else 0 for i in range(len(args)))

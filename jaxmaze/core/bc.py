@@ -53,7 +53,7 @@ class State(NamedTuple):
     Attributes:
       policy: what is being trained, with the statistics of its training rows.
       opt_state: Adam's moments.
-      key: root key of this member; folded with the epoch, never used up.
+      key: data ``[2]`` of this member's root key; folded with the epoch, never used up.
       epoch: epochs done.
       best: a copy of the best policy so far.
       best_score: its score; higher is better.
@@ -85,7 +85,7 @@ def init(networks: Networks, key: Array, data: Data, weight: Array) -> State:
     return State(
         policy=policy,
         opt_state=optimizer.init(params),
-        key=train_key,
+        key=jax.random.key_data(train_key),
         epoch=jnp.zeros((), jnp.int32),
         best=policy,
         best_score=jnp.full((), -jnp.inf),
@@ -125,7 +125,8 @@ def epoch(
       ``policy_l2_norm``, ``policy_grad_norm`` and accuracy or deviation.
     """
     active = ~state.stopped & (state.epoch < hyper.num_epochs)
-    shuffle = jax.random.uniform(jax.random.fold_in(state.key, state.epoch), weight.shape)
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.epoch)
+    shuffle = jax.random.uniform(key, weight.shape)
     order = jnp.argsort(jnp.where(weight > 0, shuffle, 2.0))
     padding = max(0, steps * batch_size - order.shape[0])
     order = jnp.pad(order, (0, padding))[: steps * batch_size].reshape(steps, batch_size)

@@ -74,7 +74,7 @@ class State(NamedTuple):
       policy_opt: Adam's moments of the policy.
       value_opt: Adam's moments of the critic.
       return_stats: the scale of rewards.
-      key: root key; folded with the iteration, never used up.
+      key: data ``[2]`` of the root key; folded with the iteration, never used up.
       iteration: updates done.
     """
 
@@ -119,7 +119,7 @@ def init(networks: Networks, key: Array, num_envs: int, policy: Policy | None = 
         policy_opt=optimizer.init(policy.params),
         value_opt=optimizer.init(value_params),
         return_stats=normalization.init_return_stats(num_envs),
-        key=train_key,
+        key=jax.random.key_data(train_key),
         iteration=jnp.zeros((), jnp.int32),
     )
 
@@ -231,7 +231,8 @@ def update(
 
         return jax.lax.scan(minibatch, learner, order)
 
-    keys = jax.random.split(jax.random.fold_in(state.key, state.iteration), static.num_epochs)
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.iteration)
+    keys = jax.random.split(key, static.num_epochs)
     learner, metrics = jax.lax.scan(epoch, learner, keys)
     adapt = policy_moves & (hyper.adapt_stats > 0)
     obs = networks.flatten_obs(rows.obs)

@@ -118,6 +118,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         state = trainer.train()
         if config.bc.refit and problem.validation.any():
             state = trainer.refit(state)
+        state = jax.device_get(state)
         results = evaluator(state.best, evaluation.test_seeds(config))
     with checkpoint.Checkpoints(workdir) as checkpoints:
         meta = checkpoint.describe(networks, seeds, KIND)
@@ -175,7 +176,7 @@ class _Trainer:
         def select(state: bc.State, score: Any) -> Any:
             return bc.select(state, score, section.patience)
 
-        self._init = parallel.vmap_members(init, self.members, shared=(1,))
+        self._init = parallel.vmap_members(init, self.members, shared=(1,), spread=False)
         self._select = parallel.vmap_members(select, self.members)
         self._epoch = self._compile(problem.steps)
         self._keys = jax.vmap(lambda s: jax.random.fold_in(jax.random.key(s), seeding.STAGE_BC))(
@@ -229,9 +230,9 @@ class _Trainer:
                     score = returns if by_return else score
                 if not by_return or due or last:
                     state, better = self._select(state, score.astype(np.float32))
-                    self._tell(epoch, np.asarray(better), rule)
+                    self._tell(epoch, jax.device_get(better), rule)
                 bar.advance()
-                if np.asarray(state.stopped).all():
+                if jax.device_get(state.stopped).all():
                     bar.advance(section.num_epochs - epoch)
                     console.say(f"epoch {epoch:3d}  patience of {section.patience} epochs is out")
                     break
@@ -258,11 +259,11 @@ class _Trainer:
         """
         problem = self.problem
         everything = np.ones_like(problem.train)
-        epochs = np.asarray(chosen.best_epoch)
+        epochs = jax.device_get(chosen.best_epoch)
         hyper = self._hyper(epochs)
         state = self._init(self._keys, problem.data, everything)
         run_epoch = self._compile(problem.steps_all)
-        offset = int(np.asarray(chosen.epoch).max())
+        offset = int(jax.device_get(chosen.epoch).max())
         with console.progress("refit", int(epochs.max())) as bar:
             for epoch in range(1, int(epochs.max()) + 1):
                 state, means, _ = run_epoch(

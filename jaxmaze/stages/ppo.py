@@ -18,7 +18,7 @@ import ml_collections
 import numpy as np
 
 from jaxmaze import checkpoint, collect, console, evaluation, metrics, parallel, runs, seeding
-from jaxmaze.core import ppo
+from jaxmaze.core import optimizer, ppo
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs import gymnasium as backend
@@ -120,7 +120,14 @@ def _load_origin(config: ml_collections.ConfigDict, networks: Networks) -> Polic
                 raise UserError(f"{run} has {label}={found}, but this run has {wanted}")
     count = len(meta["seeds"])
     index = np.arange(config.members) % count
-    return jax.tree.map(lambda x: jnp.asarray(x[index]), policies)
+    return jax.tree.map(lambda x: x[index], policies)
+
+
+def _blank(networks: Networks, members: int) -> Policy:
+    def one(key: Any) -> Policy:
+        return Policy(networks.init_policy(key), networks.init_stats())
+
+    return jax.vmap(one)(jax.random.split(jax.random.key(0), members))
 
 
 def _digest(policies: Policy) -> str:
@@ -179,7 +186,7 @@ class _Trainer:
         self._compile()
         self.state = self._init(origins)
         self.best = Best(
-            jax.tree.map(jnp.array, self.state.policy),
+            jax.device_get(self.state.policy),
             np.full(self.members, -np.inf, np.float32),
             np.zeros(self.members, np.int64),
         )
@@ -194,28 +201,30 @@ class _Trainer:
         def update(state: ppo.State, rollout: Any, hyper: ppo.Hyper) -> Any:
             return ppo.update(networks, static, state, rollout, hyper)
 
-        def keep(better: Any, new: Policy, old: Policy) -> Policy:
-            return jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)
-
         self._update = parallel.vmap_members(update, self.members, donate=(0,))
-        self._keep = parallel.vmap_members(keep, self.members)
         self._reset = parallel.vmap_members(ppo.reset_environments, self.members, donate=(0,))
 
     def _init(self, origins: dict[str, Any]) -> ppo.State:
         """States of all members: fresh networks, and the clones' policies where there are some."""
         networks, num_envs = self.networks, self.section.num_envs
-        fresh = parallel.vmap_members(lambda key: ppo.init(networks, key, num_envs), self.members)
-        root = jnp.asarray(self.seeds, jnp.uint32)
-        keys = jax.vmap(lambda s: jax.random.fold_in(jax.random.key(s), seeding.STAGE_PPO))(root)
-        state = fresh(keys)
+
+        def init(seed: Any, origin: Policy, cloned: Any) -> ppo.State:
+            key = jax.random.fold_in(jax.random.key(seed), seeding.STAGE_PPO)
+            state = ppo.init(networks, key, num_envs)
+            return state._replace(policy=optimizer.where(cloned, origin, state.policy))
+
+        known = next((o for o in origins.values() if o is not None), None)
+        if known is None:
+            known = jax.eval_shape(lambda: _blank(networks, self.config.members))
+        blank = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), known)
+        rows = [blank if origins[a.name] is None else origins[a.name] for a in self.arms]
+        origin = jax.tree.map(lambda *x: np.concatenate(x), *rows)
+        cloned = np.repeat([origins[a.name] is not None for a in self.arms], self.config.members)
+        seeds = np.asarray(self.seeds, np.uint32)
+        state = parallel.vmap_members(init, self.members, spread=False)(seeds, origin, cloned)
         for arm in self.arms:
-            origin = origins[arm.name]
-            if origin is not None:
-                policy = jax.tree.map(
-                    lambda x, y, at=arm.members: x.at[at].set(y), state.policy, origin
-                )
-                state = state._replace(policy=policy)
-                self._check_handover(arm, state.policy, origin)
+            if origins[arm.name] is not None:
+                self._check_handover(arm, jax.device_get(state.policy), origins[arm.name])
         return state
 
     def _check_handover(self, arm: Arm, policies: Policy, origin: Policy) -> None:
@@ -249,15 +258,16 @@ class _Trainer:
         return self._load(max(common)) if common else -1
 
     def _load(self, iteration: int) -> int:
+        whole = jax.tree.map(np.array, (jax.device_get(self.state), self.best))
         for arm, saved in zip(self.arms, self.checkpoints, strict=True):
-            at = arm.members
-            template = jax.tree.map(lambda x, at=at: x[at], (self.state, self.best))
-            state, best = saved.restore(template, iteration)
+            mine = jax.tree.map(lambda x, at=arm.members: x[at], whole)
+            restored = saved.restore(mine, iteration)
             saved.drop_after(iteration)
-            put = jax.tree.map(
-                lambda x, y, at=at: _put(x, at, y), (self.state, self.best), (state, best)
-            )
-            self.state, self.best = put
+            for target, source in zip(
+                jax.tree.leaves(whole), jax.tree.leaves(restored), strict=True
+            ):
+                target[arm.members] = source
+        self.state, self.best = whole
         return iteration
 
     def train(self) -> None:
@@ -311,16 +321,21 @@ class _Trainer:
         results = self.evaluator(self.state.policy, seeds)
         score = np.array([r.returns.mean() for r in results], np.float32)
         better = score > self.best.score
+        state = jax.device_get(self.state)
+
+        def keep(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+            return np.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+
         self.best = Best(
-            self._keep(better, self.state.policy, self.best.policy),
-            np.where(better, score, self.best.score),
-            np.where(better, step, self.best.env_steps),
+            jax.tree.map(keep, state.policy, self.best.policy),
+            keep(score, self.best.score),
+            keep(np.full(self.members, step, np.int64), self.best.env_steps),
         )
         for arm, writer, saved in zip(self.arms, self.writers, self.checkpoints, strict=True):
             stats = metrics.per_member([r.stats() for r in results[arm.members]])
             writer.write(step, "eval", "rollout_stats", stats)
             writer.flush()
-            mine = jax.tree.map(lambda x, at=arm.members: x[at], (self.state, self.best))
+            mine = jax.tree.map(lambda x, at=arm.members: x[at], (state, self.best))
             meta = checkpoint.describe(self.networks, self.seeds[arm.members], KIND)
             saved.save(self.iteration, mine, mine[1].policy, meta)
         bar.note(", ".join(f"{a.name} {score[a.members].mean():.0f}" for a in self.arms))
@@ -368,11 +383,3 @@ class _Trainer:
         for closing in (*getattr(self, "writers", ()), *self.checkpoints):
             closing.close()
 
-
-def _put(whole: Any, at: slice, part: Any) -> Any:
-    """``whole`` with ``part`` at some positions of the leading axis; numpy or JAX arrays."""
-    if isinstance(whole, np.ndarray):
-        whole = whole.copy()
-        whole[at] = np.asarray(part)
-        return whole
-    return whole.at[at].set(part)
