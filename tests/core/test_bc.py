@@ -1,0 +1,155 @@
+"""Behavioural cloning on problems with known answers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmaze.core import bc
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import NetworkSpec, SpaceSpec
+
+DISCRETE = Networks(SpaceSpec((2,), "discrete", 3), NetworkSpec((16,)))
+CONTINUOUS = Networks(SpaceSpec((2,), "continuous", 1, (-1.0,), (1.0,)), NetworkSpec((16,)))
+
+
+def hyper(**changes):
+    values = dict(
+        learning_rate=1e-2, entropy_coef=0.0, weight_decay=0.0, max_grad_norm=np.inf, num_epochs=1000
+    )
+    return bc.Hyper(**(values | changes))
+
+
+def problem(rows=300, continuous=False):
+    rng = np.random.default_rng(0)
+    obs = rng.normal(5, 3, size=(rows, 2)).astype(np.float32)
+    if continuous:
+        action = np.clip((obs[:, :1] - 5) / 6 + rng.normal(size=(rows, 1)) * 0.1, -1, 1)
+        return bc.Data(obs, action.astype(np.float32))
+    return bc.Data(obs, ((obs[:, 0] > 5).astype(np.int32) + (obs[:, 1] > 5)).astype(np.int32))
+
+
+def on_device(data):
+    return jax.tree.map(jnp.asarray, data)
+
+
+def train(networks, data, weight, epochs, batch_size=32, **changes):
+    steps = -(-int(weight.sum()) // batch_size)
+    state = bc.init(networks, jax.random.key(0), data, weight)
+    epoch = jax.jit(bc.epoch, static_argnums=(0, 1, 2))
+    for _ in range(epochs):
+        state, metrics = epoch(networks, batch_size, steps, state, data, weight, hyper(**changes))
+    return state, metrics
+
+
+def test_a_separable_teacher_is_cloned():
+    data, weight = problem(), np.ones(300, np.float32)
+    state, metrics = train(DISCRETE, data, weight, 60)
+    assert float(metrics["discrete_accuracy"]) > 0.95
+    held_out = bc.evaluate(DISCRETE, state.policy, data, weight)
+    assert float(held_out["discrete_accuracy"]) > 0.95
+
+
+def test_a_gaussian_teacher_is_cloned_with_its_deviation():
+    data, weight = problem(continuous=True), np.ones(300, np.float32)
+    state, _ = train(CONTINUOUS, data, weight, 150)
+    dist = CONTINUOUS.distribution(state.policy.params, state.policy.obs_stats, data.obs)
+    assert float(np.abs(dist.mean - data.action).mean()) < 0.1
+    assert float(np.exp(dist.log_std).mean()) == pytest.approx(0.1, rel=0.3)
+
+
+def test_probabilities_of_a_stochastic_teacher_are_learned():
+    rng = np.random.default_rng(1)
+    data = bc.Data(np.ones((3000, 2), np.float32), rng.choice(3, 3000, p=[0.6, 0.3, 0.1]).astype(np.int32))
+    state, _ = train(DISCRETE, data, np.ones(3000, np.float32), 30, batch_size=100)
+    logits = DISCRETE.distribution(state.policy.params, state.policy.obs_stats, data.obs[:1]).logits
+    share = np.bincount(data.action) / 3000
+    np.testing.assert_allclose(jax.nn.softmax(logits)[0], share, atol=0.03)
+
+
+def test_statistics_and_updates_come_from_the_training_rows_alone():
+    data = problem()
+    weight = np.ones(300, np.float32)
+    weight[200:] = 0
+    poisoned = bc.Data(data.obs.copy(), data.action.copy())
+    poisoned.obs[200:] = 1e3
+    poisoned.action[200:] = 2
+    a, _ = train(DISCRETE, data, weight, 3)
+    b, _ = train(DISCRETE, poisoned, weight, 3)
+    jax.tree.map(np.testing.assert_array_equal, a.policy, b.policy)
+    np.testing.assert_allclose(a.policy.obs_stats.mean, data.obs[:200].mean(0), rtol=1e-4)
+
+
+def test_every_training_row_is_used_once_an_epoch():
+    # One row a minibatch and plain counting: the loss of row i moves only the bias towards action i.
+    data = on_device(problem(rows=50))
+    weight = (np.arange(50) % 3 > 0).astype(np.float32)
+    state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+    _, more = bc.epoch(DISCRETE, 7, 8, state, data, weight, hyper(learning_rate=0.0))
+    whole = bc.evaluate(DISCRETE, state.policy, data, weight)
+    for name in ("policy_loss", "policy_entropy", "discrete_accuracy"):
+        assert float(more[name]) == pytest.approx(float(whole[name]), rel=1e-5)
+
+
+def test_more_minibatches_than_a_member_has_rows_for_change_nothing():
+    data, weight = on_device(problem(rows=60)), np.ones(60, np.float32)
+    state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+    exact, _ = bc.epoch(DISCRETE, 20, 3, state, data, weight, hyper())
+    longer, _ = bc.epoch(DISCRETE, 20, 5, state, data, weight, hyper())
+    jax.tree.map(np.testing.assert_array_equal, exact.policy, longer.policy)
+
+
+def test_evaluation_in_chunks_equals_one_pass(monkeypatch):
+    data, weight = problem(), (np.arange(300) % 2).astype(np.float32)
+    state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+    whole = bc.evaluate(DISCRETE, state.policy, data, weight)
+    monkeypatch.setattr(bc, "EVALUATION_CHUNK", 64)
+    chunked = bc.evaluate(DISCRETE, state.policy, data, weight)
+    for name in whole:
+        assert float(whole[name]) == pytest.approx(float(chunked[name]), rel=1e-5)
+
+
+def test_entropy_bonus_and_weight_decay_do_what_they_say():
+    data, weight = problem(), np.ones(300, np.float32)
+    plain, m0 = train(DISCRETE, data, weight, 20)
+    _, m1 = train(DISCRETE, data, weight, 20, entropy_coef=0.5)
+    decayed, _ = train(DISCRETE, data, weight, 20, weight_decay=1.0)
+    assert float(m1["policy_entropy"]) > float(m0["policy_entropy"]) + 0.1
+    norm = lambda s: sum(float((x**2).sum()) for x in jax.tree.leaves(s.policy.params))  # noqa: E731
+    assert norm(decayed) < 0.9 * norm(plain)
+
+
+def test_the_best_is_copied_and_patience_stops():
+    data, weight = on_device(problem(rows=60)), np.ones(60, np.float32)
+    state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+    scores, stopped_at = [1.0, 3.0, 2.0, 2.5, 9.0], None
+    kept = None
+    for i, score in enumerate(scores, start=1):
+        state, _ = bc.epoch(DISCRETE, 20, 3, state, data, weight, hyper())
+        if i == 2:
+            kept = jax.tree.map(np.asarray, state.policy)
+        state, better = bc.select(state, jnp.float32(score), 2)
+        assert bool(better) == (i in (1, 2))
+        if bool(state.stopped) and stopped_at is None:
+            stopped_at = i
+    assert stopped_at == 4 and int(state.best_epoch) == 2 and float(state.best_score) == 3.0
+    jax.tree.map(np.testing.assert_array_equal, state.best, kept)
+    assert int(state.epoch) == 4  # the fifth epoch changed nothing
+
+
+def test_members_vmapped_equal_members_alone():
+    data = on_device(problem())
+    weights = np.stack([np.arange(300) < 200, np.arange(300) >= 150]).astype(np.float32)
+    keys = jax.random.split(jax.random.key(3), 2)
+    h = jax.tree.map(lambda x: np.full(2, x, np.float32), hyper())
+
+    def one(key, weight, h):
+        state = bc.init(DISCRETE, key, data, weight)
+        return bc.epoch(DISCRETE, 32, 7, state, data, weight, h)[0].policy
+
+    together = jax.vmap(one)(keys, weights, h)
+    for m in range(2):
+        alone = one(keys[m], weights[m], jax.tree.map(lambda x, m=m: x[m], h))
+        jax.tree.map(
+            lambda a, b, m=m: np.testing.assert_allclose(a[m], b, atol=1e-5), together, alone
+        )

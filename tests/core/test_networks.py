@@ -1,0 +1,34 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
+
+
+def make(spaces):
+    networks = Networks(spaces, NetworkSpec((8, 8), "relu"))
+    return networks, Policy(networks.init_policy(jax.random.key(0)), networks.init_stats())
+
+
+def test_shapes_of_any_batch_and_any_observation():
+    networks, policy = make(SpaceSpec((3, 2), "discrete", 5))
+    for lead in ((), (4,), (2, 3)):
+        obs = jnp.ones((*lead, 3, 2))
+        action, log_prob = networks.act(policy, obs)
+        assert action.shape == lead and log_prob.shape == lead
+        assert networks.value(networks.init_value(jax.random.key(1)), policy.obs_stats, obs).shape == lead
+
+
+def test_continuous_actions_are_clipped_for_the_environment_only():
+    networks, policy = make(SpaceSpec((2,), "continuous", 2, (-0.1, -1.0), (0.1, 1.0)))
+    action, _ = networks.act(policy, jnp.ones((500, 2)), jax.random.key(0))
+    assert float(jnp.abs(action).max()) > 1.0
+    sent = np.asarray(networks.to_env(action))
+    assert sent[:, 0].max() <= 0.1 + 1e-6 and sent[:, 1].min() >= -1.0
+
+
+def test_a_fresh_policy_is_nearly_uniform():
+    networks, policy = make(SpaceSpec((2,), "discrete", 4))
+    dist = networks.distribution(policy.params, policy.obs_stats, jnp.ones((10, 2)))
+    np.testing.assert_allclose(jax.nn.softmax(dist.logits), 0.25, atol=0.02)

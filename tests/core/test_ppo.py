@@ -1,0 +1,159 @@
+"""PPO: its invariants, and learning on probe problems whose answers are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmaze.core import ppo
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import NetworkSpec, Policy, Rollout, SpaceSpec
+
+T, N = 32, 8
+NETWORKS = Networks(SpaceSpec((2,), "discrete", 2), NetworkSpec((16,)))
+CONTINUOUS = Networks(SpaceSpec((2,), "continuous", 1, (-2.0,), (2.0,)), NetworkSpec((16,)))
+STATIC = ppo.Static(num_epochs=4, batch_size=64, num_iterations=50, linear_schedule=False)
+
+
+def hyper(**changes):
+    values = dict(
+        learning_rate=3e-3, value_learning_rate=3e-3, gamma=0.9, gae_lambda=0.95, clip_range=0.2,
+        entropy_coef=0.0, value_coef=0.5, max_grad_norm=0.5, target_kl=np.inf, critic_burn_in=0,
+        adapt_stats=0.0,
+    )  # fmt: skip
+    return ppo.Hyper(**{k: np.float32(v) for k, v in (values | changes).items()})
+
+
+def rollout(networks, state, key, reward_of, done_of=None):
+    """A segment of independent steps: random observations, rewards by a rule."""
+    obs_key, act_key = jax.random.split(key)
+    obs = jnp.sign(jax.random.normal(obs_key, (T, N, 2)))
+    action, log_prob = networks.act(state.policy, obs, act_key)
+    ends = jnp.ones((T, N)) if done_of is None else done_of
+    return Rollout(
+        obs, action, log_prob, reward_of(obs, action), obs, ends, jnp.zeros((T, N))
+    )
+
+
+def learn(networks, reward_of, iterations=50, **changes):
+    state = ppo.init(networks, jax.random.key(0), N)
+    update = jax.jit(ppo.update, static_argnums=(0, 1))
+    for i in range(iterations):
+        segment = rollout(networks, state, jax.random.key(100 + i), reward_of)
+        state, metrics = update(networks, STATIC, state, segment, hyper(**changes))
+    return state, metrics
+
+
+def test_probe_the_action_that_fits_the_observation_is_learned():
+    state, _ = learn(NETWORKS, lambda obs, a: (a == (obs[..., 0] > 0)).astype(jnp.float32))
+    obs = jnp.array([[1.0, 1.0], [-1.0, 1.0]])
+    p = jax.nn.softmax(NETWORKS.distribution(state.policy.params, state.policy.obs_stats, obs).logits)
+    assert float(p[0, 1]) > 0.9 and float(p[1, 0]) > 0.9
+
+
+def test_probe_the_value_of_a_constant_reward_is_known():
+    # One-step episodes with reward 2 whatever is done: the value is 2 in units of the reward scale.
+    state, metrics = learn(NETWORKS, lambda obs, a: 2.0 * obs[..., 0])
+    obs = jnp.array([[1.0, 1.0], [-1.0, -1.0]])
+    value = NETWORKS.value(state.value_params, state.policy.obs_stats, obs)
+    np.testing.assert_allclose(value * metrics["reward_scale"], [2.0, -2.0], atol=0.15)
+    assert float(metrics["explained_variance"]) > 0.95
+
+
+def test_probe_a_value_beyond_a_truncation_is_bootstrapped():
+    # Reward 1 for ever, cut after each step: V = 1 / (1 - gamma); terminated after each step: 1.
+    def run(terminated):
+        state = ppo.init(NETWORKS, jax.random.key(0), N)
+        update = jax.jit(ppo.update, static_argnums=(0, 1))
+        obs, zeros = jnp.ones((T, N, 2)), jnp.zeros((T, N))
+        # The scale of rewards is that of returns; these do not vary, so start from a known one.
+        for i in range(300):
+            action, log_prob = NETWORKS.act(state.policy, obs, jax.random.key(i))
+            noise = jax.random.normal(jax.random.key(1000 + i), (T, N))
+            ends = zeros + terminated
+            segment = Rollout(obs, action, log_prob, 1 + noise, obs, ends, zeros + 1 - terminated)
+            state, m = update(NETWORKS, STATIC, state, segment, hyper(gamma=0.5, learning_rate=0.0))
+        value = NETWORKS.value(state.value_params, state.policy.obs_stats, obs[:1, :1])
+        return float(value[0, 0] * m["reward_scale"])
+
+    assert run(1.0) == pytest.approx(1.0, abs=0.25)
+    assert run(0.0) == pytest.approx(2.0, abs=0.35)
+
+
+def test_probe_a_continuous_action_is_learned():
+    state, _ = learn(CONTINUOUS, lambda obs, a: -((a[..., 0] - obs[..., 0]) ** 2))
+    obs = jnp.array([[1.0, 1.0], [-1.0, 1.0]])
+    mean = CONTINUOUS.distribution(state.policy.params, state.policy.obs_stats, obs).mean
+    np.testing.assert_allclose(mean[:, 0], [1.0, -1.0], atol=0.3)
+
+
+def bits(tree):
+    return [np.asarray(x).tobytes() for x in jax.tree.leaves(tree)]
+
+
+def one_update(state, **changes):
+    segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
+    update = jax.jit(ppo.update, static_argnums=(0, 1))
+    return update(NETWORKS, STATIC, state, segment, hyper(**changes))
+
+
+def test_nothing_of_the_policy_moves_during_burn_in_and_the_critic_does():
+    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    before = bits((state.policy, state.policy_opt))
+    after, _ = one_update(state, critic_burn_in=2, adapt_stats=1.0)
+    again, _ = one_update(after, critic_burn_in=2, adapt_stats=1.0)
+    assert bits((again.policy, again.policy_opt)) == before
+    assert bits(again.value_params) != bits(state.value_params)
+    assert bits(again.value_opt) != bits(state.value_opt)
+    moved, _ = one_update(again, critic_burn_in=2, adapt_stats=1.0)
+    assert bits(moved.policy.params) != bits(again.policy.params)
+    assert bits(moved.policy.obs_stats) != bits(again.policy.obs_stats)
+
+
+def test_learning_rate_zero_leaves_policy_and_statistics_as_they_are():
+    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    after, _ = one_update(state, learning_rate=0.0, adapt_stats=1.0)
+    assert bits(after.policy) == bits(state.policy)
+
+
+def test_a_policy_taken_over_acts_as_it_did():
+    first = ppo.init(NETWORKS, jax.random.key(1), N)
+    policy = Policy(first.policy.params, first.policy.obs_stats._replace(mean=jnp.array([0.3, -2.0])))
+    state = ppo.init(NETWORKS, jax.random.key(2), N, policy)
+    assert bits(state.policy) == bits(policy)
+    segment = rollout(NETWORKS, state, jax.random.key(3), lambda obs, a: obs[..., 0])
+    dist = NETWORKS.distribution(state.policy.params, state.policy.obs_stats, segment.obs)
+    np.testing.assert_array_equal(dist.log_prob(segment.action), segment.log_prob)
+
+
+def test_target_kl_stops_the_policy_but_not_the_critic():
+    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    free, m_free = one_update(state, learning_rate=0.1)
+    held, m_held = one_update(state, learning_rate=0.1, target_kl=1e-3)
+    assert float(m_held["approx_kl"]) < float(m_free["approx_kl"])
+    assert bits(free.value_params) == bits(held.value_params)
+
+
+def test_schedule_falls_linearly_after_burn_in():
+    static = STATIC._replace(linear_schedule=True, num_iterations=12)
+    rates = [float(ppo._rates(static, jnp.int32(i), hyper(critic_burn_in=2))[0]) for i in range(12)]
+    assert rates[:3] == pytest.approx([3e-3] * 3)
+    np.testing.assert_allclose(np.diff(rates[2:]), -3e-4, rtol=1e-4)
+
+
+def test_members_differ_only_by_their_own_hyper_parameters():
+    keys = jax.random.split(jax.random.key(5), 3)
+    states = jax.vmap(lambda k: ppo.init(NETWORKS, k, N))(keys)
+    rates = np.array([0.0, 1e-3, 1e-2], np.float32)
+    h = jax.tree.map(lambda x: np.full(3, x), hyper())._replace(learning_rate=rates)
+    segments = jax.vmap(
+        lambda s, k: rollout(NETWORKS, s, k, lambda obs, a: obs[..., 0] * a)
+    )(states, keys)
+    together, _ = jax.vmap(lambda s, r, h: ppo.update(NETWORKS, STATIC, s, r, h))(states, segments, h)
+    for m in range(3):
+        mine = jax.tree.map(lambda x, m=m: x[m], (states, segments, h))
+        alone, _ = ppo.update(NETWORKS, STATIC, *mine)
+        jax.tree.map(
+            lambda a, b, m=m: np.testing.assert_allclose(a[m], b, atol=2e-4),
+            together.policy, alone.policy,
+        )  # fmt: skip

@@ -1,0 +1,40 @@
+"""The pure part of the library imports nothing that could make it impure."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import jaxmaze.core
+
+ALLOWED = {"__future__", "collections", "dataclasses", "flax", "jax", "math", "optax", "typing"}
+FILES = sorted(Path(jaxmaze.core.__path__[0]).glob("*.py"))
+
+
+def imports(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_core_imports_only_jax_and_itself(path):
+    for name in imports(path):
+        assert name.split(".")[0] in ALLOWED or name.startswith("jaxmaze.core"), name
+
+
+def test_there_is_something_to_check():
+    assert len(FILES) >= 8
+
+
+STAGES = Path(jaxmaze.core.__path__[0]).parent / "stages"
+
+
+@pytest.mark.parametrize("name", ["rollout", "bc", "ppo", "compare"])
+def test_stages_do_not_import_each_other(name):
+    tree = ast.parse((STAGES / f"{name}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert "jaxmaze.stages" not in (node.module or "")

@@ -1,0 +1,157 @@
+import dataclasses
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from jaxmaze import trajectories
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def info():
+    return backend.describe(backend.EnvConfig("LunarLander-v3"))
+
+
+def episode(info, length=5, index=0, **changes):
+    rng = np.random.default_rng(index)
+    values = dict(
+        index=index,
+        seed=100 + index,
+        observations=rng.normal(size=(length + 1, 8)).astype(np.float32),
+        actions=rng.integers(0, 4, length),
+        rewards=rng.normal(size=length),
+        terminated=index % 2 == 0,
+    )
+    return trajectories.Episode(**(values | changes))
+
+
+def test_what_is_written_is_read_back(info, tmp_path):
+    episodes = [episode(info, 5 + i, i) for i in range(4)]
+    written = trajectories.write(tmp_path / "d", episodes, info, {"policy": "test"})
+    dataset = trajectories.read(tmp_path / "d", info)
+    assert dataset.sha256 == written.sha256 and dataset.provenance == {"policy": "test"}
+    for a, b in zip(episodes, dataset.episodes, strict=True):
+        for name in ("observations", "actions", "rewards"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+        assert (a.seed, a.terminated, a.index) == (b.seed, b.terminated, b.index)
+
+
+def test_minari_itself_can_load_it(info, tmp_path, monkeypatch):
+    import minari
+
+    episodes = [episode(info, 5 + i, i) for i in range(3)]
+    trajectories.write(tmp_path / "trajectory_data-v0", episodes, info, {})
+    dataset = minari.MinariDataset(tmp_path / "trajectory_data-v0" / "data")
+    assert dataset.total_episodes == 3 and dataset.total_steps == 18
+    first = next(iter(dataset.iterate_episodes()))
+    assert first.observations.shape == (6, 8) and first.terminations[-1]
+    assert dataset.env_spec.id == "LunarLander-v3"
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    assert minari.load_dataset("trajectory_data-v0").total_steps == 18
+
+
+BAD = {
+    "no steps": (dict(length=0), "has no steps"),
+    "too few observations": (dict(observations=np.zeros((5, 8), np.float32)), r"T \+ 1 observations"),
+    "too many rewards": (dict(rewards=np.zeros(6)), "6 rewards"),
+    "another shape": (dict(observations=np.zeros((6, 4), np.float32)), "another environment"),
+    "NaN": (dict(observations=np.full((6, 8), np.nan, np.float32)), "observations that are NaN"),
+    "infinite reward": (dict(rewards=np.full(5, np.inf)), "rewards that are NaN or infinite"),
+    "unknown action": (dict(actions=np.full(5, 4)), "actions from 4 to 4.*actions 0 to 3"),
+    "real actions": (dict(actions=np.zeros((5, 2), np.float32)), "takes one integer"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_episodes_are_refused_before_anything_is_written(info, tmp_path, case):
+    changes, message = BAD[case]
+    with pytest.raises(UserError, match=message):
+        trajectories.write(tmp_path / "d", [episode(info, **changes)], info, {})
+    assert not (tmp_path / "d").exists()
+
+
+def test_continuous_actions_are_checked(tmp_path):
+    info = backend.describe(backend.EnvConfig("LunarLander-v3", '{"continuous": true}'))
+    good = episode(info, actions=np.zeros((5, 2), np.float32))
+    trajectories.check(good, info, "x")
+    with pytest.raises(UserError, match="outside the bounds"):
+        trajectories.check(dataclasses.replace(good, actions=good.actions + 1.5), info, "x")
+    with pytest.raises(UserError, match="takes 2 real numbers"):
+        trajectories.check(dataclasses.replace(good, actions=np.zeros(5, int)), info, "x")
+
+
+@pytest.fixture
+def written(info, tmp_path):
+    trajectories.write(tmp_path / "d", [episode(info, 5, i) for i in range(3)], info, {})
+    return tmp_path / "d"
+
+
+def damage(path, name, value):
+    with h5py.File(path / "data" / "main_data.hdf5", "a") as file:
+        del file[name]
+        file[name] = value
+
+
+def test_damaged_data_are_refused_on_reading(info, written):
+    damage(written, "episode_1/rewards", np.full(5, np.nan))
+    with pytest.raises(UserError, match="episode 1 has rewards that are NaN"):
+        trajectories.read(written, info)
+
+
+def test_changed_data_are_noticed(info, written):
+    damage(written, "episode_1/rewards", np.ones(5))
+    with pytest.raises(UserError, match="changed since it was recorded"):
+        trajectories.read(written, info)
+
+
+def test_flags_are_checked(info, written):
+    damage(written, "episode_2/terminations", np.array([0, 1, 0, 0, 1], bool))
+    with pytest.raises(UserError, match="episode 2 goes on after its end"):
+        trajectories.read(written, info)
+    damage(written, "episode_2/terminations", np.array([0, 1], bool))
+    with pytest.raises(UserError, match="different lengths"):
+        trajectories.read(written, info)
+
+
+def test_what_is_no_data_set_is_refused(info, tmp_path, written):
+    with pytest.raises(UserError, match="is not a folder"):
+        trajectories.read(tmp_path / "nothing", info)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="is empty"):
+        trajectories.read(tmp_path / "empty", info)
+    with pytest.raises(UserError, match="holds no Minari dataset"):
+        trajectories.read(tmp_path, info)
+    (written / "data" / "main_data.hdf5").write_bytes(b"not hdf5")
+    with pytest.raises(UserError, match="cannot be read as a Minari dataset"):
+        trajectories.read(written, info)
+
+
+def test_a_data_set_without_episodes_is_refused(info, written):
+    path = written / "data" / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"total_episodes": 0}))
+    with pytest.raises(UserError, match="without episodes"):
+        trajectories.read(written, info)
+
+
+def test_the_split_is_by_episode_and_differs_by_seed():
+    masks = {tuple(trajectories.split(20, 25, seed)) for seed in range(10)}
+    assert all(sum(mask) == 5 for mask in masks) and len(masks) > 5
+    assert trajectories.split(3, 50, 0).sum() == 1
+    assert trajectories.split(3, 0, 0).sum() == 0
+
+
+@pytest.mark.parametrize("episodes,percentage,side", [(3, 10, "validate"), (3, 100, "train"), (1, 50, "validate")])
+def test_a_split_that_leaves_nothing_on_one_side_is_refused(episodes, percentage, side):
+    with pytest.raises(UserError, match=f"leaves none to {side} on"):
+        trajectories.split(episodes, percentage, 0)
+
+
+def test_rows_leave_out_the_last_observation(info):
+    a, b = episode(info, 3, 0), episode(info, 2, 1)
+    obs, actions, number = trajectories.rows([a, b], "discrete")
+    np.testing.assert_array_equal(obs, np.concatenate([a.observations[:3], b.observations[:2]]))
+    np.testing.assert_array_equal(actions, np.concatenate([a.actions, b.actions]))
+    assert number.tolist() == [0, 0, 0, 1, 1]

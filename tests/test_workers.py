@@ -1,0 +1,109 @@
+import os
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmaze.collect import ActorConfig
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import NetworkSpec, Policy
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.workers import Pool, WorkerError, num_shards
+
+LANDER = backend.EnvConfig("LunarLander-v3", max_episode_steps=40)
+
+
+def setup(env=LANDER, members=2, num_envs=4):
+    info = backend.describe(env)
+    networks = Networks(info.spaces, NetworkSpec((16,)))
+    keys = jax.random.split(jax.random.key(0), members)
+    policies = jax.vmap(lambda k: Policy(networks.init_policy(k), networks.init_stats()))(keys)
+    config = ActorConfig(env, networks, tuple(range(members)), num_envs, num_shards(num_envs))
+    return config, info, policies
+
+
+def everything(workers, config, info, policies):
+    with Pool(config, info, workers) as pool:
+        pool.reset(0)
+        segments = [pool.collect(policies, i, 30) for i in range(2)]
+        results = pool.evaluate(policies, np.arange(5), False, np.array([True, True]))
+    return segments, sorted(results)
+
+
+@pytest.mark.parametrize("env", [LANDER, backend.EnvConfig("Pendulum-v1", max_episode_steps=25)])
+def test_rollouts_are_the_same_to_the_bit_for_any_number_of_workers(env):
+    setting = setup(env)
+    expected, evaluated = everything(0, *setting)
+    assert len(evaluated) == 10
+    for workers in (1, 2, 4):
+        segments, results = everything(workers, *setting)
+        assert results == evaluated
+        for a, b in zip(segments, expected, strict=True):
+            jax.tree.map(np.testing.assert_array_equal, a.rollout, b.rollout)
+            assert a.episodes == b.episodes
+
+
+def test_a_segment_tells_the_true_next_observation_and_how_episodes_end():
+    config, info, policies = setup()
+    with Pool(config, info, 0) as pool:
+        pool.reset(0)
+        segment = pool.collect(policies, 0, 60)
+    r = segment.rollout
+    assert r.obs.shape == (2, 60, 4, 8) and r.action.shape == (2, 60, 4)
+    done = (r.terminated + r.truncated) > 0
+    assert done.any() and not (r.terminated * r.truncated).any()
+    going_on = ~done[:, :-1]
+    np.testing.assert_array_equal(r.next_obs[:, :-1][going_on], r.obs[:, 1:][going_on])
+    # After an end a new episode starts high up; the next observation is the old episode's last.
+    starts = r.obs[:, 1:][done[:, :-1]]
+    finals = r.next_obs[:, :-1][done[:, :-1]]
+    assert (starts[:, 1] > 1.3).all() and not np.array_equal(starts, finals)
+    assert len(segment.episodes) == done.sum()
+    assert {length for _, _, length in segment.episodes if length == 40} == {40}
+
+
+def test_log_probabilities_are_those_of_the_policy():
+    config, info, policies = setup()
+    with Pool(config, info, 0) as pool:
+        pool.reset(0)
+        r = pool.collect(policies, 0, 20).rollout
+
+    def log_prob(policy, obs, action):
+        return config.networks.distribution(policy.params, policy.obs_stats, obs).log_prob(action)
+
+    expected = jax.vmap(log_prob)(policies, r.obs, r.action)
+    np.testing.assert_allclose(r.log_prob, expected, atol=1e-6)
+
+
+def test_only_active_members_are_evaluated():
+    config, info, policies = setup()
+    with Pool(config, info, 0) as pool:
+        results = pool.evaluate(policies, np.arange(6), True, np.array([False, True]))
+    assert {r.member for r in results} == {1} and sorted(r.index for r in results) == list(range(6))
+
+
+def test_a_killed_worker_is_reported_and_nothing_hangs():
+    config, info, policies = setup()
+    with Pool(config, info, 2) as pool:
+        pool.reset(0)
+        os.kill(pool._workers[1]._process.pid, signal.SIGKILL)
+        start = time.monotonic()
+        with pytest.raises(WorkerError, match="died with exit code -9"):
+            for i in range(3):
+                pool.collect(policies, i, 30)
+        assert time.monotonic() - start < 30
+
+
+def test_an_environment_that_raises_is_reported_with_its_own_traceback():
+    env = backend.EnvConfig("tests.broken_env:Broken-v0")
+    config, info, policies = setup(env)
+    with Pool(config, info, 2) as pool:
+        pool.reset(0)
+        with pytest.raises(WorkerError, match="the gearbox is on fire"):
+            pool.collect(policies, 0, 30)
+
+
+def test_shards_divide_the_environments():
+    assert [num_shards(n) for n in (1, 2, 3, 4, 6, 16, 7)] == [1, 2, 3, 4, 3, 4, 1]
