@@ -1,19 +1,102 @@
-"""LunarLander-v3: the whole workflow, from gymnasium's own controller to a better pilot.
+"""LunarLander-v3: from gymnasium's own controller to a pilot that beats it.
 
-Command:
-  python -m jaxmaze.train --config=configs/lunar_lander.py
+Recipes:
+  (none)  the whole workflow: 100 teacher episodes, 4 arms x 3 seeds, 300k environment steps a seed.
+          python -m jaxmaze.train --config=configs/lunar_lander.py
+          Expect: teacher 248, clones 230-240, fine-tuned 265-275, from scratch 200-250.
+  guide   the same with the settings of MazeRL's guide "Imitation Learning and Fine-Tuning":
+          3 episodes, half of them held out, 200 steps at most, 40 epochs, 100 evaluation episodes.
+          python -m jaxmaze.train --config=configs/lunar_lander.py:guide
+  bc      behavioural cloning alone; needs --config.bc.data=DIR
+  ppo     PPO alone; from scratch, or from a clone with --config.ppo.init_from=DIR
 """
 
 import ml_collections
 
+RECIPES = ("workflow", "guide", "bc", "ppo")
+
 
 def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
+    """The configuration of a recipe."""
+    if recipe not in RECIPES:
+        raise ValueError(f"there is no recipe {recipe!r}; choose one of {', '.join(RECIPES)}")
     config = ml_collections.ConfigDict()
-    config.stage = "workflow"
-    config.seed = 0
-    config.members = 3
-    config.env = dict(id="LunarLander-v3", kwargs=dict(continuous=False))
-    config.ppo = dict(total_env_steps=300_000)
-    if recipe in ("bc", "ppo"):
-        config.stage = recipe
+    config.stage = recipe if recipe in ("bc", "ppo") else "workflow"
+    config.seed = 0  # member i has seed + i
+    config.members = 3  # seeds, trained side by side as one program
+
+    config.env = {
+        "id": "LunarLander-v3",
+        "kwargs": {
+            "continuous": False,  # True: two throttles instead of four actions
+            "gravity": -10.0,
+            "enable_wind": False,
+            "wind_power": 15.0,
+            "turbulence_power": 1.5,
+        },
+        "backend": "gymnasium",
+        # "max_episode_steps": the registered limit, 1000, if not set
+        # "workers": worker processes; one a core if not set, 0 for none
+    }
+
+    config.network = {
+        "hidden_sizes": (64, 64),  # of policy and value alike
+        "activation": "tanh",
+    }
+
+    config.rollout = {
+        "policy": "heuristic",  # the teacher
+        "n_episodes": 100,  # recorded episodes
+        "num_envs": 16,  # environments stepped at once
+    }
+
+    config.bc = {
+        # "data": recorded episodes; the workflow's own if not set
+        "learning_rate": 3e-3,  # Adam
+        "batch_size": 128,
+        "num_epochs": 50,
+        "validation_percentage": 20.0,  # of the episodes
+        "patience": 10,  # epochs without improvement until a member stops; 0 for never
+        "entropy_coef": 0.0,  # weight of the entropy bonus
+        "weight_decay": 0.0,  # decoupled
+        "best_by": "validation_loss",  # or "return"
+        "refit": True,  # train anew on all episodes, for the epochs that validation chose
+        "eval_every": 10,  # epochs between evaluations by rollouts; 0 for none
+        "eval_episodes": 20,
+    }
+
+    config.ppo = {
+        # "init_from": a bc or ppo run to start from; from scratch if not set
+        "learning_rate": 5e-4,  # of the policy; 0 keeps it as it is
+        "value_learning_rate": 1e-3,  # of the critic
+        "learning_rate_schedule": "linear",  # to 0 at the end; or "constant"
+        "num_envs": 16,
+        "num_steps": 256,  # of each environment between updates
+        "batch_size": 64,
+        "num_epochs": 4,  # passes over each segment
+        "total_env_steps": 300_000,  # of each seed, those of the burn-in included
+        "gamma": 0.999,  # landing is far away
+        "gae_lambda": 0.98,
+        "clip_range": 0.2,
+        "entropy_coef": 0.01,
+        "value_coef": 0.5,
+        "max_grad_norm": 0.5,
+        # "target_kl": stop the policy for the rest of an update past 1.5 times this, if set
+        "critic_burn_in": 10,  # iterations with a clone's policy frozen
+        "eval_every": 6,  # iterations between evaluations and checkpoints
+        "eval_episodes": 20,
+    }
+
+    config.evaluation = {
+        "episodes": 100,  # fresh ones, the same for every policy
+        "deterministic": True,
+        "seed": 20_250,  # of these episodes
+    }
+
+    if recipe == "guide":
+        config.env.max_episode_steps = 200
+        config.rollout.n_episodes = 3
+        config.bc.update(batch_size=32, num_epochs=40, validation_percentage=50.0, patience=0)
+        config.bc.update(best_by="return", eval_every=5, entropy_coef=0.05)
+        config.ppo.update(critic_burn_in=10, eval_episodes=100)
     return config

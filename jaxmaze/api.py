@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import ml_collections
 
@@ -37,7 +37,7 @@ __all__ = [
     "train",
 ]
 
-Config = ml_collections.ConfigDict
+Config: TypeAlias = ml_collections.ConfigDict
 
 
 class Run:
@@ -98,7 +98,9 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     name, _, recipe = str(path).partition(":")
     file = Path(name)
     if not file.is_file():
-        raise UserError(f"config file {name} does not exist; give one such as configs/lunar_lander.py")
+        raise UserError(
+            f"config file {name} does not exist; give one such as configs/lunar_lander.py"
+        )
     spec = importlib.util.spec_from_file_location(f"_jaxmaze_config_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"config file {name} is not a Python file")
@@ -199,9 +201,7 @@ def record(
     if n_episodes is not None:
         changes["rollout.n_episodes"] = n_episodes
     config = override(config, changes)
-    rollout.run(
-        config, Path(workdir), policy=function, record=save, render=render, member=member
-    )
+    rollout.run(config, Path(workdir), policy=function, record=save, render=render, member=member)
     return Run(workdir)
 
 
@@ -219,9 +219,7 @@ def clone(config: Config, data: str | Path | Run, workdir: str | Path) -> Run:
     return train(override(config, {"stage": "bc", "bc.data": _path(data)}), workdir)
 
 
-def fine_tune(
-    config: Config, init_from: str | Path | Run | None, workdir: str | Path
-) -> Run:
+def fine_tune(config: Config, init_from: str | Path | Run | None, workdir: str | Path) -> Run:
     """Train with PPO, starting from a clone (or from scratch with ``init_from=None``).
 
     Args:
@@ -249,8 +247,7 @@ def evaluate(
     Returns:
       ``episodes``, ``mean``, ``std``, ``median``, ``min``, ``max`` and ``mean_step_count``.
     """
-    from jaxmaze import collect
-    from jaxmaze import evaluation
+    from jaxmaze import collect, evaluation
     from jaxmaze.envs import gymnasium as backend
 
     if n_episodes is not None:
@@ -267,7 +264,9 @@ def evaluate(
 
 
 def compare(
-    folders: Sequence[str | Path | Run], workdir: str | Path, teacher: str | Path | Run | None = None
+    folders: Sequence[str | Path | Run],
+    workdir: str | Path,
+    teacher: str | Path | Run | None = None,
 ) -> Run:
     """Compare finished runs: a table, a figure and a summary.
 
@@ -301,4 +300,3 @@ def delivering_run(folder: Path) -> Path:
 
 def _path(run: str | Path | Run) -> str:
     return str(run.folder if isinstance(run, Run) else run)
-

@@ -80,7 +80,7 @@ class Checkpoints:
         )
 
     def save(self, step: int, state: Any, best: Policy, meta: dict[str, Any]) -> None:
-        """Write a checkpoint of numpy arrays; it appears whole or not at all, without being waited for."""
+        """Write a checkpoint of numpy arrays; it appears whole or not at all, later."""
         args = self._ocp.args
         self._manager.save(
             step,

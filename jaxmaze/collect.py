@@ -29,7 +29,7 @@ class EpisodeResult(NamedTuple):
     """How an evaluated episode went."""
 
     member: int
-    index: int
+    episode: int
     episode_return: float
     length: int
     terminated: bool
@@ -77,7 +77,7 @@ def run_episodes(
     queues = [list(reversed(schedule)) for schedule in schedules]
     current: list[tuple[int, int] | None] = [None] * len(envs)
     space = envs[0].observation_space
-    obs = np.zeros((len(envs), *space.shape), space.dtype)
+    obs = np.zeros((len(envs), *(space.shape or ())), space.dtype)
     logs: list[tuple[list, list, list]] = [([], [], []) for _ in envs]
 
     def start(slot: int) -> None:
@@ -195,7 +195,7 @@ class Actor:
         if not self._training:
             self._training = self._make()
             space = self._training[0].observation_space
-            self._obs = np.zeros((len(self.slots), *space.shape), np.float32)
+            self._obs = np.zeros((len(self.slots), *(space.shape or ())), np.float32)
         self._epoch = epoch
         self._played = [0] * len(self.slots)
         self._progress = [[0.0, 0.0] for _ in self.slots]

@@ -20,7 +20,9 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """The command's flags."""
-    flags.DEFINE_string("teacher", None, "Folder of the teacher's rollout, for a line in the figure.")
+    flags.DEFINE_string(
+        "teacher", None, "Folder of the teacher's rollout, for a line in the figure."
+    )
     flags.DEFINE_string("workdir", None, "Folder to write; outputs/compare/<time> if unset.")
 
 
@@ -55,6 +57,7 @@ if __name__ == "__main__":
     sys.argv, given = split_folders(sys.argv)
 
     def compare(overrides: dict[str, Any]) -> Path:
+        """The command; it has no configuration of its own."""
         if overrides:
             raise UserError("compare takes no --config fields; it reads them from the runs")
         return main(given)

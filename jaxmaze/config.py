@@ -179,7 +179,9 @@ def check_name(name: str) -> None:
     if name in FIELDS or name.startswith("env.kwargs."):
         return
     if name in SECTIONS:
-        raise UserError(f"config.{name} is a section; set a field in it, such as {_fields_of(name)}")
+        raise UserError(
+            f"config.{name} is a section; set a field in it, such as {_fields_of(name)}"
+        )
     close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.5)
     section = name.split(".")[0]
     hint = f"did you mean config.{close[0]}?" if close else (

@@ -100,7 +100,10 @@ class Evaluator:
             returns = np.full((members, len(seeds)), np.nan)
             lengths = np.zeros((members, len(seeds)), np.int64)
             for r in results:
-                returns[r.member, r.index], lengths[r.member, r.index] = r.episode_return, r.length
+                returns[r.member, r.episode], lengths[r.member, r.episode] = (
+                    r.episode_return,
+                    r.length,
+                )
             for m in np.flatnonzero(active):
                 self._known[keys[m]] = Evaluation(returns[m], lengths[m])
         return [self._known[key] for key in keys]

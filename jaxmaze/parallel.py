@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,10 +19,9 @@ def use_all_cores() -> None:
 
     Has to come before the first computation; afterwards it changes nothing.
     """
-    try:
+    # Where the backend runs already (in a notebook, say), the devices it has are used.
+    with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", max(1, workers.default_workers()))
-    except RuntimeError:
-        pass  # The backend runs already, in a notebook say: use the devices it has.
 
 
 def vmap_members(
@@ -29,7 +29,6 @@ def vmap_members(
     members: int,
     shared: Sequence[int] = (),
     donate: Sequence[int] = (),
-    spread: bool = True,
 ) -> Callable[..., Any]:
     """Compile a function of one member for ``members`` of them.
 
@@ -38,9 +37,6 @@ def vmap_members(
       members: ``M``, the leading axis of all arguments and results.
       shared: positions of arguments that are the same for all members, without that axis.
       donate: positions of arguments whose memory the result may take.
-      spread: whether to split members over devices. Not for functions with linear algebra (the QR
-        of an orthogonal initialisation): on the CPU each device's decomposition waits for threads
-        that the other's holds, for ever.
 
     Returns:
       The compiled function over leading axes ``[M, ...]``. Members are split evenly over as many
@@ -49,15 +45,19 @@ def vmap_members(
       would be a program with exchange between devices, which costs far more than the work.
     """
     devices = jax.devices()
-    count = max(d for d in range(1, len(devices) + 1) if members % d == 0) if spread else 1
+    count = max(d for d in range(1, len(devices) + 1) if members % d == 0)
 
     def over_members(*args: Any) -> Any:
         axes = tuple(None if i in shared else 0 for i in range(len(args)))
         mapped = jax.vmap(function, in_axes=axes)
         if count == 1:
             return mapped(*args)
-        specs = tuple(PartitionSpec() if i in shared else PartitionSpec(AXIS) for i in range(len(args)))
-        mesh = jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=devices[:count])
+        specs = tuple(
+            PartitionSpec() if i in shared else PartitionSpec(AXIS) for i in range(len(args))
+        )
+        mesh = jax.make_mesh(
+            (count,), (AXIS,), axis_types=(AxisType.Auto,), devices=devices[:count]
+        )
         return jax.shard_map(
             mapped, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
         )(*args)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import os
 import pkgutil
 import sys
 from collections.abc import Callable
@@ -103,12 +102,12 @@ def resolve(
     """
     if name in registered():
         return importlib.import_module(f"jaxmaze.teachers.{name}").make(info, seed)
-    if ":" in name and not os.path.isdir(name):
+    if ":" in name and not Path(name).is_dir():
         return _imported(name)
-    if not os.path.isdir(name):
+    if not Path(name).is_dir():
         raise UserError(
-            f"policy {name!r} is neither a teacher ({', '.join(registered())}), nor a run's folder, "
-            "nor package.module:function"
+            f"policy {name!r} is neither a teacher ({', '.join(registered())}), nor a run's "
+            "folder, nor package.module:function"
         )
     policy = load_policy(name, member)
     if policy.networks.spaces != info.spaces:
@@ -129,7 +128,7 @@ def _spaces(spaces: object) -> str:
 
 def _imported(name: str) -> Act:
     module_name, _, function_name = name.partition(":")
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:

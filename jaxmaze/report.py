@@ -65,7 +65,7 @@ def area(curve: Curve) -> float:
 
 
 def steps_to(curve: Curve, target: float) -> int | None:
-    """Environment steps a member at the first evaluation whose interquartile mean reaches a target."""
+    """Environment steps a member when the interquartile mean first reaches a target, or None."""
     for step, returns in zip(curve.env_steps, curve.returns, strict=True):
         if iqm(returns) >= target:
             return int(step)
@@ -106,12 +106,11 @@ def rows(arms: Mapping[str, Mapping[str, Any]], teacher: float | None) -> list[t
         reached = block["env_steps_to_teacher"]
         return "never" if reached is None else f"{reached:,}"
 
-    table = [
+    return [
         (name, str(len(a["members"])), span(a["last"]), span(a), f"{a['area_under_curve']:.1f}",
          steps(a) if teacher is not None else "-")
         for name, a in arms.items()
     ]  # fmt: skip
-    return table
 
 
 HEADER = ("arm", "seeds", "final: IQM [95 %]", "best: IQM [95 %]", "area", "env steps to teacher")

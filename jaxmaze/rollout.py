@@ -12,7 +12,7 @@ from jaxmaze.errors import UserError
 
 USAGE = """Play episodes with a policy.
 
-python -m jaxmaze.rollout --config=configs/lunar_lander.py --policy=heuristic --n_episodes=3 --record
+python -m jaxmaze.rollout --config=configs/lunar_lander.py --policy=heuristic --record
 python -m jaxmaze.rollout --run=DIR --n_episodes=50"""
 
 FLAGS = flags.FLAGS
@@ -22,14 +22,20 @@ def define_flags() -> None:
     """The command's flags."""
     flags.DEFINE_string("config", None, "Config file that says which environment.")
     flags.DEFINE_string("run", None, "Folder of a run: its policy in its environment.")
-    flags.DEFINE_string("policy", None, "heuristic, random, a run's folder, or package.module:function.")
+    flags.DEFINE_string(
+        "policy", None, "heuristic, random, a run's folder, or package.module:function."
+    )
     flags.DEFINE_integer("n_episodes", None, "Number of episodes.", lower_bound=1)
-    flags.DEFINE_integer("seed", None, "Seed of the episodes; the configuration's if unset.", lower_bound=0)
+    flags.DEFINE_integer(
+        "seed", None, "Seed of the episodes; the configuration's if unset.", lower_bound=0
+    )
     flags.DEFINE_integer("member", 0, "Which member of a run.", lower_bound=0)
     flags.DEFINE_boolean("deterministic", None, "The mode of a trained policy instead of samples.")
     flags.DEFINE_boolean("record", False, "Write the episodes to trajectory_data/.")
     flags.DEFINE_enum("render", None, ["human", "video"], "Show a window, or write videos.")
-    flags.DEFINE_string("workdir", None, "Folder to write; outputs/<config>-rollout/<time> if unset.")
+    flags.DEFINE_string(
+        "workdir", None, "Folder to write; outputs/<config>-rollout/<time> if unset."
+    )
 
 
 def main(overrides: dict[str, Any]) -> Path:

@@ -6,7 +6,6 @@ import datetime
 import functools
 import importlib.metadata
 import json
-import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,12 @@ import ml_collections
 import jaxmaze.config as config_lib
 from jaxmaze.errors import UserError
 
-CONFIG, SUMMARY, METRICS, EPISODES = "config.json", "summary.json", "metrics.jsonl", "episodes.jsonl"
+CONFIG, SUMMARY, METRICS, EPISODES = (
+    "config.json",
+    "summary.json",
+    "metrics.jsonl",
+    "episodes.jsonl",
+)
 TRAJECTORIES = "trajectory_data"
 _PACKAGES = ("jaxmaze", "jax", "flax", "optax", "gymnasium", "numpy", "orbax-checkpoint", "minari")
 
@@ -48,7 +52,7 @@ def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def read_json(path: Path) -> Any:

@@ -21,7 +21,9 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """The command's flags."""
     flags.DEFINE_string("config", None, "Config file, with a recipe behind a colon if wanted.")
-    flags.DEFINE_string("workdir", None, "Folder to write; outputs/<config>-<recipe>/<time> if unset.")
+    flags.DEFINE_string(
+        "workdir", None, "Folder to write; outputs/<config>-<recipe>/<time> if unset."
+    )
     flags.DEFINE_string("resume", None, "Folder of a run to go on with.")
 
 

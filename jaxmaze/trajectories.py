@@ -261,7 +261,9 @@ def _read_episodes(folder: Path, storage: Any) -> list[Episode]:
             raise UserError(f"{folder}: episode {i} goes on after its end")
         observations, actions = part["observations"], part["actions"]
         if not isinstance(observations, np.ndarray) or not isinstance(actions, np.ndarray):
-            raise UserError(f"{folder}: episode {i} has nested observations or actions; only arrays")
+            raise UserError(
+                f"{folder}: episode {i} has nested observations or actions; only arrays"
+            )
         # An episode without an end flag was cut by whoever recorded it: truncated.
         episodes.append(
             Episode(

@@ -7,6 +7,7 @@ number of workers: shards have a fixed size and are only spread over more or few
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -37,7 +38,9 @@ def num_shards(num_envs: int) -> int:
 
 def default_workers() -> int:
     """One worker a core this process may run on; 0 (in this process) where that is one core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return cores if cores > 1 and os.name == "posix" else 0
 
 
@@ -169,10 +172,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends the workers.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     backend.quiet()
-    try:
+    # The connection ends when the parent closes the pool, or is gone.
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         _serve(Connection(int(sys.argv[1])))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # The parent is gone or has closed the pool.
 
 
 if __name__ == "__main__":

@@ -55,7 +55,10 @@ def test_minari_itself_can_load_it(info, tmp_path, monkeypatch):
 
 BAD = {
     "no steps": (dict(length=0), "has no steps"),
-    "too few observations": (dict(observations=np.zeros((5, 8), np.float32)), r"T \+ 1 observations"),
+    "too few observations": (
+        dict(observations=np.zeros((5, 8), np.float32)),
+        r"T \+ 1 observations",
+    ),
     "too many rewards": (dict(rewards=np.zeros(6)), "6 rewards"),
     "another shape": (dict(observations=np.zeros((6, 4), np.float32)), "another environment"),
     "NaN": (dict(observations=np.full((6, 8), np.nan, np.float32)), "observations that are NaN"),
@@ -143,7 +146,9 @@ def test_the_split_is_by_episode_and_differs_by_seed():
     assert trajectories.split(3, 0, 0).sum() == 0
 
 
-@pytest.mark.parametrize("episodes,percentage,side", [(3, 10, "validate"), (3, 100, "train"), (1, 50, "validate")])
+@pytest.mark.parametrize(
+    "episodes,percentage,side", [(3, 10, "validate"), (3, 100, "train"), (1, 50, "validate")]
+)
 def test_a_split_that_leaves_nothing_on_one_side_is_refused(episodes, percentage, side):
     with pytest.raises(UserError, match=f"leaves none to {side} on"):
         trajectories.split(episodes, percentage, 0)

@@ -81,7 +81,9 @@ def test_only_active_members_are_evaluated():
     config, info, policies = setup()
     with Pool(config, info, 0) as pool:
         results = pool.evaluate(policies, np.arange(6), True, np.array([False, True]))
-    assert {r.member for r in results} == {1} and sorted(r.index for r in results) == list(range(6))
+    assert {r.member for r in results} == {1} and sorted(r.episode for r in results) == list(
+        range(6)
+    )
 
 
 def test_a_killed_worker_is_reported_and_nothing_hangs():

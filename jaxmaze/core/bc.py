@@ -178,7 +178,7 @@ def evaluate(
 
     def chunked(x: Array) -> Array:
         x = jnp.pad(x, [(0, padding)] + [(0, 0)] * (x.ndim - 1))
-        return x.reshape((-1, chunk) + x.shape[1:])
+        return x.reshape((-1, chunk, *x.shape[1:]))
 
     def step(total: Metrics, x: tuple[Data, Array]) -> tuple[Metrics, None]:
         batch, w = x
@@ -215,7 +215,5 @@ def select(state: State, score: Array, patience: int) -> tuple[State, Array]:
     stopped = state.stopped
     if patience > 0:
         stopped = stopped | (state.epoch - best_epoch >= patience)
-    state = state._replace(
-        best=best, best_score=best_score, best_epoch=best_epoch, stopped=stopped
-    )
+    state = state._replace(best=best, best_score=best_score, best_epoch=best_epoch, stopped=stopped)
     return state, better

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -22,6 +23,31 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+def orthogonal(scale: float) -> Callable[..., Array]:
+    """Initialiser of a matrix with orthonormal rows or columns, whichever are fewer, times ``scale``.
+
+    Gram-Schmidt, done twice for accuracy, on a Gaussian matrix; uniformly distributed, as in Saxe et
+    al. (2014), "Exact solutions to the nonlinear dynamics of learning in deep linear neural
+    networks". Not by QR: on the CPU a batch of decompositions waits for threads of the pool that it
+    runs in, and several of them at once, as in members' initialisation, may wait for ever.
+    """
+
+    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        long, short = max(shape), min(shape)
+        gaussian = jax.random.normal(key, (long, short), dtype)
+
+        def column(j: Array, q: Array) -> Array:
+            v = gaussian[:, j]
+            for _ in range(2):
+                v = v - q @ (q.T @ v)
+            return q.at[:, j].set(v / jnp.linalg.norm(v))
+
+        q = jax.lax.fori_loop(0, short, column, jnp.zeros((long, short), dtype))
+        return scale * (q if shape == (long, short) else q.T)
+
+    return init
+
+
 class MLP(nn.Module):
     """Dense layers with orthogonal initialisation.
 
@@ -37,9 +63,9 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         for size in self.hidden_sizes:
-            x = nn.Dense(size, kernel_init=nn.initializers.orthogonal(math.sqrt(2.0)))(x)
+            x = nn.Dense(size, kernel_init=orthogonal(math.sqrt(2.0)))(x)
             x = ACTIVATIONS[self.activation](x)
-        return nn.Dense(self.out_size, kernel_init=nn.initializers.orthogonal(self.out_scale))(x)
+        return nn.Dense(self.out_size, kernel_init=orthogonal(self.out_scale))(x)
 
 
 class PolicyNetwork(nn.Module):
@@ -73,11 +99,11 @@ class Networks:
     """The networks of one agent as pure functions. Hashable, so that jit can take it as static."""
 
     spaces: SpaceSpec
-    spec: NetworkSpec = NetworkSpec()
+    spec: NetworkSpec
 
     def _flat(self, obs: Array) -> Array:
         lead = obs.shape[: obs.ndim - len(self.spaces.obs_shape)]
-        return obs.reshape(lead + (-1,)).astype(jnp.float32)
+        return obs.reshape((*lead, -1)).astype(jnp.float32)
 
     def _dummy(self) -> Array:
         return jnp.zeros((1, math.prod(self.spaces.obs_shape)))
@@ -95,7 +121,7 @@ class Networks:
         return normalization.init_stats((math.prod(self.spaces.obs_shape),))
 
     def flatten_obs(self, obs: Array) -> Array:
-        """Observations ``[..., *obs_shape]`` as float32 rows ``[..., D]``, as the statistics take."""
+        """Observations ``[..., *obs_shape]`` as float32 rows ``[..., D]``, for the statistics."""
         return self._flat(obs)
 
     def distribution(

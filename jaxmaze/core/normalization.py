@@ -22,7 +22,7 @@ class RunningStats(NamedTuple):
       var: ``[*shape]``.
     """
 
-    count: Array
+    count: Array  # type: ignore[assignment]
     mean: Array
     var: Array
 

@@ -35,9 +35,7 @@ def step(
     norm = optax.tree.norm(grads)
     scale = jnp.minimum(1.0, max_grad_norm / jnp.maximum(norm, 1e-8))
     updates, opt_state = _ADAM.update(jax.tree.map(lambda g: g * scale, grads), opt_state)
-    params = jax.tree.map(
-        lambda p, u: p - learning_rate * (u + weight_decay * p), params, updates
-    )
+    params = jax.tree.map(lambda p, u: p - learning_rate * (u + weight_decay * p), params, updates)
     return params, opt_state, norm
 
 

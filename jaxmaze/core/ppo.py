@@ -146,9 +146,13 @@ def _prepare(
         hyper.gamma, hyper.gae_lambda,
     )  # fmt: skip
     rows = _Rows(
-        rollout.obs, rollout.action, rollout.log_prob, losses.normalize_advantages(advantage), target
+        rollout.obs,
+        rollout.action,
+        rollout.log_prob,
+        losses.normalize_advantages(advantage),
+        target,
     )
-    rows = jax.tree.map(lambda x: x.reshape((-1,) + x.shape[2:]), rows)
+    rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rows)
     return rows, return_stats, {
         "explained_variance": advantages.explained_variance(value, target),
         "value_mean": value.mean(),

@@ -1,4 +1,4 @@
-"""gymnasium environments: making them, describing their spaces, and one clear line if that fails."""
+"""gymnasium environments: making them and describing their spaces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import warnings
 from typing import Any, NamedTuple
 
 import gymnasium as gym
-import numpy as np
 
 from jaxmaze.core.types import SpaceSpec
 from jaxmaze.errors import UserError
@@ -102,7 +101,9 @@ def space_spec(observation_space: gym.Space, action_space: gym.Space) -> SpaceSp
     shape = tuple(int(n) for n in observation_space.shape)
     if isinstance(action_space, gym.spaces.Discrete):
         if action_space.start != 0:
-            raise UserError(f"action space {action_space} is not supported: actions must start at 0")
+            raise UserError(
+                f"action space {action_space} is not supported: actions must start at 0"
+            )
         return SpaceSpec(shape, "discrete", int(action_space.n))
     if isinstance(action_space, gym.spaces.Box) and len(action_space.shape) == 1:
         low = tuple(float(x) for x in action_space.low)
@@ -114,7 +115,7 @@ def space_spec(observation_space: gym.Space, action_space: gym.Space) -> SpaceSp
 
 
 def spec_json(info: EnvInfo) -> str:
-    """gymnasium's own JSON of the specification, arguments and step limit included."""
+    """Gymnasium's own JSON of the specification, arguments and step limit included."""
     return info.spec.to_json()
 
 

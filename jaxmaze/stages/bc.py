@@ -176,7 +176,7 @@ class _Trainer:
         def select(state: bc.State, score: Any) -> Any:
             return bc.select(state, score, section.patience)
 
-        self._init = parallel.vmap_members(init, self.members, shared=(1,), spread=False)
+        self._init = parallel.vmap_members(init, self.members, shared=(1,))
         self._select = parallel.vmap_members(select, self.members)
         self._epoch = self._compile(problem.steps)
         self._keys = jax.vmap(lambda s: jax.random.fold_in(jax.random.key(s), seeding.STAGE_BC))(
@@ -186,7 +186,9 @@ class _Trainer:
     def _compile(self, steps: int) -> Any:
         networks, batch_size = self.networks, self.section.batch_size
 
-        def epoch(state: bc.State, data: bc.Data, train: Any, validation: Any, hyper: bc.Hyper) -> Any:
+        def epoch(
+            state: bc.State, data: bc.Data, train: Any, validation: Any, hyper: bc.Hyper
+        ) -> Any:
             state, means = bc.epoch(networks, batch_size, steps, state, data, train, hyper)
             held_out = bc.evaluate(networks, state.policy, data, validation, hyper.entropy_coef)
             return state, means, held_out
@@ -222,7 +224,9 @@ class _Trainer:
                     self.writer.write(epoch, "eval", "imitation", held_out)
                 last = epoch == section.num_epochs
                 due = section.eval_every > 0 and epoch % section.eval_every == 0
-                score = -held_out["policy_loss"] if validates else np.full(self.members, float(epoch))
+                score = (
+                    -held_out["policy_loss"] if validates else np.full(self.members, float(epoch))
+                )
                 rule = f"validation loss {np.mean(held_out['policy_loss']):.4f}"
                 if due or (by_return and last):
                     returns = self._evaluate(epoch, state.policy)

@@ -43,7 +43,9 @@ def load(run: Path) -> tuple[dict[str, Any], report.Curve]:
         raise UserError(f"{run} is not a folder; give the folders of finished runs")
     if not runs.finished(run):
         if (run / runs.CONFIG).exists():
-            raise UserError(f"{run} is not finished; go on with python -m jaxmaze.train --resume={run}")
+            raise UserError(
+                f"{run} is not finished; go on with python -m jaxmaze.train --resume={run}"
+            )
         raise UserError(f"{run} is not a run's folder: it has no {runs.SUMMARY}")
     summary = runs.summary(run)
     if "members" not in summary:
@@ -76,9 +78,8 @@ def run(
     """
     start = time.perf_counter()
     loaded = {name: load(folder) for name, folder in folders.items()}
-    identity = {"kind": KIND, "runs": {name: str(path) for name, path in folders.items()}}
-    if runs.claim(workdir, identity):
-        return runs.summary(workdir)
+    # Made anew from the runs each time, in a moment; never skipped as finished.
+    runs.claim(workdir, {"kind": KIND, "runs": sorted(loaded)})
     level = None if teacher is None else float(teacher["mean"])
     arms = {name: report.arm_summary(s, curve, level) for name, (s, curve) in loaded.items()}
     show(arms, teacher)
@@ -87,7 +88,9 @@ def run(
     with metrics.MetricsWriter(workdir) as writer:
         writer.board.add_figure("compare/returns", fig, 0)
         for name, arm in arms.items():
-            writer.write(0, "eval", f"compare/{name}", {k: arm[k] for k in ("iqm", "area_under_curve")})
+            writer.write(
+                0, "eval", f"compare/{name}", {k: arm[k] for k in ("iqm", "area_under_curve")}
+            )
     summary: dict[str, Any] = {
         "kind": KIND,
         "env_steps": sum(s["env_steps"] for s, _ in loaded.values()),

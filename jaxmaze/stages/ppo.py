@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -87,7 +86,8 @@ def run_arms(
     )
     origins = {name: _load_origin(config, networks) for name, (config, _) in arms.items()}
     for name, (config, workdir) in arms.items():
-        origin = {"origin_sha256": _digest(origins[name])} if origins[name] is not None else {}
+        policy = origins[name]
+        origin = {} if policy is None else {"origin_sha256": _digest(policy)}
         done.append(runs.claim(workdir, runs.identity(config, KIND, **origin)))
         listed.append(Arm(name, config, workdir, slice(at, at + config.members)))
         at += config.members
@@ -141,7 +141,9 @@ def _hyper(arm: Arm) -> ppo.Hyper:
     """Hyper-parameters of an arm's members, arrays ``[members]``."""
     c = arm.config.ppo
     from_clone = c.init_from is not None
-    value_learning_rate = c.learning_rate if c.value_learning_rate is None else c.value_learning_rate
+    value_learning_rate = (
+        c.learning_rate if c.value_learning_rate is None else c.value_learning_rate
+    )
     values = ppo.Hyper(
         learning_rate=c.learning_rate,
         value_learning_rate=value_learning_rate,
@@ -221,7 +223,7 @@ class _Trainer:
         origin = jax.tree.map(lambda *x: np.concatenate(x), *rows)
         cloned = np.repeat([origins[a.name] is not None for a in self.arms], self.config.members)
         seeds = np.asarray(self.seeds, np.uint32)
-        state = parallel.vmap_members(init, self.members, spread=False)(seeds, origin, cloned)
+        state = parallel.vmap_members(init, self.members)(seeds, origin, cloned)
         for arm in self.arms:
             if origins[arm.name] is not None:
                 self._check_handover(arm, jax.device_get(state.policy), origins[arm.name])
@@ -230,23 +232,26 @@ class _Trainer:
     def _check_handover(self, arm: Arm, policies: Policy, origin: Policy) -> None:
         """The first step's action probabilities must be the clone's, member by member."""
         networks, shape = self.networks, self.networks.spaces.obs_shape
-        noise = jax.random.normal(jax.random.key(0), (256, *shape))
+        noise = np.random.default_rng(0).normal(size=(256, *shape)).astype(np.float32)
+        scale, shift = np.sqrt(origin.obs_stats.var), origin.obs_stats.mean
+        lead = (arm.config.members, 1, *shape)
+        obs = noise * scale.reshape(lead) + shift.reshape(lead)
 
-        def log_probs(policy: Policy, clone: Policy) -> Any:
-            stats = clone.obs_stats
-            scale, shift = jnp.sqrt(stats.var).reshape(shape), stats.mean.reshape(shape)
-            obs = noise * scale + shift
-            theirs = networks.distribution(clone.params, clone.obs_stats, obs)
-            ours = networks.distribution(policy.params, policy.obs_stats, obs)
-            action = theirs.mode()
-            return jnp.abs(ours.log_prob(action) - theirs.log_prob(action)).max()
+        # One compiled function for both: two programs could differ in their last bits.
+        @jax.jit
+        @jax.vmap
+        def log_probs(policy: Policy, obs: Any, action: Any) -> Any:
+            return networks.distribution(policy.params, policy.obs_stats, obs).log_prob(action)
 
+        action = jax.jit(jax.vmap(lambda p, o: networks.act(p, o)[0]))(origin, obs)
         mine = jax.tree.map(lambda x: x[arm.members], policies)
-        difference = float(jax.jit(jax.vmap(log_probs))(mine, origin).max())
+        ours, theirs = log_probs(mine, obs, action), log_probs(origin, obs, action)
+        difference = float(np.abs(np.asarray(ours) - np.asarray(theirs)).max())
         if not difference <= HANDOVER_TOLERANCE:
             raise UserError(
                 f"the policy taken over from {arm.config.ppo.init_from} acts differently from the "
-                f"clone: log-probabilities differ by {difference:.2g}, more than {HANDOVER_TOLERANCE}"
+                f"clone: log-probabilities differ by {difference:.2g}, more than "
+                f"{HANDOVER_TOLERANCE}"
             )
 
     def _restore(self) -> int:
@@ -311,8 +316,10 @@ class _Trainer:
         ]
         for arm, writer in zip(self.arms, self.writers, strict=True):
             mine = {name: x[arm.members] for name, x in means.items()}
-            writer.write(step, "train", "ppo", mine, spread=False)
-            writer.write(step, "train", "rollout_stats", metrics.per_member(stats[arm.members]), False)
+            writer.write(step, "train", "ppo", mine)
+            writer.write(
+                step, "train", "rollout_stats", metrics.per_member(stats[arm.members]), False
+            )
 
     def _at_boundary(self, bar: console.Progress) -> None:
         """Evaluate, keep the best, log, save."""
@@ -382,4 +389,3 @@ class _Trainer:
         self.pool.close()
         for closing in (*getattr(self, "writers", ()), *self.checkpoints):
             closing.close()
-

@@ -52,9 +52,7 @@ def run(
     info = backend.describe(backend.EnvConfig.of(config.env))
     name = config.rollout.policy
     if policy is None:
-        policy = policies.resolve(
-            name, info, config.seed, member, config.evaluation.deterministic
-        )
+        policy = policies.resolve(name, info, config.seed, member, config.evaluation.deterministic)
     if seeds is None:
         seeds = seeding.episode_seeds(config.seed, seeding.ROLLOUT, config.rollout.n_episodes)
     identity = runs.identity(config, KIND, record=record, first_seed=int(seeds[0]))
@@ -119,7 +117,7 @@ class _EpisodeLog:
 
 
 def _checked(policy: policies.Act, info: backend.EnvInfo) -> policies.Act:
-    """The policy, with its actions' shape, type and range checked before the environment sees them."""
+    """The policy, its actions' shape, type and range checked before the environment acts."""
     spaces = info.spaces
     shape = () if spaces.kind == "discrete" else (spaces.num_actions,)
 
@@ -133,7 +131,8 @@ def _checked(policy: policies.Act, info: backend.EnvInfo) -> policies.Act:
         if spaces.kind == "discrete":
             if not np.issubdtype(action.dtype, np.integer):
                 raise UserError(
-                    f"the policy gave actions of type {action.dtype}; {info.config.id} needs integers"
+                    f"the policy gave actions of type {action.dtype}; "
+                    f"{info.config.id} needs integers"
                 )
             if action.min() < 0 or action.max() >= spaces.num_actions:
                 raise UserError(

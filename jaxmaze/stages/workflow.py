@@ -65,7 +65,9 @@ def _shown(summary: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return summary["arms"], summary["teacher"]["evaluation"]
 
 
-def _with(config: ml_collections.ConfigDict, stage: str, **fields: Any) -> ml_collections.ConfigDict:
+def _with(
+    config: ml_collections.ConfigDict, stage: str, **fields: Any
+) -> ml_collections.ConfigDict:
     """The configuration of one stage; ``fields`` are set in the stage's section."""
     changed = copy.deepcopy(config).unlock()
     changed.stage = stage

@@ -15,7 +15,11 @@ CONTINUOUS = Networks(SpaceSpec((2,), "continuous", 1, (-1.0,), (1.0,)), Network
 
 def hyper(**changes):
     values = dict(
-        learning_rate=1e-2, entropy_coef=0.0, weight_decay=0.0, max_grad_norm=np.inf, num_epochs=1000
+        learning_rate=1e-2,
+        entropy_coef=0.0,
+        weight_decay=0.0,
+        max_grad_norm=np.inf,
+        num_epochs=1000,
     )
     return bc.Hyper(**(values | changes))
 
@@ -60,7 +64,9 @@ def test_a_gaussian_teacher_is_cloned_with_its_deviation():
 
 def test_probabilities_of_a_stochastic_teacher_are_learned():
     rng = np.random.default_rng(1)
-    data = bc.Data(np.ones((3000, 2), np.float32), rng.choice(3, 3000, p=[0.6, 0.3, 0.1]).astype(np.int32))
+    data = bc.Data(
+        np.ones((3000, 2), np.float32), rng.choice(3, 3000, p=[0.6, 0.3, 0.1]).astype(np.int32)
+    )
     state, _ = train(DISCRETE, data, np.ones(3000, np.float32), 30, batch_size=100)
     logits = DISCRETE.distribution(state.policy.params, state.policy.obs_stats, data.obs[:1]).logits
     share = np.bincount(data.action) / 3000
@@ -81,7 +87,7 @@ def test_statistics_and_updates_come_from_the_training_rows_alone():
 
 
 def test_every_training_row_is_used_once_an_epoch():
-    # One row a minibatch and plain counting: the loss of row i moves only the bias towards action i.
+    # With nothing learned, the weighted mean over an epoch's minibatches is that over its rows.
     data = on_device(problem(rows=50))
     weight = (np.arange(50) % 3 > 0).astype(np.float32)
     state = bc.init(DISCRETE, jax.random.key(0), data, weight)

@@ -36,7 +36,9 @@ def test_gaussian_kl_equals_a_sampled_one():
 
 def test_gaussian_standard_deviation_has_a_floor():
     dist = DiagGaussian(jnp.zeros(1), jnp.array([-100.0]))
-    assert float(dist.log_prob(jnp.zeros(1))) == pytest.approx(-LOG_STD_MIN - 0.5 * np.log(2 * np.pi))
+    assert float(dist.log_prob(jnp.zeros(1))) == pytest.approx(
+        -LOG_STD_MIN - 0.5 * np.log(2 * np.pi)
+    )
 
 
 @pytest.mark.parametrize("jit", [False, True])

@@ -40,9 +40,7 @@ def test_gradient_at_ratio_one_is_the_policy_gradient_and_vanishes_when_clipped(
 def test_cloning_loss_ignores_rows_of_weight_zero():
     logits = jnp.log(jnp.array([[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]]))
     dist = Categorical(logits)
-    loss, entropy = losses.cloning_loss(
-        dist, jnp.array([0, 1, 1]), jnp.array([1.0, 0.0, 1.0]), 0.5
-    )
+    loss, entropy = losses.cloning_loss(dist, jnp.array([0, 1, 1]), jnp.array([1.0, 0.0, 1.0]), 0.5)
     expected_entropy = (np.log(2) - (0.2 * np.log(0.2) + 0.8 * np.log(0.8))) / 2
     assert float(entropy) == pytest.approx(expected_entropy, rel=1e-5)
     expected = -(np.log(0.5) + np.log(0.8)) / 2 - 0.5 * expected_entropy

@@ -1,8 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from jaxmaze.core.networks import Networks
+from jaxmaze.core.networks import Networks, orthogonal
 from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
 
 
@@ -17,7 +18,18 @@ def test_shapes_of_any_batch_and_any_observation():
         obs = jnp.ones((*lead, 3, 2))
         action, log_prob = networks.act(policy, obs)
         assert action.shape == lead and log_prob.shape == lead
-        assert networks.value(networks.init_value(jax.random.key(1)), policy.obs_stats, obs).shape == lead
+        assert (
+            networks.value(networks.init_value(jax.random.key(1)), policy.obs_stats, obs).shape
+            == lead
+        )
+
+
+@pytest.mark.parametrize("shape", [(8, 64), (64, 64), (64, 3), (5, 1)])
+def test_initial_weights_are_orthonormal(shape):
+    keys = jax.random.split(jax.random.key(0), 3)
+    for w in jax.vmap(lambda key: orthogonal(2.0)(key, shape))(keys):
+        gram = w @ w.T if shape[0] <= shape[1] else w.T @ w
+        np.testing.assert_allclose(gram, 4 * np.eye(min(shape)), atol=1e-5)
 
 
 def test_continuous_actions_are_clipped_for_the_environment_only():

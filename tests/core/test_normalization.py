@@ -19,7 +19,9 @@ def test_running_statistics_equal_those_of_all_data_at_once():
 
 def test_weights_of_zero_do_not_count():
     x = np.array([[1.0], [3.0], [100.0]])
-    stats = normalization.update_stats(normalization.init_stats((1,)), x, jnp.array([1.0, 1.0, 0.0]))
+    stats = normalization.update_stats(
+        normalization.init_stats((1,)), x, jnp.array([1.0, 1.0, 0.0])
+    )
     np.testing.assert_allclose(stats.mean, [2.0], rtol=1e-6)
     np.testing.assert_allclose(stats.var, [1.0], rtol=1e-6)
     nothing = normalization.update_stats(normalization.init_stats((1,)), x, jnp.zeros(3))

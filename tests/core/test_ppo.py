@@ -30,9 +30,7 @@ def rollout(networks, state, key, reward_of, done_of=None):
     obs = jnp.sign(jax.random.normal(obs_key, (T, N, 2)))
     action, log_prob = networks.act(state.policy, obs, act_key)
     ends = jnp.ones((T, N)) if done_of is None else done_of
-    return Rollout(
-        obs, action, log_prob, reward_of(obs, action), obs, ends, jnp.zeros((T, N))
-    )
+    return Rollout(obs, action, log_prob, reward_of(obs, action), obs, ends, jnp.zeros((T, N)))
 
 
 def learn(networks, reward_of, iterations=50, **changes):
@@ -47,7 +45,9 @@ def learn(networks, reward_of, iterations=50, **changes):
 def test_probe_the_action_that_fits_the_observation_is_learned():
     state, _ = learn(NETWORKS, lambda obs, a: (a == (obs[..., 0] > 0)).astype(jnp.float32))
     obs = jnp.array([[1.0, 1.0], [-1.0, 1.0]])
-    p = jax.nn.softmax(NETWORKS.distribution(state.policy.params, state.policy.obs_stats, obs).logits)
+    p = jax.nn.softmax(
+        NETWORKS.distribution(state.policy.params, state.policy.obs_stats, obs).logits
+    )
     assert float(p[0, 1]) > 0.9 and float(p[1, 0]) > 0.9
 
 
@@ -118,7 +118,9 @@ def test_learning_rate_zero_leaves_policy_and_statistics_as_they_are():
 
 def test_a_policy_taken_over_acts_as_it_did():
     first = ppo.init(NETWORKS, jax.random.key(1), N)
-    policy = Policy(first.policy.params, first.policy.obs_stats._replace(mean=jnp.array([0.3, -2.0])))
+    policy = Policy(
+        first.policy.params, first.policy.obs_stats._replace(mean=jnp.array([0.3, -2.0]))
+    )
     state = ppo.init(NETWORKS, jax.random.key(2), N, policy)
     assert bits(state.policy) == bits(policy)
     segment = rollout(NETWORKS, state, jax.random.key(3), lambda obs, a: obs[..., 0])
@@ -146,10 +148,12 @@ def test_members_differ_only_by_their_own_hyper_parameters():
     states = jax.vmap(lambda k: ppo.init(NETWORKS, k, N))(keys)
     rates = np.array([0.0, 1e-3, 1e-2], np.float32)
     h = jax.tree.map(lambda x: np.full(3, x), hyper())._replace(learning_rate=rates)
-    segments = jax.vmap(
-        lambda s, k: rollout(NETWORKS, s, k, lambda obs, a: obs[..., 0] * a)
-    )(states, keys)
-    together, _ = jax.vmap(lambda s, r, h: ppo.update(NETWORKS, STATIC, s, r, h))(states, segments, h)
+    segments = jax.vmap(lambda s, k: rollout(NETWORKS, s, k, lambda obs, a: obs[..., 0] * a))(
+        states, keys
+    )
+    together, _ = jax.vmap(lambda s, r, h: ppo.update(NETWORKS, STATIC, s, r, h))(
+        states, segments, h
+    )
     for m in range(3):
         mine = jax.tree.map(lambda x, m=m: x[m], (states, segments, h))
         alone, _ = ppo.update(NETWORKS, STATIC, *mine)

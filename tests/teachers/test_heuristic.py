@@ -40,5 +40,5 @@ def test_equals_the_published_controller_action_by_action(continuous):
 
 
 def test_other_environments_have_none_and_are_told_so():
-    with pytest.raises(UserError, match="no heuristic is known for CartPole-v1.*LunarLander"):
+    with pytest.raises(UserError, match=r"no heuristic is known for CartPole-v1.*LunarLander"):
         make(backend.describe(backend.EnvConfig("CartPole-v1")), 0)

@@ -1,0 +1,217 @@
+"""The whole workflow on small budgets: what it writes, and that it can be taken up again."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmaze import api, checkpoint, evaluation, metrics
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.errors import UserError
+from jaxmaze.stages import ppo, workflow
+
+
+@pytest.fixture(scope="module")
+def finished(small, tmp_path_factory):
+    return api.train(small, tmp_path_factory.mktemp("workflow") / "run")
+
+
+def test_every_stage_has_its_folder_and_files(finished):
+    for stage in ("rollout", "bc", "compare", *(f"ppo/{arm}" for arm in workflow.ARMS)):
+        folder = finished.folder / stage
+        assert (folder / "config.json").exists() and (folder / "summary.json").exists(), stage
+        assert list(folder.glob("events.out.tfevents.*")), stage
+    assert (finished.folder / "compare" / "report" / "comparison.png").stat().st_size > 10_000
+    assert (finished.folder / "rollout" / "trajectory_data" / "data" / "metadata.json").exists()
+
+
+def test_the_summary_keeps_its_promises(finished, small):
+    summary = finished.summary
+    assert summary["kind"] == "workflow" and set(summary["arms"]) == set(workflow.ARMS)
+    assert summary["teacher"]["evaluation"]["episodes"] == 3
+    for arm in summary["arms"].values():
+        assert {"iqm", "iqm_low", "iqm_high", "members", "curve"} <= set(arm)
+        assert arm["iqm_low"] <= arm["iqm"] <= arm["iqm_high"]
+        curve = arm["curve"]
+        assert curve["env_steps"] == [0, 384, 768]
+        assert all(len(curve[k]) == 3 for k in ("iqm", "low", "high"))
+        assert [m["seed"] for m in arm["members"]] == [0, 1]
+        assert all(
+            m["env_steps"] == 768 and m["evaluation"]["episodes"] == 3 for m in arm["members"]
+        )
+
+
+def test_arms_with_learning_rate_zero_do_not_change(finished):
+    for arm in ("random_lr0", "pretrained_lr0"):
+        curve = finished.summary["arms"][arm]["curve"]["iqm"]
+        assert len(set(curve)) == 1
+    clone = api.Run(finished.folder / "bc")
+    frozen = api.Run(finished.folder / "ppo" / "pretrained_lr0")
+    for m in range(2):
+        theirs, ours = clone.policy(m).policy, frozen.policy(m).policy
+        jax.tree.map(np.testing.assert_array_equal, theirs, ours)
+        assert (
+            clone.summary["members"][m]["evaluation"] == frozen.summary["members"][m]["evaluation"]
+        )
+
+
+def test_fine_tuning_starts_at_the_clone(finished):
+    curves = [finished.summary["arms"][a]["curve"]["iqm"] for a in ("pretrained", "pretrained_lr0")]
+    assert curves[0][0] == curves[1][0]
+
+
+def test_tensorboard_and_metrics_tell_the_same(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for stage in ("bc", "ppo/pretrained"):
+        board = EventAccumulator(str(finished.folder / stage), size_guidance={"scalars": 0})
+        board.Reload()
+        lines = metrics.read(finished.folder / stage)
+        logged = {}
+        for line in lines:
+            for name, value in line.items():
+                if "/" in name:
+                    logged.setdefault(f"{line['split']}/{name}", []).append((line["step"], value))
+        assert set(board.Tags()["scalars"]) == set(logged)
+        for tag, points in logged.items():
+            events = board.Scalars(tag)
+            assert [e.step for e in events] == [p[0] for p in points], tag
+            np.testing.assert_allclose([e.value for e in events], [p[1] for p in points], rtol=1e-5)
+    bc = {f"{x['split']}/{n}" for x in metrics.read(finished.folder / "bc") for n in x if "/" in n}
+    for split in ("train", "eval"):
+        for name in ("discrete_accuracy", "policy_loss", "policy_entropy", "policy_l2_norm"):
+            assert f"{split}/imitation/{name}" in bc
+    assert "train/imitation/policy_grad_norm" in bc
+    images = EventAccumulator(str(finished.folder / "compare"))
+    images.Reload()
+    assert images.Tags()["images"] == ["compare/returns"]
+
+
+def test_a_policy_by_its_folder_alone_is_the_one_that_was_evaluated(finished, small):
+    run = finished.folder / "ppo" / "pretrained"
+    config = api.Run(run).config
+    for member in range(2):
+        policy = api.load_policy(run, member)
+        result = api.evaluate(config, policy)
+        expected = api.Run(run).summary["members"][member]["evaluation"]
+        assert result["mean"] == pytest.approx(expected["mean"], rel=1e-6)
+    obs = np.random.default_rng(0).normal(size=(5, 8))
+    assert policy(obs).shape == (5,) and policy(obs).dtype.kind == "i"
+    np.testing.assert_array_equal(policy(obs, seed=1), policy(obs, seed=1))
+    with pytest.raises(ValueError, match=r"takes a batch \[N, 8\]"):
+        policy(obs[0])
+    with pytest.raises(UserError, match="members 0 to 1"):
+        api.load_policy(run, 2)
+
+
+def test_a_workflow_goes_on_at_the_first_unfinished_stage(finished, small, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(finished.folder, copy)
+    for stage in ("ppo/pretrained", "compare", "."):
+        (copy / stage / "summary.json").unlink()
+    untouched = (copy / "bc" / "summary.json").stat().st_mtime_ns
+    again = api.train(small, copy)
+    assert (copy / "bc" / "summary.json").stat().st_mtime_ns == untouched
+    for arm in workflow.ARMS:
+        a, b = finished.summary["arms"][arm], again.summary["arms"][arm]
+        assert a["curve"] == b["curve"] and a["iqm"] == b["iqm"]
+    lines = [json.dumps(x) for x in metrics.read(copy / "ppo" / "pretrained")]
+    assert lines == [json.dumps(x) for x in metrics.read(finished.folder / "ppo" / "pretrained")]
+
+
+def test_interrupted_fine_tuning_goes_on_to_the_bit(finished, small, tmp_path, monkeypatch):
+    config = api.override(
+        small, {"stage": "ppo", "ppo.init_from": str(finished.folder / "bc"), "env.workers": 0}
+    )
+    whole = api.train(config, tmp_path / "whole")
+    iterate, count = ppo._Trainer._iterate, []
+
+    def failing(self):
+        count.append(1)
+        if len(count) == 5:  # after the checkpoint at iteration 3, and one iteration more
+            raise KeyboardInterrupt
+        iterate(self)
+
+    monkeypatch.setattr(ppo._Trainer, "_iterate", failing)
+    with pytest.raises(KeyboardInterrupt):
+        api.train(config, tmp_path / "broken")
+    assert not (tmp_path / "broken" / "summary.json").exists()
+    resumed = api.resume(tmp_path / "broken")
+    assert len(count) == 5 + 3
+    assert [json.dumps(x) for x in resumed.metrics()] == [json.dumps(x) for x in whole.metrics()]
+    jax.tree.map(np.testing.assert_array_equal, resumed.policy(1).policy, whole.policy(1).policy)
+    for a, b in zip(resumed.summary["members"], whole.summary["members"], strict=True):
+        assert a == b
+
+
+def test_the_first_probabilities_equal_the_clones(finished):
+    # What the checkpoint of iteration 0 held is gone; so hand over again and look.
+    clone = finished.folder / "bc"
+    config = api.override(api.Run(clone).config, {"stage": "ppo", "ppo.init_from": str(clone)})
+    info = backend.describe(backend.EnvConfig.of(config.env))
+    networks, theirs, _ = checkpoint.load_best(clone)
+    arm = ppo.Arm("pretrained", config, clone, slice(0, 2))
+    trainer = ppo._Trainer.__new__(ppo._Trainer)
+    trainer.arms, trainer.networks, trainer.config = [arm], networks, config
+    trainer.section, trainer.seeds, trainer.members = config.ppo, (0, 1), 2
+    state = jax.device_get(trainer._init({"pretrained": theirs}))
+    dataset_obs = np.random.default_rng(0).normal(size=(2, 500, 8)).astype(np.float32)
+
+    @jax.jit
+    @jax.vmap
+    def logits(policy, obs):
+        return networks.distribution(policy.params, policy.obs_stats, obs).logits
+
+    np.testing.assert_array_equal(logits(state.policy, dataset_obs), logits(theirs, dataset_obs))
+    changed = theirs._replace(
+        obs_stats=theirs.obs_stats._replace(mean=theirs.obs_stats.mean + 0.01)
+    )
+    with pytest.raises(UserError, match="acts differently from the clone"):
+        trainer._check_handover(arm, changed, theirs)
+    assert info.spaces == networks.spaces
+
+
+def test_compare_makes_the_same_from_finished_runs(finished, tmp_path):
+    folders = [finished.folder / "ppo" / arm for arm in workflow.ARMS]
+    compared = api.compare(folders, tmp_path / "c", teacher=finished.folder / "teacher")
+    for arm in workflow.ARMS:
+        ours, theirs = compared.summary["arms"][arm], finished.summary["arms"][arm]
+        assert ours["curve"] == theirs["curve"] and ours["iqm"] == theirs["iqm"]
+    with_clone = api.compare([finished.folder / "bc", folders[0]], tmp_path / "d")
+    assert set(with_clone.summary["arms"]) == {"bc", "random_lr0"}
+
+
+def test_an_unchanged_policy_is_not_played_again(finished, monkeypatch):
+    _, policies, _ = checkpoint.load_best(finished.folder / "bc")
+    calls = []
+
+    class FakePool:
+        class config:
+            seeds = (0, 1)
+
+        def evaluate(self, policies, seeds, deterministic, active):
+            calls.append(active.tolist())
+            return [
+                evaluation_result
+                for m in np.flatnonzero(active)
+                for evaluation_result in [_result(m, e) for e in range(len(seeds))]
+            ]
+
+    evaluator = evaluation.Evaluator(FakePool(), True)
+    seeds = np.arange(4)
+    first = evaluator(policies, seeds)
+    again = evaluator(policies, seeds)
+    assert calls == [[True, True]] and first == again
+    changed = jax.tree.map(np.array, policies)
+    jax.tree.leaves(changed.params)[0][1] += 1
+    evaluator(changed, seeds)
+    evaluator(changed, seeds + 1)
+    assert calls[1:] == [[False, True], [True, True]]
+
+
+def _result(member, episode):
+    from jaxmaze.collect import EpisodeResult
+
+    return EpisodeResult(int(member), episode, float(member + episode), 10, True)

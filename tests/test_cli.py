@@ -1,0 +1,166 @@
+"""The commands as a user types them, right and wrong, on the real environment."""
+
+import json
+import math
+
+import pytest
+
+from jaxmaze import cli, config
+from jaxmaze.errors import UserError
+from tests.conftest import CONFIG, SMALL, command, flags
+
+TRAIN = ("jaxmaze.train", f"--config={CONFIG}", *flags(SMALL))
+
+
+def fails(result, *words):
+    """Exit code 1 or 2, one line on stderr that holds the words, and no traceback."""
+    assert result.returncode in (1, 2), (result.returncode, result.stdout, result.stderr)
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    for word in words:
+        assert word in lines[0], (word, lines[0])
+
+
+WRONG_FLAGS = {
+    "name": (["--config.bc.learing_rate=1"], ["bc.learing_rate", "bc.learning_rate"]),
+    "section": (["--config.bcc.learning_rate=1"], ["bcc.learning_rate", "is not a field"]),
+    "whole section": (["--config.bc=1"], ["bc is a section"]),
+    "type": (["--config.bc.learning_rate=fast"], ["bc.learning_rate=fast", "a number"]),
+    "integer": (["--config.ppo.num_envs=1.5"], ["ppo.num_envs=1.5", "an integer"]),
+    "range": (["--config.bc.validation_percentage=120"], ["validation_percentage", "at most 100"]),
+    "negative": (["--config.ppo.learning_rate=-1"], ["ppo.learning_rate", "at least 0"]),
+    "not a number": (["--config.ppo.gamma=nan"], ["ppo.gamma", "at most 1"]),
+    "choice": (["--config.bc.best_by=luck"], ["bc.best_by", "return"]),
+    "sizes": (["--config.network.hidden_sizes=(64,-1)"], ["hidden_sizes", "positive integers"]),
+    "boolean": (["--config.bc.refit=maybe"], ["bc.refit=maybe", "True or False"]),
+    "no value": (["--config.seed"], ["config.seed has no value"]),
+    "batch": (["--config.ppo.batch_size=100"], ["ppo.batch_size=100", "divisor"]),
+    "burn-in": (["--config.ppo.critic_burn_in=100000"], ["critic_burn_in", "no iteration"]),
+    "steps": (["--config.ppo.total_env_steps=10"], ["total_env_steps=10"]),
+    "stray": (["lunar"], ["stray argument 'lunar'"]),
+    "flag": (["--wrokdir=x"], ["wrokdir"]),
+    "retired": (["--config.env.id=LunarLander-v2"], ["LunarLander-v2", "LunarLander-v3"]),
+    "unknown environment": (["--config.env.id=Lunarlander-v3"], ["Lunarlander"]),
+    "unknown module": (["--config.env.id=no_module:X-v0"], ["no_module"]),
+    "env argument": (["--config.env.kwargs.windy=1"], ["windy"]),
+    "unsupported space": (
+        ["--config.env.id=FrozenLake-v1", "--config.env.kwargs={}"],
+        ["only Box"],
+    ),
+    "heuristic": (["--config.env.id=CartPole-v1", "--config.env.kwargs={}"], ["no heuristic"]),
+    "policy": (["--config.rollout.policy=nobody"], ["nobody", "heuristic, random"]),
+    "too few episodes": (
+        ["--config.rollout.n_episodes=1"],
+        ["validation_percentage", "leaves none"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_FLAGS)
+def test_wrong_flags_are_one_clear_line(case, tmp_path):
+    arguments, words = WRONG_FLAGS[case]
+    fails(command(*TRAIN, f"--workdir={tmp_path / 'run'}", *arguments), *words)
+
+
+def test_wrong_files_and_folders_are_one_clear_line(recorded, cloned, tmp_path):
+    fails(command("jaxmaze.train"), "--config is not set")
+    fails(command("jaxmaze.train", "--config=nowhere.py"), "nowhere.py does not exist")
+    fails(command("jaxmaze.train", f"--config={CONFIG}:gide"), "gide", "guide")
+    fails(command("jaxmaze.train", f"--resume={tmp_path}"), "not a run's folder")
+    fails(command("jaxmaze.rollout"), "--config=FILE", "--run=DIR")
+    fails(command("jaxmaze.rollout", f"--run={recorded.folder}"), "no checkpoint")
+    fails(command("jaxmaze.rollout", f"--run={cloned.folder}", "--member=7"), "members 0 to 1")
+    fails(command("jaxmaze.compare"), "folders of finished runs")
+    fails(command("jaxmaze.compare", tmp_path), "not a run's folder")
+    bc = ("jaxmaze.train", f"--config={CONFIG}:bc", *flags(SMALL))
+    ppo = ("jaxmaze.train", f"--config={CONFIG}:ppo", *flags(SMALL))
+    fails(command(*bc), "bc.data is not set")
+    fails(command(*bc, f"--config.bc.data={tmp_path}"), "is empty")
+    data = f"--config.bc.data={recorded.folder}"
+    fails(command(*bc, data, "--config.bc.batch_size=100000"), "bc.batch_size=100000 is larger")
+    fails(
+        command(*bc, data, "--config.env.id=CartPole-v1", "--config.env.kwargs={}"),
+        "another environment",
+    )
+    fails(command(*ppo, f"--config.ppo.init_from={recorded.folder}"), "no checkpoint")
+    origin = f"--config.ppo.init_from={cloned.folder}"
+    fails(command(*ppo, origin, "--config.network.hidden_sizes=(8,)"), "network.hidden_sizes")
+    fails(command(*ppo, origin, "--config.env.kwargs.continuous=True"), "kind")
+
+
+def test_a_folder_with_another_run_is_left_as_it_is(cloned, recorded):
+    before = (cloned.folder / "summary.json").read_bytes()
+    arguments = (
+        "jaxmaze.train", f"--config={CONFIG}:bc", *flags(SMALL),
+        f"--config.bc.data={recorded.folder}", f"--workdir={cloned.folder}",
+    )  # fmt: skip
+    fails(command(*arguments, "--config.bc.learning_rate=0.5"), "another configuration", "0.5")
+    assert (cloned.folder / "summary.json").read_bytes() == before
+    again = command(*arguments)  # the very same run: finished, nothing is done again
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.strip().splitlines()[-1] == str(cloned.folder)
+    assert (cloned.folder / "summary.json").read_bytes() == before
+
+
+def test_rollout_command_writes_what_it_promises(tmp_path):
+    run = tmp_path / "run"
+    result = command(
+        "jaxmaze.rollout", f"--config={CONFIG}", "--policy=heuristic", "--n_episodes=3",
+        "--record", f"--workdir={run}",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip().splitlines()[-1] == str(run)
+    for word in ("count", "median", "mean", "std", "step count", "actions"):
+        assert word in result.stdout
+    lines = [json.loads(line) for line in (run / "episodes.jsonl").read_text().splitlines()]
+    assert len(lines) == 3 and {"seed", "return", "length", "end"} <= set(lines[0])
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["kind"] == "rollout" and summary["evaluation"]["episodes"] == 3
+    assert summary["evaluation"]["mean"] == pytest.approx(sum(x["return"] for x in lines) / 3)
+    assert (run / "trajectory_data" / "data" / "main_data.hdf5").exists()
+
+
+def test_a_video_is_written_and_is_a_film(tmp_path):
+    run = tmp_path / "run"
+    result = command(
+        "jaxmaze.rollout", f"--config={CONFIG}", "--policy=random", "--n_episodes=1",
+        "--render=video", f"--workdir={run}", "--config.env.max_episode_steps=20",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    from moviepy import VideoFileClip
+
+    (film,) = (run / "videos").glob("*.mp4")
+    with VideoFileClip(str(film)) as clip:
+        assert clip.size == [600, 400] and clip.duration == pytest.approx(21 / 50, abs=0.1)
+
+
+def test_a_policy_from_a_module_is_used_and_checked(tmp_path):
+    (tmp_path / "pilots.py").write_text(
+        "import numpy as np\n"
+        "def still(obs):\n    return np.zeros(len(obs), int)\n"
+        "def wild(obs):\n    return np.full(len(obs), 9)\n"
+    )
+    base = ("jaxmaze.rollout", f"--config={CONFIG}", "--n_episodes=2")
+    good = command(*base, "--policy=pilots:still", cwd=tmp_path)
+    assert good.returncode == 0 and "0: 100.0 %" in good.stdout, good.stderr
+    fails(command(*base, "--policy=pilots:wild", cwd=tmp_path), "actions from 9 to 9")
+    fails(command(*base, "--policy=pilots:absent", cwd=tmp_path), "no function 'absent'")
+
+
+def test_overrides_are_read_by_type():
+    words = "prog --config.seed=7 --config.bc.refit False --config.network.hidden_sizes=(8,) --x=1"
+    rest, found = cli.split_overrides(words.split())
+    assert rest == ["prog", "--x=1"]
+    assert found == {"seed": 7, "bc.refit": False, "network.hidden_sizes": (8,)}
+    assert cli.parse_value("env.max_episode_steps", "None") is None
+    assert cli.parse_value("ppo.learning_rate", "3e-4") == 3e-4
+    assert cli.parse_value("env.kwargs.wind", "0.5") == 0.5
+    with pytest.raises(UserError, match="an integer"):
+        cli.parse_value("seed", "x")
+
+
+def test_a_configuration_survives_being_written_and_read():
+    whole = config.validate(config.make_config({"env.id": "CartPole-v1", "seed": 3}))
+    assert whole.bc.max_grad_norm == math.inf
+    back = config.from_dict(json.loads(json.dumps(config.to_dict(whole))))
+    assert back.to_dict() == whole.to_dict()
