@@ -82,7 +82,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "value_coef": 0.5,
         "max_grad_norm": 0.5,
         # "target_kl": stop the policy for the rest of an update past 1.5 times this, if set
-        "critic_burn_in": 10,  # iterations with a clone's policy frozen
+        "critic_burn_in": 5,  # iterations with a clone's policy frozen
         "eval_every": 6,  # iterations between evaluations and checkpoints
         "eval_episodes": 20,
     }
@@ -97,6 +97,6 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         config.env.max_episode_steps = 200
         config.rollout.n_episodes = 3
         config.bc.update(batch_size=32, num_epochs=40, validation_percentage=50.0, patience=0)
-        config.bc.update(best_by="return", eval_every=5, entropy_coef=0.05)
+        config.bc.update(best_by="return", eval_every=5, eval_episodes=30)
         config.ppo.update(critic_burn_in=10, eval_episodes=100)
     return config

@@ -164,3 +164,21 @@ def test_a_configuration_survives_being_written_and_read():
     assert whole.bc.max_grad_norm == math.inf
     back = config.from_dict(json.loads(json.dumps(config.to_dict(whole))))
     assert back.to_dict() == whole.to_dict()
+
+
+def test_the_slurm_script_trains_the_seed_of_its_task(tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    from tests.conftest import ROOT
+
+    environment = os.environ | {
+        "SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_JOB_ID": "12", "PYTHON": sys.executable,
+    }  # fmt: skip
+    script = [ROOT / "launch" / "slurm_array.sh", f"{CONFIG}:ppo", *flags(SMALL)]
+    result = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    run = tmp_path / "outputs" / "array-12" / "seed-7"
+    summary = json.loads((run / "summary.json").read_text())
+    assert [m["seed"] for m in summary["members"]] == [7, 8]

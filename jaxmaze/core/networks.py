@@ -24,10 +24,10 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 def orthogonal(scale: float) -> Callable[..., Array]:
-    """Initialiser of a matrix with orthonormal rows or columns, whichever are fewer, times ``scale``.
+    """Initialiser of a matrix whose rows or columns, the fewer, are orthogonal, of norm ``scale``.
 
-    Gram-Schmidt, done twice for accuracy, on a Gaussian matrix; uniformly distributed, as in Saxe et
-    al. (2014), "Exact solutions to the nonlinear dynamics of learning in deep linear neural
+    Gram-Schmidt, done twice for accuracy, on a Gaussian matrix; uniformly distributed, as in Saxe
+    et al. (2014), "Exact solutions to the nonlinear dynamics of learning in deep linear neural
     networks". Not by QR: on the CPU a batch of decompositions waits for threads of the pool that it
     runs in, and several of them at once, as in members' initialisation, may wait for ever.
     """

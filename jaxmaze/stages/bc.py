@@ -32,15 +32,14 @@ class Problem(NamedTuple):
       data: all rows, on the device.
       train: ``[M, R]`` 1.0 for each member's training rows.
       validation: ``[M, R]`` likewise.
-      steps: minibatches of an epoch.
-      steps_all: minibatches of an epoch over all rows, for the refit.
+      steps: minibatches of an epoch over all rows, which is also enough for any part of them: one
+        compiled program serves training and refit.
     """
 
     data: bc.Data
     train: np.ndarray
     validation: np.ndarray
     steps: int
-    steps_all: int
 
 
 def member_seeds(config: ml_collections.ConfigDict) -> tuple[int, ...]:
@@ -76,12 +75,10 @@ def prepare(
             f"config.bc.batch_size={config.bc.batch_size} is larger than the {smallest} training "
             f"steps of {len(dataset.episodes)} episodes; choose at most {smallest}, or record more"
         )
-    most = int((~validation).sum(1).max())
     return Problem(
         bc.Data(jnp.asarray(obs), jnp.asarray(action)),
         (~validation).astype(np.float32),
         validation.astype(np.float32),
-        -(-most // config.bc.batch_size),
         -(-len(obs) // config.bc.batch_size),
     )
 
@@ -178,13 +175,13 @@ class _Trainer:
 
         self._init = parallel.vmap_members(init, self.members, shared=(1,))
         self._select = parallel.vmap_members(select, self.members)
-        self._epoch = self._compile(problem.steps)
+        self._epoch = self._compile()
         self._keys = jax.vmap(lambda s: jax.random.fold_in(jax.random.key(s), seeding.STAGE_BC))(
             jnp.asarray(member_seeds(config), jnp.uint32)
         )
 
-    def _compile(self, steps: int) -> Any:
-        networks, batch_size = self.networks, self.section.batch_size
+    def _compile(self) -> Any:
+        networks, batch_size, steps = self.networks, self.section.batch_size, self.problem.steps
 
         def epoch(
             state: bc.State, data: bc.Data, train: Any, validation: Any, hyper: bc.Hyper
@@ -266,11 +263,10 @@ class _Trainer:
         epochs = jax.device_get(chosen.best_epoch)
         hyper = self._hyper(epochs)
         state = self._init(self._keys, problem.data, everything)
-        run_epoch = self._compile(problem.steps_all)
         offset = int(jax.device_get(chosen.epoch).max())
         with console.progress("refit", int(epochs.max())) as bar:
             for epoch in range(1, int(epochs.max()) + 1):
-                state, means, _ = run_epoch(
+                state, means, _ = self._epoch(
                     state, problem.data, everything, problem.validation, hyper
                 )
                 self.writer.write(offset + epoch, "train", "refit", jax.device_get(means))
