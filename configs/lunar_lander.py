@@ -1,7 +1,7 @@
 """LunarLander-v3: from gymnasium's own controller to a pilot that beats it.
 
 Recipes:
-  (none)  the whole workflow: 100 teacher episodes, 4 arms x 3 seeds, 300k environment steps a seed.
+  (none)  the whole workflow: 100 teacher episodes, 4 arms x 3 seeds, 262k environment steps a seed.
           python -m jaxmaze.train --config=configs/lunar_lander.py
           Expect: teacher 248, clones 230-240, fine-tuned 265-275, from scratch 200-250.
   guide   the same with the settings of MazeRL's guide "Imitation Learning and Fine-Tuning":
@@ -74,7 +74,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "num_steps": 256,  # of each environment between updates
         "batch_size": 64,
         "num_epochs": 4,  # passes over each segment
-        "total_env_steps": 300_000,  # of each seed, those of the burn-in included
+        "total_env_steps": 262_144,  # of each seed, those of the burn-in included
         "gamma": 0.999,  # landing is far away
         "gae_lambda": 0.98,
         "clip_range": 0.2,
@@ -83,7 +83,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "max_grad_norm": 0.5,
         # "target_kl": stop the policy for the rest of an update past 1.5 times this, if set
         "critic_burn_in": 5,  # iterations with a clone's policy frozen
-        "eval_every": 6,  # iterations between evaluations and checkpoints
+        "eval_every": 8,  # iterations between evaluations and checkpoints
         "eval_episodes": 20,
     }
 

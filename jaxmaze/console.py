@@ -12,6 +12,8 @@ import rich.progress
 import rich.table
 
 console = rich.console.Console(highlight=False)
+if not console.is_terminal:
+    console.width = 120  # a file or a pipe has no width of its own; tables should not be cut at 80
 
 
 class Progress(Protocol):
@@ -62,5 +64,4 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
         t.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
     for row in rows:
         t.add_row(*row)
-    width = max(console.width, 110) if not console.is_terminal else console.width
-    console.print(t, width=width)
+    console.print(t)
