@@ -87,10 +87,6 @@ def run(
     report.save(fig, workdir / FIGURE)
     with metrics.MetricsWriter(workdir) as writer:
         writer.board.add_figure("compare/returns", fig, 0)
-        for name, arm in arms.items():
-            writer.write(
-                0, "eval", f"compare/{name}", {k: arm[k] for k in ("iqm", "area_under_curve")}
-            )
     summary: dict[str, Any] = {
         "kind": KIND,
         "env_steps": sum(s["env_steps"] for s, _ in loaded.values()),
