@@ -154,7 +154,7 @@ def write(
 
     for episode in episodes:
         check(episode, info, str(path))
-    data = path / "data"
+    data = path.resolve() / "data"  # Minari joins relative paths with themselves
     if (data / "metadata.json").exists():
         raise UserError(f"{data} holds a dataset already; give another folder")
     data.mkdir(parents=True, exist_ok=True)
@@ -239,7 +239,7 @@ def _open(folder: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return MinariStorage.read(folder)
+            return MinariStorage.read(folder.resolve())
     except Exception as error:  # Minari raises whatever its file layers raise.
         raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
 

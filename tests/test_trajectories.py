@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -37,6 +38,12 @@ def test_what_is_written_is_read_back(info, tmp_path):
         for name in ("observations", "actions", "rewards"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
         assert (a.seed, a.terminated, a.index) == (b.seed, b.terminated, b.index)
+
+
+def test_relative_paths_work(info, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trajectories.write(Path("a/b"), [episode(info)], info, {})
+    assert trajectories.read("a/b", info).num_steps == 5
 
 
 def test_minari_itself_can_load_it(info, tmp_path, monkeypatch):
