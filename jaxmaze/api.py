@@ -72,7 +72,7 @@ class Run:
 
     def policy(self, member: int = 0) -> LoadedPolicy:
         """The policy that the run hands over."""
-        return load_policy(delivering_run(self.folder), member)
+        return load_policy(self.folder, member)
 
 
 def open_run(folder: str | Path) -> Run:
@@ -129,6 +129,8 @@ def override(config: Config, overrides: Mapping[str, Any]) -> Config:
         config_lib.check_name(name)
         *path, leaf = name.split(".")
         target = values
+        if path[2:]:
+            raise UserError(f"config.{name} is nested too deeply; give env.kwargs one by one")
         for part in path:
             target = target[part]
         target[leaf] = value
@@ -145,10 +147,20 @@ def train(config: Config, workdir: str | Path) -> Run:
     """
     from jaxmaze.stages import bc, ppo, workflow
 
-    config = config_lib.validate(config)
+    config = _absolute(config_lib.validate(config))
     stages = {"workflow": workflow.run, "bc": bc.run, "ppo": ppo.run}
     stages[config.stage](config, Path(workdir))
     return Run(workdir)
+
+
+def _absolute(config: Config) -> Config:
+    """Paths as absolute ones, so that a run can be resumed from any folder."""
+    changes = {
+        name: str(Path(value).resolve())
+        for name in ("bc.data", "ppo.init_from")
+        if (value := config_lib.get(config, name)) is not None
+    }
+    return override(config, changes)
 
 
 def resume(folder: str | Path) -> Run:
@@ -285,17 +297,9 @@ def compare(
         block = runs.summary(Path(_path(teacher))).get("evaluation")
         if block is None:
             raise UserError(f"{teacher} is not a rollout: its summary has no evaluation")
-    named = stage.labels([Path(_path(folder)) for folder in folders])
+    named = stage.labels([runs.delivering(Path(_path(folder))) for folder in folders])
     stage.run(named, Path(workdir), block)
     return Run(workdir)
-
-
-def delivering_run(folder: Path) -> Path:
-    """The folder whose checkpoint a run hands over: a workflow's is its fine-tuned arm's."""
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give the folder of a run")
-    kind = runs.read_json(folder / runs.CONFIG).get("kind")
-    return folder / "ppo" / "pretrained" if kind == "workflow" else folder
 
 
 def _path(run: str | Path | Run) -> str:

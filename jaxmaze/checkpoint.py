@@ -41,6 +41,17 @@ def networks_of(meta: dict[str, Any]) -> Networks:
     return Networks(SpaceSpec(**spaces), NetworkSpec(**network))
 
 
+def blank_policies(networks: Networks, members: int) -> Policy:
+    """Policies of zeros ``[M, ...]``, of the shapes that the networks' have."""
+
+    def one(key: Any) -> Policy:
+        return Policy(networks.init_policy(key), networks.init_stats())
+
+    keys = jax.eval_shape(lambda: jax.vmap(jax.random.key)(jnp.arange(members)))
+    shapes = jax.eval_shape(jax.vmap(one), keys)
+    return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+
+
 def _like(template: Any, tree: Any) -> Any:
     """``tree`` with the structure of ``template``; dtypes and shapes must agree.
 
@@ -96,13 +107,13 @@ class Checkpoints:
         """The newest whole checkpoint's step, None without any."""
         return self._manager.latest_step()
 
-    def meta(self) -> dict[str, Any]:
-        """The newest checkpoint's description.
+    def meta(self, step: int | None = None) -> dict[str, Any]:
+        """A checkpoint's description, the newest's by default.
 
         Raises:
           UserError: if there is no whole checkpoint.
         """
-        return self._restore("meta", self._ocp.args.JsonRestore())
+        return self._restore("meta", self._ocp.args.JsonRestore(), step)
 
     def steps(self) -> list[int]:
         """Steps of all whole checkpoints."""
@@ -137,13 +148,7 @@ class Checkpoints:
         Raises:
           UserError: if there is none, or it does not fit.
         """
-
-        def one(key: Any) -> Policy:
-            return Policy(networks.init_policy(key), networks.init_stats())
-
-        keys = jax.eval_shape(lambda: jax.vmap(jax.random.key)(jnp.arange(members)))
-        shapes = jax.eval_shape(jax.vmap(one), keys)
-        template = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+        template = blank_policies(networks, members)
         restored = self._restore("best", self._ocp.args.StandardRestore(template))
         return _like(template, restored)
 
@@ -159,7 +164,8 @@ class Checkpoints:
             line = str(error).strip().splitlines()
             raise UserError(
                 f"the checkpoint {self._run / FOLDER / str(step)} cannot be read: "
-                f"{line[0] if line else type(error).__name__}"
+                f"{line[0] if line else type(error).__name__}; delete that folder to use the "
+                "checkpoint before it"
             ) from error
         return restored[item]
 
@@ -183,5 +189,8 @@ def load_best(run: Path) -> tuple[Networks, Policy, dict[str, Any]]:
     """
     with Checkpoints(run, read_only=True) as checkpoints:
         meta = checkpoints.meta()
-        networks = networks_of(meta)
+        try:
+            networks = networks_of(meta)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"the checkpoint of {run} does not describe its networks") from error
         return networks, checkpoints.best(networks, len(meta["seeds"])), meta

@@ -19,7 +19,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from jaxmaze import config as config_lib
-from jaxmaze.errors import UserError
+from jaxmaze.errors import UserError, WorkerError
 
 PREFIX = "config."
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -51,6 +51,9 @@ def run(main: Callable[[dict[str, Any]], Path], usage: str) -> None:
         app.run(lambda _: _finish(main(overrides)), flags_parser=parse)
     except UserError as error:
         _fail(str(error), 2)
+    except WorkerError as error:
+        print(error.details, file=sys.stderr)
+        _fail(str(error), 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -123,7 +126,7 @@ def parse_value(name: str, text: str) -> Any:
             if not isinstance(value, field.type):
                 raise ValueError(text)
             return value
-    except (KeyError, ValueError, SyntaxError):
+    except (KeyError, TypeError, ValueError, SyntaxError):
         expected = config_lib.expected(name)
         raise UserError(f"config.{name}={text} is not valid; it must be {expected}") from None
     return text

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmaze import seeding
@@ -304,11 +303,6 @@ def join(segments: Sequence[Segment]) -> Segment:
     """The segments of all shards as one, shard after shard along the environment axis."""
     rollout = jax.tree.map(lambda *x: np.concatenate(x, axis=2), *[s.rollout for s in segments])
     return Segment(rollout, [episode for s in segments for episode in s.episodes])
-
-
-def stack_policies(policies: Sequence[Policy]) -> Policy:
-    """Policies of single members as one with a leading axis."""
-    return jax.tree.map(lambda *x: jnp.stack(x), *policies)
 
 
 def play(

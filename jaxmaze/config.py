@@ -157,6 +157,8 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _set(config: ml_collections.ConfigDict, name: str, value: Any) -> None:
+    if name.startswith("env.kwargs."):
+        name, value = "env.kwargs", config.env.kwargs.to_dict() | {name.split(".", 2)[2]: value}
     section, _, leaf = name.rpartition(".")
     target = config[section] if section else config
     if isinstance(value, Mapping):
@@ -270,7 +272,8 @@ def validate(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
             f"num_envs * num_steps = {segment} steps; raise it or shorten the segment"
         )
     iterations = ppo.total_env_steps // segment
-    if ppo.critic_burn_in >= iterations and config.stage != "bc":
+    clones = config.stage == "workflow" or (config.stage == "ppo" and ppo.init_from is not None)
+    if clones and ppo.critic_burn_in >= iterations:
         raise UserError(
             f"config.ppo.critic_burn_in={ppo.critic_burn_in} leaves no iteration to learn in: "
             f"total_env_steps={ppo.total_env_steps} makes {iterations}"
@@ -280,9 +283,14 @@ def validate(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
     """Nested plain values, as JSON can hold them and :func:`make_config` takes them back."""
-    values = config.to_dict()
-    # JSON has no infinity; a text that float() reads back is exact for every reader.
-    return json.loads(json.dumps(values, default=str).replace("Infinity", '"inf"'))
+    return json.loads(json.dumps(_finite(config.to_dict()), default=str))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: limits that are "none" are written as the text "inf"."""
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    return "inf" if isinstance(value, float) and value == math.inf else value
 
 
 def from_dict(values: Mapping[str, Any]) -> ml_collections.ConfigDict:

@@ -3,3 +3,15 @@
 
 class UserError(ValueError):
     """Input that cannot be used; the message says what is wrong and what would be right."""
+
+
+class WorkerError(RuntimeError):
+    """A worker process died, or its environment raised.
+
+    Attributes:
+      details: the worker's traceback; empty if it died without one.
+    """
+
+    def __init__(self, message: str, details: str = ""):
+        super().__init__(message)
+        self.details = details

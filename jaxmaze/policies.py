@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxmaze import checkpoint, teachers
+from jaxmaze import checkpoint, runs, teachers
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs.gymnasium import EnvInfo
@@ -67,13 +67,13 @@ def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
     """The policy that a run hands over: its best, as summary.json evaluates it.
 
     Args:
-      run: the folder of a bc or ppo run.
+      run: the folder of a bc or ppo run, or of a workflow (its fine-tuned arm).
       member: which of the run's members.
 
     Raises:
       UserError: if the folder has no checkpoint, or not that many members.
     """
-    networks, policies, meta = checkpoint.load_best(Path(run))
+    networks, policies, meta = checkpoint.load_best(runs.delivering(Path(run)))
     count = len(meta["seeds"])
     if not 0 <= member < count:
         raise UserError(f"{run} has members 0 to {count - 1}, not {member}")
@@ -117,8 +117,21 @@ def resolve(
         )
     if deterministic:
         return policy
-    rng = np.random.default_rng(seed)
-    return lambda obs: policy(obs, seed=int(rng.integers(2**31)))
+    return _Sampler(policy, seed)
+
+
+class _Sampler:
+    """A trained policy that draws its actions.
+
+    Attributes:
+      trained: the policy.
+    """
+
+    def __init__(self, policy: LoadedPolicy, seed: int):
+        self.trained, self._rng = policy, np.random.default_rng(seed)
+
+    def __call__(self, obs: np.ndarray) -> np.ndarray:
+        return self.trained(obs, seed=int(self._rng.integers(2**31)))
 
 
 def _spaces(spaces: object) -> str:
@@ -131,8 +144,10 @@ def _imported(name: str) -> Act:
     sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UserError(f"policy {name!r} cannot be imported: {error}") from error
+    except Exception as error:  # Whatever a user's module raises.
+        raise UserError(
+            f"policy {name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     finally:
         sys.path.pop(0)
     function = getattr(module, function_name, None)

@@ -56,7 +56,7 @@ def main(overrides: dict[str, Any]) -> Path:
     if FLAGS.run is not None:
         if FLAGS.policy is not None:
             raise UserError("--run says which policy; give no --policy with it")
-        source = api.delivering_run(Path(FLAGS.run))
+        source = runs.delivering(Path(FLAGS.run))
         config = api.override(runs.load_config(source), changes | {"rollout.policy": str(source)})
         name = "run"
     else:

@@ -55,15 +55,18 @@ def write_json(path: Path, value: Any) -> None:
     temporary.replace(path)
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
 
     Raises:
       UserError: if it is missing or is not JSON.
     """
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
+        value = json.loads(path.read_text())
+        if not isinstance(value, dict):
+            raise UserError(f"{path} is damaged: it holds no JSON object")
+        return value
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path.parent} is not a run's folder: it has no {path.name}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
@@ -88,7 +91,11 @@ def claim(workdir: Path, wanted: dict[str, Any]) -> bool:
       UserError: if the folder holds another run, or something else.
     """
     path = workdir / CONFIG
-    if path.exists():
+    try:
+        taken = path.exists()
+    except OSError as error:
+        raise UserError(f"--workdir={workdir} cannot be used: {error}") from error
+    if taken:
         difference = _difference(wanted, read_json(path))
         if difference:
             raise UserError(
@@ -140,6 +147,18 @@ def load_config(run: Path) -> ml_collections.ConfigDict:
     if not isinstance(values, dict) or not isinstance(values.get("config"), dict):
         raise UserError(f"{run / CONFIG} is not a run's configuration: it has no 'config'")
     return config_lib.from_dict(values["config"])
+
+
+def delivering(folder: Path) -> Path:
+    """The folder whose checkpoint a run hands over: a workflow's is its fine-tuned arm's.
+
+    Raises:
+      UserError: if it is not a run's folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; give the folder of a run")
+    kind = read_json(folder / CONFIG).get("kind")
+    return folder / "ppo" / "pretrained" if kind == "workflow" else folder
 
 
 def finished(run: Path) -> bool:

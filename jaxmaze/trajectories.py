@@ -211,6 +211,7 @@ def read(path: str | Path, info: EnvInfo) -> Dataset:
     folder = _data_folder(Path(path))
     storage = _open(folder)
     raw = storage.read_raw_metadata(folder)
+    _check_spaces(path, storage, info)
     episodes = _read_episodes(folder, storage)
     if not episodes:
         raise UserError(f"{path} holds a dataset without episodes; record some first")
@@ -219,8 +220,24 @@ def read(path: str | Path, info: EnvInfo) -> Dataset:
     sha256 = fingerprint(episodes)
     if raw.get("jaxmaze_sha256", sha256) != sha256:
         raise UserError(f"{path} has changed since it was recorded: its checksum does not fit")
-    provenance = json.loads(raw.get("jaxmaze_provenance", "{}"))
+    try:
+        provenance = json.loads(raw.get("jaxmaze_provenance", "{}"))
+    except (TypeError, json.JSONDecodeError):
+        raise UserError(f"{path} is damaged: its provenance is not JSON; record it again") from None
     return Dataset(tuple(episodes), provenance, sha256)
+
+
+def _check_spaces(path: str | Path, storage: Any, info: EnvInfo) -> None:
+    """The spaces that the data set says it has must be the environment's."""
+    from jaxmaze.envs.gymnasium import space_spec
+
+    found = space_spec(storage.observation_space, storage.action_space)
+    for name, wanted in info.spaces._asdict().items():
+        if getattr(found, name) != wanted:
+            raise UserError(
+                f"{path} is data of another environment: its {name} is {getattr(found, name)}, but "
+                f"{info.config.id} has {wanted}"
+            )
 
 
 def _data_folder(path: Path) -> Path:
@@ -298,6 +315,11 @@ def split(num_episodes: int, validation_percentage: float, seed: int) -> np.ndar
     """
     # A half is rounded to the training side: of 3 episodes at 50 %, one is held out.
     held_out = math.ceil(num_episodes * validation_percentage / 100 - 0.5)
+    if validation_percentage > 0 and num_episodes < 2:
+        raise UserError(
+            f"bc.validation_percentage={validation_percentage:g} of one episode leaves none to "
+            "train or none to validate on; record more episodes, or set it to 0"
+        )
     if validation_percentage > 0 and not 0 < held_out < num_episodes:
         side = "validate" if held_out == 0 else "train"
         raise UserError(

@@ -21,14 +21,10 @@ import numpy as np
 from jaxmaze.collect import Actor, ActorConfig, EpisodeResult, Segment, join
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
-from jaxmaze.errors import UserError
+from jaxmaze.errors import UserError, WorkerError
 
 MAX_SHARDS = 4
 """Shards of a pool: a constant, so that results do not depend on the machine's cores."""
-
-
-class WorkerError(RuntimeError):
-    """A worker process died, or its environment raised; carries the worker's traceback."""
 
 
 def num_shards(num_envs: int) -> int:
@@ -133,7 +129,9 @@ class _Worker:
         if ok:
             return value
         kind, text = value
-        raise UserError(text) if kind == "user" else WorkerError(text)
+        if kind == "user":
+            raise UserError(text)
+        raise WorkerError(f"the environment raised: {text.strip().splitlines()[-1]}", text)
 
     def _died(self) -> None:
         code = self._process.wait()

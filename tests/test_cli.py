@@ -42,6 +42,15 @@ WRONG_FLAGS = {
     "retired": (["--config.env.id=LunarLander-v2"], ["LunarLander-v2", "LunarLander-v3"]),
     "unknown environment": (["--config.env.id=Lunarlander-v3"], ["Lunarlander"]),
     "unknown module": (["--config.env.id=no_module:X-v0"], ["no_module"]),
+    "retired elsewhere": (
+        ["--config.env.id=HalfCheetah-v3", "--config.env.kwargs={}"],
+        ["HalfCheetah-v3", "cannot be made"],
+    ),
+    "env value": (["--config.env.kwargs.gravity=5"], ["gravity", "cannot be made"]),
+    "env set": (["--config.env.kwargs.gravity={1,2}"], ["env.kwargs must be"]),
+    "nested": (["--config.env.kwargs.a.b=1"], ["nested too deeply"]),
+    "dict": (["--config.env.kwargs={[]:1}"], ["env.kwargs", "a set of arguments"]),
+    "long folder": (["--workdir=" + 300 * "x"], ["--workdir"]),
     "env argument": (["--config.env.kwargs.windy=1"], ["windy"]),
     "unsupported space": (
         ["--config.env.id=FrozenLake-v1", "--config.env.kwargs={}"],
@@ -102,6 +111,52 @@ def test_a_folder_with_another_run_is_left_as_it_is(cloned, recorded):
     assert (cloned.folder / "summary.json").read_bytes() == before
 
 
+def test_a_rejected_start_does_not_take_the_folder(tmp_path):
+    run = f"--workdir={tmp_path / 'run'}"
+    for wrong in ("env.id=LunarLander-v2", "rollout.policy=nobody", "rollout.n_episodes=1"):
+        fails(command(*TRAIN, run, f"--config.{wrong}"))
+        assert not (tmp_path / "run").exists(), wrong
+
+
+def test_damaged_runs_are_one_clear_line(cloned, tmp_path):
+    import shutil
+
+    def damaged(name, text):
+        run = tmp_path / name
+        shutil.copytree(cloned.folder, run)
+        (run / name).write_text(text)
+        return run
+
+    run = damaged("config.json", "[]")
+    fails(command("jaxmaze.rollout", f"--run={run}"), "config.json is damaged")
+    run = damaged("summary.json", '{"kind": "bc", "members": []}')
+    fails(command("jaxmaze.compare", run), "summary.json")
+    run = tmp_path / "emptied"
+    shutil.copytree(cloned.folder, run)
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").mkdir()
+    fails(command("jaxmaze.rollout", f"--run={run}"), "no whole checkpoint")
+    run = tmp_path / "truncated"
+    shutil.copytree(cloned.folder, run)
+    for payload in run.glob("checkpoints/*/best/**/*"):
+        if payload.is_file():
+            payload.write_bytes(payload.read_bytes()[:10])
+    fails(command("jaxmaze.rollout", f"--run={run}"), "cannot be read")
+
+
+def test_an_environment_that_raises_shows_its_own_traceback(tmp_path):
+    result = command(
+        "jaxmaze.train", f"--config={CONFIG}:ppo", *flags(SMALL), "--config.env.workers=2",
+        "--config.env.id=tests.broken_env:Broken-v0", "--config.env.kwargs={}",
+        f"--workdir={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "raise RuntimeError" in result.stderr
+    assert result.stderr.strip().splitlines()[-1] == (
+        "error: the environment raised: RuntimeError: the gearbox is on fire"
+    )
+
+
 def test_rollout_command_writes_what_it_promises(tmp_path):
     run = tmp_path / "run"
     result = command(
@@ -143,6 +198,8 @@ def test_a_policy_from_a_module_is_used_and_checked(tmp_path):
     base = ("jaxmaze.rollout", f"--config={CONFIG}", "--n_episodes=2")
     good = command(*base, "--policy=pilots:still", cwd=tmp_path)
     assert good.returncode == 0 and "0: 100.0 %" in good.stdout, good.stderr
+    (tmp_path / "typo.py").write_text("def f(:\n")
+    fails(command(*base, "--policy=typo:f", cwd=tmp_path), "typo:f", "SyntaxError")
     fails(command(*base, "--policy=pilots:wild", cwd=tmp_path), "actions from 9 to 9")
     fails(command(*base, "--policy=pilots:absent", cwd=tmp_path), "no function 'absent'")
 
@@ -164,6 +221,8 @@ def test_a_configuration_survives_being_written_and_read():
     assert whole.bc.max_grad_norm == math.inf
     back = config.from_dict(json.loads(json.dumps(config.to_dict(whole))))
     assert back.to_dict() == whole.to_dict()
+    named = config.make_config({"env.id": "CartPole-v1", "bc.data": "Infinity/rollout"})
+    assert config.from_dict(config.to_dict(named)).bc.data == "Infinity/rollout"
 
 
 def test_the_slurm_script_trains_the_seed_of_its_task(tmp_path):

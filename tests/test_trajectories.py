@@ -117,6 +117,18 @@ def test_changed_data_are_noticed(info, written):
         trajectories.read(written, info)
 
 
+def test_data_of_another_environment_are_refused_by_their_spaces(info, tmp_path):
+    import gymnasium as gym
+
+    narrow = info._replace(
+        action_space=gym.spaces.Discrete(2), spaces=info.spaces._replace(num_actions=2)
+    )
+    few = episode(info, actions=np.array([0, 1, 1, 0, 1]))
+    trajectories.write(tmp_path / "d", [few], narrow, {})
+    with pytest.raises(UserError, match="another environment: its num_actions is 2"):
+        trajectories.read(tmp_path / "d", info)
+
+
 def test_flags_are_checked(info, written):
     damage(written, "episode_2/terminations", np.array([0, 1, 0, 0, 1], bool))
     with pytest.raises(UserError, match="episode 2 goes on after its end"):
@@ -153,12 +165,15 @@ def test_the_split_is_by_episode_and_differs_by_seed():
     assert trajectories.split(3, 0, 0).sum() == 0
 
 
-@pytest.mark.parametrize(
-    "episodes,percentage,side", [(3, 10, "validate"), (3, 100, "train"), (1, 50, "validate")]
-)
+@pytest.mark.parametrize("episodes,percentage,side", [(3, 10, "validate"), (3, 100, "train")])
 def test_a_split_that_leaves_nothing_on_one_side_is_refused(episodes, percentage, side):
     with pytest.raises(UserError, match=f"leaves none to {side} on"):
         trajectories.split(episodes, percentage, 0)
+
+
+def test_one_episode_cannot_be_split():
+    with pytest.raises(UserError, match="of one episode.*set it to 0"):
+        trajectories.split(1, 50, 0)
 
 
 def test_rows_leave_out_the_last_observation(info):

@@ -10,7 +10,8 @@ from jaxmaze.collect import ActorConfig
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs import gymnasium as backend
-from jaxmaze.workers import Pool, WorkerError, num_shards
+from jaxmaze.errors import WorkerError
+from jaxmaze.workers import Pool, num_shards
 
 LANDER = backend.EnvConfig("LunarLander-v3", max_episode_steps=40)
 

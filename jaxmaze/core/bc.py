@@ -151,6 +151,7 @@ def epoch(
         new_params, new_opt, grad_norm = optimizer.step(
             params, opt_state, grads, hyper.learning_rate, hyper.max_grad_norm, hyper.weight_decay
         )
+        new_params = networks.project(new_params)
         keep = active & (w.sum() > 0)
         carry = optimizer.where(keep, (new_params, new_opt), (params, opt_state))
         return carry, (metrics | {"policy_grad_norm": grad_norm}, w.sum())

@@ -146,13 +146,18 @@ class Networks:
         action = dist.mode() if key is None else dist.sample(key)
         return action, dist.log_prob(action)
 
+    def project(self, params: Params) -> Params:
+        """Policy parameters with the standard deviation put back into its range.
+
+        Beyond the range a clipped parameter has no gradient and would never come back.
+        """
+        if self.spaces.kind == "discrete":
+            return params
+        low, high = distributions.LOG_STD_MIN, distributions.LOG_STD_MAX
+        return {**params, "log_std": jnp.clip(params["log_std"], low, high)}
+
     def to_env(self, action: Array) -> Array:
         """Actions as the environment takes them: continuous ones clipped to their bounds."""
         if self.spaces.kind == "discrete":
             return action
         return jnp.clip(action, jnp.asarray(self.spaces.low), jnp.asarray(self.spaces.high))
-
-
-def member_keys(seeds: Array) -> Array:
-    """One PRNG key for each seed, ``[M]`` integers to ``[M]`` keys."""
-    return jax.vmap(jax.random.key)(seeds)

@@ -107,11 +107,10 @@ class _Learner(NamedTuple):
     go_on: Array
 
 
-def init(networks: Networks, key: Array, num_envs: int, policy: Policy | None = None) -> State:
-    """A state at iteration 0 with fresh networks, or with ``policy`` taken over as it is."""
+def init(networks: Networks, key: Array, num_envs: int) -> State:
+    """A state at iteration 0 with fresh networks and statistics of nothing."""
     policy_key, value_key, train_key = jax.random.split(key, 3)
-    if policy is None:
-        policy = Policy(networks.init_policy(policy_key), networks.init_stats())
+    policy = Policy(networks.init_policy(policy_key), networks.init_stats())
     value_params = networks.init_value(value_key)
     return State(
         policy=policy,
@@ -187,7 +186,9 @@ def _minibatch(
         learner.value_params, learner.value_opt, v_grads, rates[1], hyper.max_grad_norm
     )
     policy_params, policy_opt = optimizer.where(
-        go_on & policy_moves, policy[:2], (learner.policy_params, learner.policy_opt)
+        go_on & policy_moves,
+        (networks.project(policy[0]), policy[1]),
+        (learner.policy_params, learner.policy_opt),
     )
     metrics = {
         "policy_loss": loss.surrogate,

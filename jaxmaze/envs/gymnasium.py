@@ -29,7 +29,13 @@ class EnvConfig(NamedTuple):
     @classmethod
     def of(cls, section: Any) -> EnvConfig:
         """From the ``env`` section of a configuration."""
-        return cls(section.id, json.dumps(dict(section.kwargs)), section.max_episode_steps)
+        try:
+            kwargs = json.dumps(dict(section.kwargs))
+        except TypeError as error:
+            raise UserError(
+                f"env.kwargs must be numbers, texts, lists and the like: {error}"
+            ) from None
+        return cls(section.id, kwargs, section.max_episode_steps)
 
 
 class EnvInfo(NamedTuple):
@@ -63,9 +69,12 @@ def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
         raise UserError(f"env.id={config.id} cannot be made: {_first_line(error)}") from error
     except ModuleNotFoundError as error:
         raise UserError(f"env.id={config.id} cannot be imported: {error}") from error
-    except TypeError as error:
+    except ImportError as error:
+        raise UserError(f"env.id={config.id} cannot be made: {_first_line(error)}") from error
+    except Exception as error:  # An environment's constructor may raise anything.
         raise UserError(
-            f"env.kwargs={config.kwargs} do not fit {config.id}: {_first_line(error)}"
+            f"env.id={config.id} with env.kwargs={config.kwargs} cannot be made: "
+            f"{type(error).__name__}: {_first_line(error)}"
         ) from error
 
 

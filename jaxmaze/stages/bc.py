@@ -215,8 +215,9 @@ class _Trainer:
                 state, means, held_out = self._epoch(
                     state, problem.data, problem.train, problem.validation, hyper
                 )
-                self.writer.write(epoch, "train", "imitation", jax.device_get(means))
-                held_out = jax.device_get(held_out)
+                means, held_out = jax.device_get((means, held_out))
+                self._stop_if_diverged(epoch, means, held_out)
+                self.writer.write(epoch, "train", "imitation", means)
                 if validates:
                     self.writer.write(epoch, "eval", "imitation", held_out)
                 last = epoch == section.num_epochs
@@ -224,7 +225,8 @@ class _Trainer:
                 score = (
                     -held_out["policy_loss"] if validates else np.full(self.members, float(epoch))
                 )
-                rule = f"validation loss {np.mean(held_out['policy_loss']):.4f}"
+                loss, name = (held_out, "validation") if validates else (means, "training")
+                rule = f"{name} loss {np.mean(loss['policy_loss']):.4f}"
                 if due or (by_return and last):
                     returns = self._evaluate(epoch, state.policy)
                     rule = f"{rule}, return {np.mean(returns):.1f}"
@@ -239,6 +241,14 @@ class _Trainer:
                     break
                 self.writer.flush()
         return state
+
+    def _stop_if_diverged(self, epoch: int, *groups: dict[str, np.ndarray]) -> None:
+        bad = {name for group in groups for name, x in group.items() if not np.isfinite(x).all()}
+        if bad:
+            raise UserError(
+                f"cloning diverged: {', '.join(sorted(bad))} not finite in epoch {epoch}; lower "
+                "config.bc.learning_rate"
+            )
 
     def _evaluate(self, epoch: int, policies: Policy) -> np.ndarray:
         seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
@@ -269,6 +279,8 @@ class _Trainer:
                 state, means, _ = self._epoch(
                     state, problem.data, everything, problem.validation, hyper
                 )
-                self.writer.write(offset + epoch, "train", "refit", jax.device_get(means))
+                means = jax.device_get(means)
+                self._stop_if_diverged(epoch, means)
+                self.writer.write(offset + epoch, "train", "refit", means)
                 bar.advance()
         return state._replace(best=state.policy, best_epoch=chosen.best_epoch)

@@ -48,7 +48,7 @@ def load(run: Path) -> tuple[dict[str, Any], report.Curve]:
             )
         raise UserError(f"{run} is not a run's folder: it has no {runs.SUMMARY}")
     summary = runs.summary(run)
-    if "members" not in summary:
+    if not summary.get("members"):
         raise UserError(f"{run} is a {summary.get('kind')}; give the folders of its bc or ppo runs")
     curve = None
     if summary["kind"] == "ppo":

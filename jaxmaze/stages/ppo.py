@@ -6,7 +6,6 @@ segment sizes train together; each ends up with the files of a run of its own.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,17 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import checkpoint, collect, console, evaluation, metrics, parallel, runs, seeding
+from jaxmaze import (
+    checkpoint,
+    collect,
+    console,
+    evaluation,
+    handover,
+    metrics,
+    parallel,
+    runs,
+    seeding,
+)
 from jaxmaze.core import optimizer, ppo
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
@@ -25,7 +34,8 @@ from jaxmaze.errors import UserError
 from jaxmaze.workers import Pool, num_shards
 
 KIND = "ppo"
-HANDOVER_TOLERANCE = 1e-6
+UNLIMITED_EPISODE = 1000
+"""Steps that an episode is taken to last in an environment without a limit."""
 
 
 class Best(NamedTuple):
@@ -84,10 +94,10 @@ def run_arms(
     networks = Networks(
         info.spaces, NetworkSpec(tuple(first.network.hidden_sizes), first.network.activation)
     )
-    origins = {name: _load_origin(config, networks) for name, (config, _) in arms.items()}
+    origins = {name: handover.load(config, networks) for name, (config, _) in arms.items()}
     for name, (config, workdir) in arms.items():
         policy = origins[name]
-        origin = {} if policy is None else {"origin_sha256": _digest(policy)}
+        origin = {} if policy is None else {"origin_sha256": handover.digest(policy)}
         done.append(runs.claim(workdir, runs.identity(config, KIND, **origin)))
         listed.append(Arm(name, config, workdir, slice(at, at + config.members)))
         at += config.members
@@ -104,37 +114,6 @@ def run_arms(
 def num_iterations(config: ml_collections.ConfigDict) -> int:
     """Iterations that fit into ``total_env_steps``."""
     return config.ppo.total_env_steps // (config.ppo.num_envs * config.ppo.num_steps)
-
-
-def _load_origin(config: ml_collections.ConfigDict, networks: Networks) -> Policy | None:
-    """The policies to start from, one a member, after checking that they fit."""
-    if config.ppo.init_from is None:
-        return None
-    run = Path(config.ppo.init_from)
-    theirs, policies, meta = checkpoint.load_best(run)
-    for part in ("spaces", "spec"):
-        for name, wanted in getattr(networks, part)._asdict().items():
-            found = getattr(getattr(theirs, part), name)
-            if found != wanted:
-                label = name if part == "spaces" else f"network.{name}"
-                raise UserError(f"{run} has {label}={found}, but this run has {wanted}")
-    count = len(meta["seeds"])
-    index = np.arange(config.members) % count
-    return jax.tree.map(lambda x: x[index], policies)
-
-
-def _blank(networks: Networks, members: int) -> Policy:
-    def one(key: Any) -> Policy:
-        return Policy(networks.init_policy(key), networks.init_stats())
-
-    return jax.vmap(one)(jax.random.split(jax.random.key(0), members))
-
-
-def _digest(policies: Policy) -> str:
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(policies):
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()
 
 
 def _hyper(arm: Arm) -> ppo.Hyper:
@@ -160,6 +139,16 @@ def _hyper(arm: Arm) -> ppo.Hyper:
     return jax.tree.map(lambda x: np.full(arm.config.members, x, np.float32), values)
 
 
+def checkpoint_every(config: ml_collections.ConfigDict, episode_limit: int | None) -> int:
+    """Iterations between checkpoints: the evaluations that are two episodes' length apart.
+
+    Environments start anew at a checkpoint, because they cannot save their state. Were that more
+    often than an episode takes, nobody would ever learn how one ends.
+    """
+    steps = config.ppo.eval_every * config.ppo.num_steps
+    return config.ppo.eval_every * -(-2 * (episode_limit or UNLIMITED_EPISODE) // steps)
+
+
 class _Trainer:
     """The loop over iterations, and what is logged, chosen and saved on the way."""
 
@@ -178,13 +167,22 @@ class _Trainer:
         self.steps_per_iteration = section.num_envs * section.num_steps
         hypers = [_hyper(arm) for arm in arms]
         self.hyper = jax.tree.map(lambda *x: np.concatenate(x), *hypers)
+        self.checkpoint_every = checkpoint_every(config, info.spec.max_episode_steps)
         self.pool = Pool(
             collect.ActorConfig(
                 info.config, networks, self.seeds, section.num_envs, num_shards(section.num_envs)
             ),
             info, config.env.workers,
         )  # fmt: skip
-        self.evaluator = evaluation.Evaluator(self.pool, config.evaluation.deterministic)
+        try:
+            self._open(origins)
+        except BaseException:
+            self.pool.close()
+            raise
+
+    def _open(self, origins: dict[str, Any]) -> None:
+        """States, checkpoints and logs, new or as an earlier start left them."""
+        self.evaluator = evaluation.Evaluator(self.pool, self.config.evaluation.deterministic)
         self._compile()
         self.state = self._init(origins)
         self.best = Best(
@@ -192,10 +190,10 @@ class _Trainer:
             np.full(self.members, -np.inf, np.float32),
             np.zeros(self.members, np.int64),
         )
-        self.checkpoints = [checkpoint.Checkpoints(arm.workdir) for arm in arms]
+        self.checkpoints = [checkpoint.Checkpoints(arm.workdir) for arm in self.arms]
         self.iteration = self._restore()
         resumed = self.iteration * self.steps_per_iteration if self.iteration >= 0 else None
-        self.writers = [metrics.MetricsWriter(arm.workdir, resumed) for arm in arms]
+        self.writers = [metrics.MetricsWriter(arm.workdir, resumed) for arm in self.arms]
 
     def _compile(self) -> None:
         networks, static = self.networks, self.static
@@ -215,44 +213,18 @@ class _Trainer:
             state = ppo.init(networks, key, num_envs)
             return state._replace(policy=optimizer.where(cloned, origin, state.policy))
 
-        known = next((o for o in origins.values() if o is not None), None)
-        if known is None:
-            known = jax.eval_shape(lambda: _blank(networks, self.config.members))
-        blank = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), known)
+        blank = checkpoint.blank_policies(networks, self.config.members)
         rows = [blank if origins[a.name] is None else origins[a.name] for a in self.arms]
         origin = jax.tree.map(lambda *x: np.concatenate(x), *rows)
         cloned = np.repeat([origins[a.name] is not None for a in self.arms], self.config.members)
         seeds = np.asarray(self.seeds, np.uint32)
         state = parallel.vmap_members(init, self.members)(seeds, origin, cloned)
         for arm in self.arms:
-            if origins[arm.name] is not None:
-                self._check_handover(arm, jax.device_get(state.policy), origins[arm.name])
+            origin = origins[arm.name]
+            if origin is not None:
+                mine = jax.tree.map(lambda x, at=arm.members: x[at], jax.device_get(state.policy))
+                handover.check(networks, mine, origin, str(arm.config.ppo.init_from))
         return state
-
-    def _check_handover(self, arm: Arm, policies: Policy, origin: Policy) -> None:
-        """The first step's action probabilities must be the clone's, member by member."""
-        networks, shape = self.networks, self.networks.spaces.obs_shape
-        noise = np.random.default_rng(0).normal(size=(256, *shape)).astype(np.float32)
-        scale, shift = np.sqrt(origin.obs_stats.var), origin.obs_stats.mean
-        lead = (arm.config.members, 1, *shape)
-        obs = noise * scale.reshape(lead) + shift.reshape(lead)
-
-        # One compiled function for both: two programs could differ in their last bits.
-        @jax.jit
-        @jax.vmap
-        def log_probs(policy: Policy, obs: Any, action: Any) -> Any:
-            return networks.distribution(policy.params, policy.obs_stats, obs).log_prob(action)
-
-        action = jax.jit(jax.vmap(lambda p, o: networks.act(p, o)[0]))(origin, obs)
-        mine = jax.tree.map(lambda x: x[arm.members], policies)
-        ours, theirs = log_probs(mine, obs, action), log_probs(origin, obs, action)
-        difference = float(np.abs(np.asarray(ours) - np.asarray(theirs)).max())
-        if not difference <= HANDOVER_TOLERANCE:
-            raise UserError(
-                f"the policy taken over from {arm.config.ppo.init_from} acts differently from the "
-                f"clone: log-probabilities differ by {difference:.2g}, more than "
-                f"{HANDOVER_TOLERANCE}"
-            )
 
     def _restore(self) -> int:
         """Go back to the newest checkpoint that all arms hold; -1 without one.
@@ -273,25 +245,29 @@ class _Trainer:
             ):
                 target[arm.members] = source
         self.state, self.best = whole
+        self.start -= self.checkpoints[0].meta(iteration)["wall_seconds"]
         return iteration
 
     def train(self) -> None:
-        """Chunks of iterations; environments start anew, and a checkpoint is written, at each."""
-        section, total = self.section, self.static.num_iterations
+        """Iterations, with evaluations between them; some of these are checkpoints."""
+        every, total = self.section.eval_every, self.static.num_iterations
         with console.progress("fine-tune", total) as bar:
             if self.iteration < 0:
                 self.iteration = 0
-                self._at_boundary(bar)
+                self._evaluate(bar)
+                self._save()
             else:
                 bar.advance(self.iteration)
             while self.iteration < total:
-                self.pool.reset(self.iteration)
-                self.state = self._reset(self.state)
-                end = min(self.iteration + section.eval_every, total)
-                while self.iteration < end:
+                if self.iteration % self.checkpoint_every == 0:
+                    self.pool.reset(self.iteration)
+                    self.state = self._reset(self.state)
+                for _ in range(min(every, total - self.iteration)):
                     self._iterate()
                     bar.advance()
-                self._at_boundary(bar)
+                self._evaluate(bar)
+                if self.iteration % self.checkpoint_every == 0 or self.iteration == total:
+                    self._save()
 
     def _iterate(self) -> None:
         segment = self.pool.collect(self.state.policy, self.iteration, self.section.num_steps)
@@ -317,35 +293,39 @@ class _Trainer:
         for arm, writer in zip(self.arms, self.writers, strict=True):
             mine = {name: x[arm.members] for name, x in means.items()}
             writer.write(step, "train", "ppo", mine)
-            writer.write(
-                step, "train", "rollout_stats", metrics.per_member(stats[arm.members]), False
-            )
+            writer.write(step, "train", "rollout_stats", metrics.per_member(stats[arm.members]))
 
-    def _at_boundary(self, bar: console.Progress) -> None:
-        """Evaluate, keep the best, log, save."""
+    def _evaluate(self, bar: console.Progress) -> None:
+        """Evaluate all members, keep the best, log."""
         step = self.iteration * self.steps_per_iteration
         seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
         results = self.evaluator(self.state.policy, seeds)
         score = np.array([r.returns.mean() for r in results], np.float32)
         better = score > self.best.score
-        state = jax.device_get(self.state)
+        policies = jax.device_get(self.state.policy)
 
         def keep(new: np.ndarray, old: np.ndarray) -> np.ndarray:
             return np.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
 
         self.best = Best(
-            jax.tree.map(keep, state.policy, self.best.policy),
+            jax.tree.map(keep, policies, self.best.policy),
             keep(score, self.best.score),
             keep(np.full(self.members, step, np.int64), self.best.env_steps),
         )
-        for arm, writer, saved in zip(self.arms, self.writers, self.checkpoints, strict=True):
+        for arm, writer in zip(self.arms, self.writers, strict=True):
             stats = metrics.per_member([r.stats() for r in results[arm.members]])
             writer.write(step, "eval", "rollout_stats", stats)
             writer.flush()
+        bar.note(", ".join(f"{a.name} {score[a.members].mean():.0f}" for a in self.arms))
+
+    def _save(self) -> None:
+        """Write a checkpoint of each arm."""
+        state = jax.device_get(self.state)
+        for arm, saved in zip(self.arms, self.checkpoints, strict=True):
             mine = jax.tree.map(lambda x, at=arm.members: x[at], (state, self.best))
             meta = checkpoint.describe(self.networks, self.seeds[arm.members], KIND)
+            meta["wall_seconds"] = time.perf_counter() - self.start
             saved.save(self.iteration, mine, mine[1].policy, meta)
-        bar.note(", ".join(f"{a.name} {score[a.members].mean():.0f}" for a in self.arms))
 
     def finish(self) -> dict[str, dict[str, Any]]:
         """Evaluate the last and the best policies on the test episodes; write the summaries."""

@@ -13,7 +13,17 @@ import gymnasium as gym
 import ml_collections
 import numpy as np
 
-from jaxmaze import collect, console, evaluation, metrics, policies, runs, seeding, trajectories
+from jaxmaze import (
+    collect,
+    console,
+    evaluation,
+    handover,
+    metrics,
+    policies,
+    runs,
+    seeding,
+    trajectories,
+)
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.trajectories import Episode
@@ -50,13 +60,19 @@ def run(
       UserError: for a policy or an environment that cannot be used.
     """
     info = backend.describe(backend.EnvConfig.of(config.env))
-    name = config.rollout.policy
+    name, given = config.rollout.policy, policy is not None
     if policy is None:
         policy = policies.resolve(name, info, config.seed, member, config.evaluation.deterministic)
     if seeds is None:
         seeds = seeding.episode_seeds(config.seed, seeding.ROLLOUT, config.rollout.n_episodes)
-    identity = runs.identity(config, KIND, record=record, first_seed=int(seeds[0]))
+    identity = runs.identity(
+        config, KIND, record=record, render=render, member=member, first_seed=int(seeds[0]),
+        policy_sha256=_digest(policy),
+    )  # fmt: skip
     if runs.claim(workdir, identity):
+        if given:
+            raise UserError(f"{workdir} holds a finished rollout; give another folder")
+        console.say(f"{workdir} is finished already")
         return runs.summary(workdir)
     start = time.perf_counter()
     with (workdir / runs.EPISODES).open("w") as file:
@@ -96,6 +112,12 @@ def run(
     }
     runs.write_json(workdir / runs.SUMMARY, summary)
     return summary
+
+
+def _digest(policy: policies.Act) -> str | None:
+    """What tells a trained policy from another of the same folder; None for functions."""
+    trained = getattr(policy, "trained", policy)
+    return handover.digest(trained.policy) if isinstance(trained, policies.LoadedPolicy) else None
 
 
 class _EpisodeLog:

@@ -13,7 +13,8 @@ from typing import Any
 
 import ml_collections
 
-from jaxmaze import console, evaluation, runs
+from jaxmaze import console, evaluation, policies, runs, trajectories
+from jaxmaze.envs import gymnasium as backend
 from jaxmaze.stages import bc, compare, ppo, rollout
 
 KIND = "workflow"
@@ -29,6 +30,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     Raises:
       UserError: for a configuration that a stage cannot use.
     """
+    _check(config)
     if runs.claim(workdir, runs.identity(config, KIND)):
         console.say(f"{workdir} is finished already")
         compare.show(*_shown(runs.summary(workdir)))
@@ -59,6 +61,13 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     }
     runs.write_json(workdir / runs.SUMMARY, summary)
     return summary
+
+
+def _check(config: ml_collections.ConfigDict) -> None:
+    """Find what would stop a later stage before the folder is taken."""
+    info = backend.describe(backend.EnvConfig.of(config.env))
+    policies.resolve(config.rollout.policy, info, config.seed)
+    trajectories.split(config.rollout.n_episodes, config.bc.validation_percentage, config.seed)
 
 
 def _shown(summary: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

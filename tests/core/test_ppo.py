@@ -7,7 +7,7 @@ import pytest
 
 from jaxmaze.core import ppo
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import NetworkSpec, Policy, Rollout, SpaceSpec
+from jaxmaze.core.types import NetworkSpec, Rollout, SpaceSpec
 
 T, N = 32, 8
 NETWORKS = Networks(SpaceSpec((2,), "discrete", 2), NetworkSpec((16,)))
@@ -116,16 +116,24 @@ def test_learning_rate_zero_leaves_policy_and_statistics_as_they_are():
     assert bits(after.policy) == bits(state.policy)
 
 
-def test_a_policy_taken_over_acts_as_it_did():
-    first = ppo.init(NETWORKS, jax.random.key(1), N)
-    policy = Policy(
-        first.policy.params, first.policy.obs_stats._replace(mean=jnp.array([0.3, -2.0]))
-    )
-    state = ppo.init(NETWORKS, jax.random.key(2), N, policy)
-    assert bits(state.policy) == bits(policy)
+def test_the_first_ratio_is_one_with_any_statistics():
+    state = ppo.init(NETWORKS, jax.random.key(1), N)
+    stats = state.policy.obs_stats._replace(mean=jnp.array([0.3, -2.0]))
+    state = state._replace(policy=state.policy._replace(obs_stats=stats))
     segment = rollout(NETWORKS, state, jax.random.key(3), lambda obs, a: obs[..., 0])
     dist = NETWORKS.distribution(state.policy.params, state.policy.obs_stats, segment.obs)
-    np.testing.assert_array_equal(dist.log_prob(segment.action), segment.log_prob)
+    np.testing.assert_allclose(dist.log_prob(segment.action), segment.log_prob, atol=1e-6)
+
+
+def test_a_standard_deviation_at_its_floor_can_grow_again():
+    state = ppo.init(CONTINUOUS, jax.random.key(0), N)
+    params = CONTINUOUS.project({**state.policy.params, "log_std": jnp.array([-9.0])})
+    state = state._replace(policy=state.policy._replace(params=params))
+    update = jax.jit(ppo.update, static_argnums=(0, 1))
+    for i in range(5):
+        segment = rollout(CONTINUOUS, state, jax.random.key(i), lambda obs, a: 0.0 * a[..., 0])
+        state, _ = update(CONTINUOUS, STATIC, state, segment, hyper(entropy_coef=1.0))
+    assert float(state.policy.params["log_std"][0]) > float(params["log_std"][0]) + 0.05
 
 
 def test_target_kl_stops_the_policy_but_not_the_critic():

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, checkpoint, evaluation, metrics
+from jaxmaze import api, checkpoint, evaluation, handover, metrics
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.stages import ppo, workflow
@@ -123,7 +123,8 @@ def test_a_workflow_goes_on_at_the_first_unfinished_stage(finished, small, tmp_p
 
 def test_interrupted_fine_tuning_goes_on_to_the_bit(finished, small, tmp_path, monkeypatch):
     config = api.override(
-        small, {"stage": "ppo", "ppo.init_from": str(finished.folder / "bc"), "env.workers": 0}
+        small,
+        {"stage": "ppo", "ppo.init_from": str(finished.folder / "bc"), "env.max_episode_steps": 40},
     )
     whole = api.train(config, tmp_path / "whole")
     iterate, count = ppo._Trainer._iterate, []
@@ -146,31 +147,60 @@ def test_interrupted_fine_tuning_goes_on_to_the_bit(finished, small, tmp_path, m
         assert a == b
 
 
-def test_the_first_probabilities_equal_the_clones(finished):
-    # What the checkpoint of iteration 0 held is gone; so hand over again and look.
+def test_the_first_probabilities_equal_the_clones(finished, tmp_path, monkeypatch):
     clone = finished.folder / "bc"
     config = api.override(api.Run(clone).config, {"stage": "ppo", "ppo.init_from": str(clone)})
     info = backend.describe(backend.EnvConfig.of(config.env))
     networks, theirs, _ = checkpoint.load_best(clone)
-    arm = ppo.Arm("pretrained", config, clone, slice(0, 2))
-    trainer = ppo._Trainer.__new__(ppo._Trainer)
-    trainer.arms, trainer.networks, trainer.config = [arm], networks, config
-    trainer.section, trainer.seeds, trainer.members = config.ppo, (0, 1), 2
-    state = jax.device_get(trainer._init({"pretrained": theirs}))
-    dataset_obs = np.random.default_rng(0).normal(size=(2, 500, 8)).astype(np.float32)
+    started = []
+    monkeypatch.setattr(ppo._Trainer, "train", lambda self: started.append(self))
+    monkeypatch.setattr(ppo._Trainer, "finish", lambda self: {"run": {}})
+    ppo.run(config, tmp_path / "run")
+    state = jax.device_get(started[0].state)
+    obs = np.random.default_rng(0).normal(size=(2, 500, 8)).astype(np.float32)
 
     @jax.jit
     @jax.vmap
     def logits(policy, obs):
         return networks.distribution(policy.params, policy.obs_stats, obs).logits
 
-    np.testing.assert_array_equal(logits(state.policy, dataset_obs), logits(theirs, dataset_obs))
+    np.testing.assert_array_equal(logits(state.policy, obs), logits(theirs, obs))
     changed = theirs._replace(
         obs_stats=theirs.obs_stats._replace(mean=theirs.obs_stats.mean + 0.01)
     )
     with pytest.raises(UserError, match="acts differently from the clone"):
-        trainer._check_handover(arm, changed, theirs)
+        handover.check(networks, changed, theirs, "there")
     assert info.spaces == networks.spaces
+
+
+def test_checkpoints_are_at_least_two_episodes_apart(small):
+    assert ppo.checkpoint_every(small, 40) == 3  # 3 x 32 steps
+    assert ppo.checkpoint_every(small, 200) == 15
+    assert ppo.checkpoint_every(small, None) == 63
+
+
+def test_a_workflow_stands_for_its_fine_tuned_arm(finished, tmp_path):
+    arm = finished.folder / "ppo" / "pretrained"
+    compared = api.compare([finished], tmp_path / "c").summary["arms"]
+    assert compared["pretrained"]["curve"] == finished.summary["arms"]["pretrained"]["curve"]
+    jax.tree.map(
+        np.testing.assert_array_equal, api.load_policy(finished).policy, api.load_policy(arm).policy
+    )
+
+
+def test_a_finished_rollout_is_not_taken_for_another(finished, small, tmp_path):
+    config = api.override(small, {"rollout.policy": str(finished.folder / "bc")})
+    first = api.record(config, tmp_path / "r", member=0).summary
+    assert api.record(config, tmp_path / "r", member=0).summary == first
+    with pytest.raises(UserError, match="another configuration"):
+        api.record(config, tmp_path / "r", member=1)
+
+
+def test_diverged_cloning_stops_with_a_line(small, recorded, tmp_path):
+    config = api.override(small, {"bc.learning_rate": 1e38})
+    with pytest.raises(UserError, match=r"cloning diverged.*lower config\.bc\.learning_rate"):
+        api.clone(config, recorded, tmp_path / "run")
+    assert not (tmp_path / "run" / "summary.json").exists()
 
 
 def test_compare_makes_the_same_from_finished_runs(finished, tmp_path):
