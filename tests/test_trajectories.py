@@ -172,7 +172,7 @@ def test_a_split_that_leaves_nothing_on_one_side_is_refused(episodes, percentage
 
 
 def test_one_episode_cannot_be_split():
-    with pytest.raises(UserError, match="of one episode.*set it to 0"):
+    with pytest.raises(UserError, match=r"of one episode.*set it to 0"):
         trajectories.split(1, 50, 0)
 
 

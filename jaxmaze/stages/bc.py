@@ -102,6 +102,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     dataset = trajectories.read(config.bc.data, info)
     problem = prepare(config, dataset, info)
     if runs.claim(workdir, runs.identity(config, KIND, data_sha256=dataset.sha256)):
+        console.say(f"{workdir} is finished already")
         return runs.summary(workdir)
     start = time.perf_counter()
     # An earlier start that did not come to its summary: training is a matter of seconds and the

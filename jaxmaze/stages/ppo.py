@@ -102,6 +102,7 @@ def run_arms(
         listed.append(Arm(name, config, workdir, slice(at, at + config.members)))
         at += config.members
     if all(done):
+        console.say(", ".join(str(arm.workdir) for arm in listed) + ": finished already")
         return {arm.name: runs.summary(arm.workdir) for arm in listed}
     trainer = _Trainer(listed, networks, info, origins)
     try:
