@@ -83,6 +83,8 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "max_grad_norm": 0.5,
         # "target_kl": stop the policy for the rest of an update past 1.5 times this, if set
         "critic_burn_in": 5,  # iterations with a clone's policy frozen
+        "anchor_coef": 0.0,  # weight of KL(clone || policy) in the loss; 0 for no anchor
+        "anchor_schedule": "linear",  # to 0 at the end; or "constant"
         "eval_every": 8,  # iterations between evaluations and checkpoints
         "eval_episodes": 20,
     }

@@ -103,6 +103,8 @@ FIELDS: dict[str, Field] = {
     "ppo.max_grad_norm": _positive(0.5),
     "ppo.target_kl": Field(None, float, low=0, above=True, optional=True),
     "ppo.critic_burn_in": _count(10, low=0),
+    "ppo.anchor_coef": _at_least_0(0.0),
+    "ppo.anchor_schedule": Field("linear", str, choices=("linear", "constant")),
     "ppo.eval_every": _count(10),
     "ppo.eval_episodes": _count(20),
     "evaluation.episodes": _count(100),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,8 +35,8 @@ class Categorical(NamedTuple):
         log_p = jax.nn.log_softmax(self.logits)
         return -(jnp.exp(log_p) * log_p).sum(-1)
 
-    def kl(self, other: Categorical) -> Array:
-        """``KL(self || other)`` in nats, ``[...]``."""
+    def kl(self, other: Any) -> Array:
+        """``KL(self || other)`` in nats, ``[...]``; ``other`` is of the same kind."""
         log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
         return (jnp.exp(log_p) * (log_p - log_q)).sum(-1)
 
@@ -73,8 +73,8 @@ class DiagGaussian(NamedTuple):
         """``sum_a log_std + 0.5 log(2 pi e)``, in nats, ``[...]``."""
         return (self._log_std() + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
-    def kl(self, other: DiagGaussian) -> Array:
-        """``KL(self || other)`` in nats, ``[...]``."""
+    def kl(self, other: Any) -> Array:
+        """``KL(self || other)`` in nats, ``[...]``; ``other`` is of the same kind."""
         a, b = self._log_std(), other._log_std()
         ratio = jnp.exp(2 * (a - b))
         shift = ((self.mean - other.mean) * jnp.exp(-b)) ** 2

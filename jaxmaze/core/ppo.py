@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmaze.core import advantages, losses, normalization, optimizer
+from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Params, Policy, Rollout
 
@@ -27,12 +28,16 @@ class Static(NamedTuple):
       batch_size: rows of a minibatch; divides the segment's ``T * N`` rows.
       num_iterations: iterations of the whole run, for the learning-rate schedule.
       linear_schedule: whether the learning rate falls linearly to 0.
+      anchored: whether any member is held to its clone (:attr:`Hyper.anchor_coef`).
+      linear_anchor: whether that hold is let go linearly until the end.
     """
 
     num_epochs: int
     batch_size: int
     num_iterations: int
     linear_schedule: bool
+    anchored: bool = False
+    linear_anchor: bool = True
 
 
 class Hyper(NamedTuple):
@@ -49,6 +54,7 @@ class Hyper(NamedTuple):
       max_grad_norm: limit of each network's gradient norm.
       target_kl: the policy stops for the rest of an update past 1.5 times this; inf for never.
       critic_burn_in: first iterations, during which only the critic learns.
+      anchor_coef: weight of ``KL(clone || policy)`` in the policy's loss.
       adapt_stats: 1.0 if the observation statistics follow the data, 0.0 if they stay.
     """
 
@@ -62,6 +68,7 @@ class Hyper(NamedTuple):
     max_grad_norm: Any
     target_kl: Any
     critic_burn_in: Any
+    anchor_coef: Any
     adapt_stats: Any
 
 
@@ -95,6 +102,15 @@ class _Rows(NamedTuple):
     log_prob: Array
     advantage: Array
     target: Array
+    clone: Distribution
+
+
+class _Rates(NamedTuple):
+    """Learning rates of policy and value, and the anchor's weight, in one iteration."""
+
+    policy: Array
+    value: Array
+    anchor: Array
 
 
 class _Learner(NamedTuple):
@@ -130,7 +146,7 @@ def reset_environments(state: State) -> State:
 
 
 def _prepare(
-    networks: Networks, state: State, rollout: Rollout, hyper: Hyper
+    networks: Networks, state: State, rollout: Rollout, hyper: Hyper, clone: Policy
 ) -> tuple[_Rows, normalization.ReturnStats, Metrics]:
     """Scale rewards, estimate advantages and flatten time and environments."""
     done = jnp.maximum(rollout.terminated, rollout.truncated)
@@ -150,6 +166,7 @@ def _prepare(
         rollout.log_prob,
         losses.normalize_advantages(advantage),
         target,
+        networks.distribution(clone.params, clone.obs_stats, rollout.obs),
     )
     rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rows)
     return rows, return_stats, {
@@ -159,8 +176,8 @@ def _prepare(
 
 
 def _minibatch(
-    networks: Networks, stats: normalization.RunningStats, hyper: Hyper, rates: tuple[Array, Array],
-    policy_moves: Array, learner: _Learner, rows: _Rows,
+    networks: Networks, static: Static, stats: normalization.RunningStats, hyper: Hyper,
+    rates: _Rates, policy_moves: Array, learner: _Learner, rows: _Rows,
 ) -> tuple[_Learner, Metrics]:  # fmt: skip
     """One gradient step of policy and value."""
 
@@ -170,7 +187,10 @@ def _minibatch(
             dist.log_prob(rows.action), rows.log_prob, rows.advantage, dist.entropy(),
             hyper.clip_range, hyper.entropy_coef,
         )  # fmt: skip
-        return loss.loss, loss
+        total = loss.loss
+        if static.anchored:
+            total = total + rates.anchor * rows.clone.kl(dist).mean()
+        return total, loss
 
     def value_loss(params: Params) -> Array:
         value = networks.value(params, stats, rows.obs)
@@ -180,10 +200,10 @@ def _minibatch(
     v_loss, v_grads = jax.value_and_grad(value_loss)(learner.value_params)
     go_on = learner.go_on & (loss.approx_kl <= 1.5 * hyper.target_kl)
     policy = optimizer.step(
-        learner.policy_params, learner.policy_opt, grads, rates[0], hyper.max_grad_norm
+        learner.policy_params, learner.policy_opt, grads, rates.policy, hyper.max_grad_norm
     )
     value = optimizer.step(
-        learner.value_params, learner.value_opt, v_grads, rates[1], hyper.max_grad_norm
+        learner.value_params, learner.value_opt, v_grads, rates.value, hyper.max_grad_norm
     )
     policy_params, policy_opt = optimizer.where(
         go_on & policy_moves,
@@ -203,7 +223,7 @@ def _minibatch(
 
 
 def update(
-    networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper
+    networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper, clone: Policy
 ) -> tuple[State, Metrics]:
     """One PPO iteration: advantages, then epochs of shuffled minibatches.
 
@@ -213,11 +233,12 @@ def update(
       state: the member's state.
       rollout: a segment ``[T, N, ...]`` collected with ``state.policy``.
       hyper: the member's hyper-parameters.
+      clone: what the member started from, or anything where nothing holds it to a clone.
 
     Returns:
       The new state, and means over the minibatches (scalars).
     """
-    rows, return_stats, before = _prepare(networks, state, rollout, hyper)
+    rows, return_stats, before = _prepare(networks, state, rollout, hyper, clone)
     num_rows = rows.advantage.shape[0]
     burning_in = state.iteration < hyper.critic_burn_in
     policy_moves = ~burning_in & (hyper.learning_rate > 0)
@@ -232,7 +253,7 @@ def update(
 
         def minibatch(learner: _Learner, index: Array) -> tuple[_Learner, Metrics]:
             batch = jax.tree.map(lambda x: x[index], rows)
-            return _minibatch(networks, stats, hyper, rates, policy_moves, learner, batch)
+            return _minibatch(networks, static, stats, hyper, rates, policy_moves, learner, batch)
 
         return jax.lax.scan(minibatch, learner, order)
 
@@ -252,18 +273,24 @@ def update(
         iteration=state.iteration + 1,
     )
     means = {name: x.mean() for name, x in metrics.items()}
+    after = networks.distribution(state.policy.params, state.policy.obs_stats, rows.obs)
     means |= before | {
-        "learning_rate": jnp.where(burning_in, 0.0, rates[0]),
+        "learning_rate": jnp.where(burning_in, 0.0, rates.policy),
+        "clone_kl": rows.clone.kl(after).mean(),
+        "anchor_coef": rates.anchor,
         "policy_l2_norm": optax.tree.norm(learner.policy_params),
         "reward_scale": jnp.sqrt(return_stats.stats.var + normalization.EPSILON),
     }
     return state, means
 
 
-def _rates(static: Static, iteration: Array, hyper: Hyper) -> tuple[Array, Array]:
-    """Learning rates of policy and value in this iteration; the schedule starts after burn-in."""
-    if not static.linear_schedule:
-        return jnp.asarray(hyper.learning_rate), jnp.asarray(hyper.value_learning_rate)
+def _rates(static: Static, iteration: Array, hyper: Hyper) -> _Rates:
+    """What the schedules give in this iteration; they start after burn-in."""
     span = jnp.maximum(static.num_iterations - hyper.critic_burn_in, 1)
     left = 1.0 - jnp.clip((iteration - hyper.critic_burn_in) / span, 0.0, 1.0)
-    return hyper.learning_rate * left, hyper.value_learning_rate * left
+    rate = left if static.linear_schedule else 1.0
+    return _Rates(
+        hyper.learning_rate * rate,
+        hyper.value_learning_rate * rate,
+        hyper.anchor_coef * (left if static.linear_anchor else 1.0),
+    )

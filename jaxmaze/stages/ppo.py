@@ -135,6 +135,7 @@ def _hyper(arm: Arm) -> ppo.Hyper:
         max_grad_norm=c.max_grad_norm,
         target_kl=np.inf if c.target_kl is None else c.target_kl,
         critic_burn_in=c.critic_burn_in if from_clone else 0,
+        anchor_coef=c.anchor_coef if from_clone else 0.0,
         adapt_stats=0.0 if from_clone else 1.0,
     )
     return jax.tree.map(lambda x: np.full(arm.config.members, x, np.float32), values)
@@ -164,6 +165,7 @@ class _Trainer:
         self.static = ppo.Static(
             section.num_epochs, section.batch_size, num_iterations(config),
             section.learning_rate_schedule == "linear",
+            any(a.config.ppo.anchor_coef > 0 for a in arms), section.anchor_schedule == "linear",
         )  # fmt: skip
         self.steps_per_iteration = section.num_envs * section.num_steps
         hypers = [_hyper(arm) for arm in arms]
@@ -185,6 +187,7 @@ class _Trainer:
         """States, checkpoints and logs, new or as an earlier start left them."""
         self.evaluator = evaluation.Evaluator(self.pool, self.config.evaluation.deterministic)
         self._compile()
+        self.clones = self._clones(origins)
         self.state = self._init(origins)
         self.best = Best(
             jax.device_get(self.state.policy),
@@ -199,11 +202,17 @@ class _Trainer:
     def _compile(self) -> None:
         networks, static = self.networks, self.static
 
-        def update(state: ppo.State, rollout: Any, hyper: ppo.Hyper) -> Any:
-            return ppo.update(networks, static, state, rollout, hyper)
+        def update(state: ppo.State, rollout: Any, hyper: ppo.Hyper, clone: Policy) -> Any:
+            return ppo.update(networks, static, state, rollout, hyper, clone)
 
         self._update = parallel.vmap_members(update, self.members, donate=(0,))
         self._reset = parallel.vmap_members(ppo.reset_environments, self.members, donate=(0,))
+
+    def _clones(self, origins: dict[str, Any]) -> Policy:
+        """What each member starts from, ``[M, ...]``; zeros for members from scratch."""
+        blank = checkpoint.blank_policies(self.networks, self.config.members)
+        rows = [blank if origins[a.name] is None else origins[a.name] for a in self.arms]
+        return jax.tree.map(lambda *x: np.concatenate(x), *rows)
 
     def _init(self, origins: dict[str, Any]) -> ppo.State:
         """States of all members: fresh networks, and the clones' policies where there are some."""
@@ -214,12 +223,9 @@ class _Trainer:
             state = ppo.init(networks, key, num_envs)
             return state._replace(policy=optimizer.where(cloned, origin, state.policy))
 
-        blank = checkpoint.blank_policies(networks, self.config.members)
-        rows = [blank if origins[a.name] is None else origins[a.name] for a in self.arms]
-        origin = jax.tree.map(lambda *x: np.concatenate(x), *rows)
         cloned = np.repeat([origins[a.name] is not None for a in self.arms], self.config.members)
         seeds = np.asarray(self.seeds, np.uint32)
-        state = parallel.vmap_members(init, self.members)(seeds, origin, cloned)
+        state = parallel.vmap_members(init, self.members)(seeds, self.clones, cloned)
         for arm in self.arms:
             origin = origins[arm.name]
             if origin is not None:
@@ -272,7 +278,7 @@ class _Trainer:
 
     def _iterate(self) -> None:
         segment = self.pool.collect(self.state.policy, self.iteration, self.section.num_steps)
-        self.state, means = self._update(self.state, segment.rollout, self.hyper)
+        self.state, means = self._update(self.state, segment.rollout, self.hyper, self.clones)
         self.iteration += 1
         self._log_training(jax.device_get(means), segment.episodes)
 
@@ -293,6 +299,8 @@ class _Trainer:
         ]
         for arm, writer in zip(self.arms, self.writers, strict=True):
             mine = {name: x[arm.members] for name, x in means.items()}
+            if arm.config.ppo.init_from is None:  # nothing to drift from
+                mine = {n: x for n, x in mine.items() if n not in ("clone_kl", "anchor_coef")}
             writer.write(step, "train", "ppo", mine)
             writer.write(step, "train", "rollout_stats", metrics.per_member(stats[arm.members]))
 

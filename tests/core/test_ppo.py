@@ -19,7 +19,7 @@ def hyper(**changes):
     values = dict(
         learning_rate=3e-3, value_learning_rate=3e-3, gamma=0.9, gae_lambda=0.95, clip_range=0.2,
         entropy_coef=0.0, value_coef=0.5, max_grad_norm=0.5, target_kl=np.inf, critic_burn_in=0,
-        adapt_stats=0.0,
+        anchor_coef=0.0, adapt_stats=0.0,
     )  # fmt: skip
     return ppo.Hyper(**{k: np.float32(v) for k, v in (values | changes).items()})
 
@@ -38,7 +38,7 @@ def learn(networks, reward_of, iterations=50, **changes):
     update = jax.jit(ppo.update, static_argnums=(0, 1))
     for i in range(iterations):
         segment = rollout(networks, state, jax.random.key(100 + i), reward_of)
-        state, metrics = update(networks, STATIC, state, segment, hyper(**changes))
+        state, metrics = update(networks, STATIC, state, segment, hyper(**changes), state.policy)
     return state, metrics
 
 
@@ -72,7 +72,8 @@ def test_probe_a_value_beyond_a_truncation_is_bootstrapped():
             noise = jax.random.normal(jax.random.key(1000 + i), (T, N))
             ends = zeros + terminated
             segment = Rollout(obs, action, log_prob, 1 + noise, obs, ends, zeros + 1 - terminated)
-            state, m = update(NETWORKS, STATIC, state, segment, hyper(gamma=0.5, learning_rate=0.0))
+            h = hyper(gamma=0.5, learning_rate=0.0)
+            state, m = update(NETWORKS, STATIC, state, segment, h, state.policy)
         value = NETWORKS.value(state.value_params, state.policy.obs_stats, obs[:1, :1])
         return float(value[0, 0] * m["reward_scale"])
 
@@ -91,10 +92,11 @@ def bits(tree):
     return [np.asarray(x).tobytes() for x in jax.tree.leaves(tree)]
 
 
-def one_update(state, **changes):
+def one_update(state, clone=None, static=STATIC, **changes):
     segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
     update = jax.jit(ppo.update, static_argnums=(0, 1))
-    return update(NETWORKS, STATIC, state, segment, hyper(**changes))
+    clone = state.policy if clone is None else clone
+    return update(NETWORKS, static, state, segment, hyper(**changes), clone)
 
 
 def test_nothing_of_the_policy_moves_during_burn_in_and_the_critic_does():
@@ -132,7 +134,7 @@ def test_a_standard_deviation_at_its_floor_can_grow_again():
     update = jax.jit(ppo.update, static_argnums=(0, 1))
     for i in range(5):
         segment = rollout(CONTINUOUS, state, jax.random.key(i), lambda obs, a: 0.0 * a[..., 0])
-        state, _ = update(CONTINUOUS, STATIC, state, segment, hyper(entropy_coef=1.0))
+        state, _ = update(CONTINUOUS, STATIC, state, segment, hyper(entropy_coef=1.0), state.policy)
     assert float(state.policy.params["log_std"][0]) > float(params["log_std"][0]) + 0.05
 
 
@@ -146,9 +148,52 @@ def test_target_kl_stops_the_policy_but_not_the_critic():
 
 def test_schedule_falls_linearly_after_burn_in():
     static = STATIC._replace(linear_schedule=True, num_iterations=12)
-    rates = [float(ppo._rates(static, jnp.int32(i), hyper(critic_burn_in=2))[0]) for i in range(12)]
+    rates = [
+        float(ppo._rates(static, jnp.int32(i), hyper(critic_burn_in=2)).policy) for i in range(12)
+    ]
     assert rates[:3] == pytest.approx([3e-3] * 3)
     np.testing.assert_allclose(np.diff(rates[2:]), -3e-4, rtol=1e-4)
+
+
+def test_the_drift_from_the_clone_is_measured():
+    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
+    after, metrics = one_update(state, learning_rate=0.05)
+    clone, policy = (
+        NETWORKS.distribution(p.params, p.obs_stats, segment.obs)
+        for p in (state.policy, after.policy)
+    )
+    p, q = jax.nn.softmax(clone.logits), jax.nn.softmax(policy.logits)
+    expected = float((p * (jnp.log(p) - jnp.log(q))).sum(-1).mean())
+    assert expected > 1e-3
+    assert float(metrics["clone_kl"]) == pytest.approx(expected, rel=1e-3)
+    _, still = one_update(state, learning_rate=0.0)
+    assert float(still["clone_kl"]) == 0.0
+
+
+def test_an_anchor_holds_the_policy_to_its_clone():
+    static = STATIC._replace(anchored=True, linear_anchor=False)
+    start = ppo.init(NETWORKS, jax.random.key(0), N)
+
+    def drift(coef):
+        state = start
+        for _ in range(5):
+            state, metrics = one_update(
+                state, start.policy, static, learning_rate=0.02, anchor_coef=coef
+            )
+        return float(metrics["clone_kl"])
+
+    loose, held, fixed = drift(0.0), drift(1.0), drift(30.0)
+    assert loose > 0.1 and held < 0.5 * loose and fixed < 0.1 * held
+
+
+def test_the_anchor_is_let_go_by_its_schedule():
+    static = STATIC._replace(num_iterations=12)
+    h = hyper(critic_burn_in=2, anchor_coef=0.5)
+    weights = [float(ppo._rates(static, jnp.int32(i), h).anchor) for i in range(13)]
+    np.testing.assert_allclose(weights, [0.5, 0.5, *np.linspace(0.5, 0, 11)], atol=1e-6)
+    constant = static._replace(linear_anchor=False)
+    assert float(ppo._rates(constant, jnp.int32(9), h).anchor) == 0.5
 
 
 def test_members_differ_only_by_their_own_hyper_parameters():
@@ -159,12 +204,12 @@ def test_members_differ_only_by_their_own_hyper_parameters():
     segments = jax.vmap(lambda s, k: rollout(NETWORKS, s, k, lambda obs, a: obs[..., 0] * a))(
         states, keys
     )
-    together, _ = jax.vmap(lambda s, r, h: ppo.update(NETWORKS, STATIC, s, r, h))(
+    together, _ = jax.vmap(lambda s, r, h: ppo.update(NETWORKS, STATIC, s, r, h, s.policy))(
         states, segments, h
     )
     for m in range(3):
         mine = jax.tree.map(lambda x, m=m: x[m], (states, segments, h))
-        alone, _ = ppo.update(NETWORKS, STATIC, *mine)
+        alone, _ = ppo.update(NETWORKS, STATIC, *mine, mine[0].policy)
         jax.tree.map(
             lambda a, b, m=m: np.testing.assert_allclose(a[m], b, atol=2e-4),
             together.policy, alone.policy,
