@@ -11,7 +11,7 @@ import optax
 from jaxmaze.core import losses, normalization, optimizer
 from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Array, Policy
+from jaxmaze.core.types import Array, Params, Policy
 
 EVALUATION_CHUNK = 4096
 """Rows of one forward pass when a whole data set is evaluated."""
@@ -134,7 +134,7 @@ def epoch(
     used = used.astype(jnp.float32).reshape(steps, batch_size)
     stats = state.policy.obs_stats
 
-    def loss_fn(params: Any, batch: Data, w: Array) -> tuple[Array, Metrics]:
+    def loss_fn(params: Params, batch: Data, w: Array) -> tuple[Array, Metrics]:
         dist = networks.distribution(params, stats, batch.obs)
         loss, entropy = losses.cloning_loss(dist, batch.action, w, hyper.entropy_coef)
         return loss, {
@@ -172,7 +172,7 @@ def epoch(
 def evaluate(
     networks: Networks, policy: Policy, data: Data, weight: Array, entropy_coef: Array | float = 0.0
 ) -> Metrics:
-    """The cloning loss and accuracy over the rows that ``weight`` ``[R]`` marks, in chunks."""
+    """Loss, its gradient's norm and accuracy over the rows that ``weight`` ``[R]`` marks."""
     rows = weight.shape[0]
     chunk = min(EVALUATION_CHUNK, rows)
     padding = -rows % chunk
@@ -181,21 +181,27 @@ def evaluate(
         x = jnp.pad(x, [(0, padding)] + [(0, 0)] * (x.ndim - 1))
         return x.reshape((-1, chunk, *x.shape[1:]))
 
-    def step(total: Metrics, x: tuple[Data, Array]) -> tuple[Metrics, None]:
-        batch, w = x
-        dist = networks.distribution(policy.params, policy.obs_stats, batch.obs)
+    def loss_fn(params: Params, batch: Data, w: Array) -> tuple[Array, Metrics]:
+        dist = networks.distribution(params, policy.obs_stats, batch.obs)
         loss, entropy = losses.cloning_loss(dist, batch.action, w, entropy_coef)
         means = {"policy_loss": loss, "policy_entropy": entropy}
-        means |= _agreement(dist, batch.action, w)
-        return {name: total[name] + means[name] * w.sum() for name in means}, None
+        return loss, means | _agreement(dist, batch.action, w)
 
-    agreement = "discrete_accuracy" if networks.spaces.kind == "discrete" else (
-        "box_mean_abs_deviation"
-    )  # fmt: skip
-    zero = {name: jnp.zeros(()) for name in ("policy_loss", "policy_entropy", agreement)}
-    total, _ = jax.lax.scan(step, zero, (jax.tree.map(chunked, data), chunked(weight)))
-    means = {name: x / jnp.maximum(weight.sum(), 1.0) for name, x in total.items()}
-    return means | {"policy_l2_norm": optax.tree.norm(policy.params)}
+    def step(total: Any, x: tuple[Data, Array]) -> tuple[Any, None]:
+        batch, w = x
+        grads, means = jax.grad(loss_fn, has_aux=True)(policy.params, batch, w)
+        return jax.tree.map(lambda t, m: t + m * w.sum(), total, (grads, means)), None
+
+    chunks = (jax.tree.map(chunked, data), chunked(weight))
+    first = jax.tree.map(lambda x: x[0], chunks)
+    shapes = jax.eval_shape(jax.grad(loss_fn, has_aux=True), policy.params, *first)
+    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    total, _ = jax.lax.scan(step, zero, chunks)
+    grads, means = jax.tree.map(lambda x: x / jnp.maximum(weight.sum(), 1.0), total)
+    return means | {
+        "policy_l2_norm": optax.tree.norm(policy.params),
+        "policy_grad_norm": optax.tree.norm(grads),
+    }
 
 
 def select(state: State, score: Array, patience: int) -> tuple[State, Array]:

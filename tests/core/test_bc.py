@@ -111,6 +111,7 @@ def test_evaluation_in_chunks_equals_one_pass(monkeypatch):
     whole = bc.evaluate(DISCRETE, state.policy, data, weight)
     monkeypatch.setattr(bc, "EVALUATION_CHUNK", 64)
     chunked = bc.evaluate(DISCRETE, state.policy, data, weight)
+    assert float(whole["policy_grad_norm"]) > 0
     for name in whole:
         assert float(whole[name]) == pytest.approx(float(chunked[name]), rel=1e-5)
 
@@ -159,3 +160,17 @@ def test_members_vmapped_equal_members_alone():
         jax.tree.map(
             lambda a, b, m=m: np.testing.assert_allclose(a[m], b, atol=1e-5), together, alone
         )
+
+
+def test_the_gradient_of_an_evaluation_is_that_of_the_whole_loss():
+    data, weight = on_device(problem()), (np.arange(300) % 3 == 0).astype(np.float32)
+    state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+
+    def loss(params):
+        dist = DISCRETE.distribution(params, state.policy.obs_stats, data.obs)
+        return -(dist.log_prob(data.action) * weight).sum() / weight.sum()
+
+    grads = jax.grad(loss)(state.policy.params)
+    expected = np.sqrt(sum(float((g**2).sum()) for g in jax.tree.leaves(grads)))
+    norm = bc.evaluate(DISCRETE, state.policy, data, weight)["policy_grad_norm"]
+    assert float(norm) == pytest.approx(expected, rel=1e-4)

@@ -81,9 +81,9 @@ def test_tensorboard_and_metrics_tell_the_same(finished):
             np.testing.assert_allclose([e.value for e in events], [p[1] for p in points], rtol=1e-5)
     bc = {f"{x['split']}/{n}" for x in metrics.read(finished.folder / "bc") for n in x if "/" in n}
     for split in ("train", "eval"):
-        for name in ("discrete_accuracy", "policy_loss", "policy_entropy", "policy_l2_norm"):
-            assert f"{split}/imitation/{name}" in bc
-    assert "train/imitation/policy_grad_norm" in bc
+        for name in ("accuracy", "loss", "entropy", "l2_norm", "grad_norm"):
+            prefix = "discrete_" if name == "accuracy" else "policy_"
+            assert f"{split}/imitation/{prefix}{name}" in bc
     images = EventAccumulator(str(finished.folder / "compare"))
     images.Reload()
     assert images.Tags()["images"] == ["compare/returns"]
