@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import ml_collections
 from ml_collections import config_dict
 
-from jaxmaze.core.networks import ACTIVATIONS
+from jaxmaze.core.networks import ACTIVATIONS, Networks
+from jaxmaze.core.types import NetworkSpec, SpaceSpec
 from jaxmaze.errors import UserError
 
 STAGES = ("workflow", "bc", "ppo")
@@ -241,6 +242,12 @@ def _fits(name: str, value: Any) -> bool:
         above = value > field.low if field.above else value >= field.low
         return above and value <= field.high
     return True
+
+
+def networks(config: ml_collections.ConfigDict, spaces: SpaceSpec) -> Networks:
+    """The networks that a configuration asks for in an environment."""
+    section = config.network
+    return Networks(spaces, NetworkSpec(tuple(section.hidden_sizes), section.activation))
 
 
 def get(config: ml_collections.ConfigDict, name: str) -> Any:

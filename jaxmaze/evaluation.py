@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxmaze import metrics, seeding
+from jaxmaze import handover, metrics, seeding
 from jaxmaze.core.types import Policy
 from jaxmaze.trajectories import Episode
 from jaxmaze.workers import Pool
@@ -79,7 +78,7 @@ class Evaluator:
 
     def __init__(self, pool: Pool, deterministic: bool):
         self._pool, self._deterministic = pool, deterministic
-        self._known: dict[tuple[int, bytes, bytes], Evaluation] = {}
+        self._known: dict[tuple[int, str, bytes], Evaluation] = {}
 
     def __call__(self, policies: Policy, seeds: np.ndarray) -> list[Evaluation]:
         """Evaluate each member on the same seeds.
@@ -93,7 +92,8 @@ class Evaluator:
         """
         policies = jax.device_get(policies)
         members = len(self._pool.config.seeds)
-        keys = [(m, _digest(policies, m), seeds.tobytes()) for m in range(members)]
+        each = [jax.tree.map(lambda x, m=m: x[m], policies) for m in range(members)]
+        keys = [(m, handover.digest(each[m]), seeds.tobytes()) for m in range(members)]
         active = np.array([key not in self._known for key in keys])
         if active.any():
             results = self._pool.evaluate(policies, seeds, self._deterministic, active)
@@ -107,10 +107,3 @@ class Evaluator:
             for m in np.flatnonzero(active):
                 self._known[keys[m]] = Evaluation(returns[m], lengths[m])
         return [self._known[key] for key in keys]
-
-
-def _digest(policies: Policy, member: int) -> bytes:
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(policies):
-        digest.update(np.ascontiguousarray(leaf[member]).tobytes())
-    return digest.digest()

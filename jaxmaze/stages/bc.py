@@ -13,10 +13,11 @@ import ml_collections
 import numpy as np
 
 from jaxmaze import checkpoint, console, evaluation, metrics, parallel, runs, seeding, trajectories
+from jaxmaze import config as config_lib
 from jaxmaze.collect import ActorConfig
 from jaxmaze.core import bc
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import NetworkSpec, Policy
+from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.workers import Pool, num_shards
@@ -45,12 +46,6 @@ class Problem(NamedTuple):
 def member_seeds(config: ml_collections.ConfigDict) -> tuple[int, ...]:
     """Member ``i`` has the seed ``config.seed + i``, so that each can be run again alone."""
     return tuple(config.seed + i for i in range(config.members))
-
-
-def make_networks(config: ml_collections.ConfigDict, info: backend.EnvInfo) -> Networks:
-    """The networks that a configuration asks for in an environment."""
-    section = config.network
-    return Networks(info.spaces, NetworkSpec(tuple(section.hidden_sizes), section.activation))
 
 
 def prepare(
@@ -108,7 +103,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     # An earlier start that did not come to its summary: training is a matter of seconds and the
     # same to the bit, so it begins anew.
     shutil.rmtree(workdir / checkpoint.FOLDER, ignore_errors=True)
-    networks, seeds = make_networks(config, info), member_seeds(config)
+    networks, seeds = config_lib.networks(config, info.spaces), member_seeds(config)
     actors = ActorConfig(info.config, networks, seeds, EVALUATION_ENVS, num_shards(EVALUATION_ENVS))
     with Pool(actors, info, config.env.workers) as pool, metrics.MetricsWriter(workdir) as writer:
         evaluator = evaluation.Evaluator(pool, config.evaluation.deterministic)

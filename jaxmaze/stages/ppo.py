@@ -26,9 +26,10 @@ from jaxmaze import (
     runs,
     seeding,
 )
+from jaxmaze import config as config_lib
 from jaxmaze.core import optimizer, ppo
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import NetworkSpec, Policy
+from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.workers import Pool, num_shards
@@ -91,9 +92,7 @@ def run_arms(
     first = next(iter(arms.values()))[0]
     info = backend.describe(backend.EnvConfig.of(first.env))
     listed, done, at = [], [], 0
-    networks = Networks(
-        info.spaces, NetworkSpec(tuple(first.network.hidden_sizes), first.network.activation)
-    )
+    networks = config_lib.networks(first, info.spaces)
     origins = {name: handover.load(config, networks) for name, (config, _) in arms.items()}
     for name, (config, workdir) in arms.items():
         policy = origins[name]
