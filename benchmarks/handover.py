@@ -1,10 +1,11 @@
 """What each part of the handover from clone to PPO is worth: variants side by side, over seeds.
 
-    python benchmarks/handover.py --workdir=outputs/handover [--members=10] [--seed=100]
+    python benchmarks/handover.py --workdir=outputs/handover [--config=configs/lunar_lander.py]
+        [--members=10] [--seed=100] [--variants="default,no burn-in"] [--set=ppo.gamma=0.99 ...]
 
-Records 100 teacher episodes, clones them with each seed, and fine-tunes each clone under every
-variant below, all as members of one program. Prints a table, and writes it with machine and
-versions to ``handover.json`` in the folder.
+Records teacher episodes, clones them with each seed, and fine-tunes each clone under every variant
+below, all as members of one program. Prints a table, and writes it with machine and versions to
+``handover.json`` in the folder.
 """
 
 from __future__ import annotations
@@ -13,19 +14,30 @@ import argparse
 import json
 import os
 import platform
+import time
 from pathlib import Path
 
 import numpy as np
 
-from jaxmaze import api, cli, console, metrics, report, runs
-from jaxmaze.stages import ppo
+from jaxmaze import api, cli, console, evaluation, metrics, report, runs
+from jaxmaze.stages import ppo, rollout
 
+KEPT = {"ppo.critic_burn_in": 0, "ppo.burn_in_until": None, "ppo.critic_fit_epochs": 0}
+"""Nothing is done about the critic: the level that its variants are measured from."""
 VARIANTS: dict[str, dict] = {
     "default": {},
-    "no burn-in": {"ppo.critic_burn_in": 0},
-    "anchor 0.01": {"ppo.anchor_coef": 0.01},
+    "from scratch": {"ppo.init_from": None},
+    "blind critic": KEPT,
+    "burn-in 5": KEPT | {"ppo.critic_burn_in": 5},
+    "burn-in to 0.5": KEPT | {"ppo.critic_burn_in": 10, "ppo.burn_in_until": 0.5},
+    "critic fitted": KEPT | {"ppo.critic_fit_epochs": 10},
+    "fitted and burn-in": KEPT
+    | {"ppo.critic_fit_epochs": 10, "ppo.critic_burn_in": 10, "ppo.burn_in_until": 0.5},
     "anchor 0.1": {"ppo.anchor_coef": 0.1},
-    "anchor 1": {"ppo.anchor_coef": 1.0},
+    "anchor to KL 0.05": {"ppo.anchor_coef": 0.1, "ppo.anchor_target_kl": 0.05},
+    "cloning 0.1": {"ppo.cloning_coef": 0.1},
+    "calibrated": {"ppo.exploration": "calibrated"},
+    "reset to 0.5 nats": {"ppo.exploration": "reset", "ppo.start_entropy": 0.5},
 }
 EARLY = 100_000
 """Environment steps within which no dip below the clone should be."""
@@ -34,46 +46,47 @@ EARLY = 100_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--config", default="configs/lunar_lander.py")
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--seed", type=int, default=100)
-    parser.add_argument("--config", default="configs/lunar_lander.py")
-    parser.add_argument("--n_episodes", type=int, default=100)
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="names, comma-separated")
+    parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE for all variants")
     args = parser.parse_args()
     cli.prepare()
-    overrides = {"members": args.members, "seed": args.seed, "rollout.n_episodes": args.n_episodes}
+    start = time.perf_counter()
+    # Two evaluations for each of the default's one, so that a dip between them would be seen.
+    overrides = {"members": args.members, "seed": args.seed, "ppo.eval_every": 4}
+    for item in args.set:
+        name, _, text = item.partition("=")
+        overrides[name] = cli.parse_value(name, text)
     config = api.load_config(args.config, overrides)
     teacher = api.record(config, args.workdir / "teacher")
     clone = api.clone(config, teacher, args.workdir / "clone")
-    start = {"stage": "ppo", "ppo.init_from": str((args.workdir / "clone").resolve())}
+    judged = rollout.run(config, args.workdir / "judged", seeds=evaluation.test_seeds(config))
+    origin = {"stage": "ppo", "ppo.init_from": str((args.workdir / "clone").resolve())}
+    names = [name.strip() for name in args.variants.split(",")]
     arms = {
         name: (
-            api.override(config, start | changes),
-            args.workdir / "ppo" / name.replace(" ", "_"),
+            api.override(config, origin | VARIANTS[name]),
+            args.workdir / "ppo" / name.replace(" ", "_").replace(",", ""),
         )
-        for name, changes in VARIANTS.items()
+        for name in names
     }
     ppo.run_arms(arms)
-    table = {name: figures(folder, args.members) for name, (_, folder) in arms.items()}
-    console.table(
-        f"{args.members} seeds from {args.seed}, clones {clone.summary['evaluation']['mean']:.1f}",
-        ("variant", "IQM [95 %]", "worst seed", "final IQM", "lowest / clone to 100k", "area"),
-        [
-            (
-                name,
-                f"{t['iqm']:.1f} [{t['low']:.1f}, {t['high']:.1f}]",
-                f"{t['worst']:.1f}",
-                f"{t['final_iqm']:.1f}",
-                f"{t['lowest_over_clone']:.3f}",
-                f"{t['area']:.1f}",
-            )
-            for name, t in table.items()
-        ],
-    )
+    level = judged["evaluation"]["mean"]
+    table = {name: figures(folder, level) for name, (_, folder) in arms.items()}
+    cloned = np.array([m["evaluation"]["mean"] for m in clone.summary["members"]])
+    show(args, table, level, report.iqm(cloned))
     machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
     runs.write_json(
         args.workdir / "handover.json",
         {
+            "environment": config.env.id,
+            "teacher": level,
+            "clone": {"iqm": report.iqm(cloned), "worst": float(cloned.min())},
             "variants": table,
+            "env_steps": config.ppo.total_env_steps,
+            "wall_seconds": time.perf_counter() - start,
             "versions": runs.versions(),
             "machine": machine,
             "arguments": json.loads(json.dumps(vars(args), default=str)),
@@ -81,23 +94,60 @@ def main() -> None:
     )
 
 
-def figures(folder: Path, members: int) -> dict[str, float]:
+def show(args: argparse.Namespace, table: dict[str, dict], teacher: float, clone: float) -> None:
+    """Print the table."""
+    console.table(
+        f"{args.config}: {args.members} seeds from {args.seed}, teacher {teacher:.1f}, clones "
+        f"{clone:.1f}",
+        (
+            "variant",
+            "best: IQM [95 %]",
+            "worst seed",
+            "final: IQM [95 %]",
+            "lowest to 100k / clone",
+            "area",
+            "env steps to teacher",
+        ),
+        [
+            (
+                name,
+                f"{t['iqm']:.1f} [{t['low']:.1f}, {t['high']:.1f}]",
+                f"{t['worst']:.1f}",
+                f"{t['final_iqm']:.1f} [{t['final_low']:.1f}, {t['final_high']:.1f}]",
+                f"{t['lowest']:.1f} / {t['start']:.1f}",
+                f"{t['area']:.1f}",
+                "never" if t["env_steps_to_teacher"] is None else f"{t['env_steps_to_teacher']:,}",
+            )
+            for name, t in table.items()
+        ],
+    )
+
+
+def figures(folder: Path, teacher: float) -> dict:
     """A variant's row: test returns over seeds, and the curve on the way."""
     summary = runs.summary(folder)
     best = np.array([m["evaluation"]["mean"] for m in summary["members"]])
     last = np.array([m["last"]["mean"] for m in summary["members"]])
-    curve = report.curve_of(metrics.read(folder), members)
+    curve = report.curve_of(metrics.read(folder), len(best))
     assert curve is not None
     level = np.array([report.iqm(r) for r in curve.returns])
     low, high = report.interval(best)
+    final_low, final_high = report.interval(last)
     return {
         "iqm": report.iqm(best),
         "low": low,
         "high": high,
         "worst": float(best.min()),
         "final_iqm": report.iqm(last),
-        "lowest_over_clone": float((level[curve.env_steps <= EARLY] / level[0]).min()),
+        "final_low": final_low,
+        "final_high": final_high,
+        "final_worst": float(last.min()),
+        "start": float(level[0]),
+        "lowest": float(level[curve.env_steps <= EARLY].min()),
         "area": report.area(curve),
+        "env_steps_to_teacher": report.steps_to(curve, teacher),
+        "members": best.tolist(),
+        "curve": {"env_steps": curve.env_steps.tolist(), "iqm": level.tolist()},
     }
 
 

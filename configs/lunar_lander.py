@@ -82,9 +82,16 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "value_coef": 0.5,
         "max_grad_norm": 0.5,
         # "target_kl": stop the policy for the rest of an update past 1.5 times this, if set
-        "critic_burn_in": 5,  # iterations with a clone's policy frozen
+        "audit": "stop",  # if what is taken over does not act as the clone did; or "report"
+        "exploration": "kept",  # the clone's; or "calibrated", or "reset" to start_entropy
+        # "start_entropy": nats to begin with, for "reset"
+        "critic_fit_epochs": 0,  # passes over the demonstrations' returns, beforehand
+        "critic_burn_in": 5,  # at most so many iterations with a clone's policy frozen
+        # "burn_in_until": explained variance that ends the burn-in sooner
         "anchor_coef": 0.0,  # weight of KL(clone || policy) in the loss; 0 for no anchor
         "anchor_schedule": "linear",  # to 0 at the end; or "constant"
+        # "anchor_target_kl": divergence that the anchor's weight is adapted to, instead
+        "cloning_coef": 0.0,  # weight of the cloning loss on demonstrations; same schedule
         "eval_every": 8,  # iterations between evaluations and checkpoints
         "eval_episodes": 20,
     }

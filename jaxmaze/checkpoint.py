@@ -8,6 +8,7 @@ environment. The newest two are kept; each holds the best as well as the latest.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,14 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def digest(policies: Policy) -> str:
+    """SHA-256 over all parameters and statistics, in hexadecimal."""
+    sha = hashlib.sha256()
+    for leaf in jax.tree.leaves(policies):
+        sha.update(np.asarray(leaf).tobytes())
+    return sha.hexdigest()
 
 
 def load_best(run: Path) -> tuple[Networks, Policy, dict[str, Any]]:

@@ -103,9 +103,16 @@ FIELDS: dict[str, Field] = {
     "ppo.value_coef": _at_least_0(0.5),
     "ppo.max_grad_norm": _positive(0.5),
     "ppo.target_kl": Field(None, float, low=0, above=True, optional=True),
+    "ppo.audit": Field("stop", str, choices=("stop", "report")),
+    "ppo.exploration": Field("kept", str, choices=("kept", "calibrated", "reset")),
+    "ppo.start_entropy": Field(None, float, optional=True),
+    "ppo.critic_fit_epochs": _count(0, low=0),
     "ppo.critic_burn_in": _count(10, low=0),
+    "ppo.burn_in_until": Field(None, float, low=0, high=1, optional=True),
     "ppo.anchor_coef": _at_least_0(0.0),
     "ppo.anchor_schedule": Field("linear", str, choices=("linear", "constant")),
+    "ppo.anchor_target_kl": Field(None, float, low=0, above=True, optional=True),
+    "ppo.cloning_coef": _at_least_0(0.0),
     "ppo.eval_every": _count(10),
     "ppo.eval_episodes": _count(20),
     "evaluation.episodes": _count(100),
@@ -268,6 +275,12 @@ def validate(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
         if not _fits(name, value):
             shown = "not set" if value is None else f"{value!r}"
             raise UserError(f"config.{name} is {shown}; it must be {expected(name)}")
+    _check_ppo(config)
+    return config
+
+
+def _check_ppo(config: ml_collections.ConfigDict) -> None:
+    """What the fields of ``ppo`` say together."""
     ppo = config.ppo
     segment = ppo.num_envs * ppo.num_steps
     if segment % ppo.batch_size:
@@ -287,7 +300,17 @@ def validate(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
             f"config.ppo.critic_burn_in={ppo.critic_burn_in} leaves no iteration to learn in: "
             f"total_env_steps={ppo.total_env_steps} makes {iterations}"
         )
-    return config
+    if (ppo.exploration == "reset") != (ppo.start_entropy is not None):
+        raise UserError(
+            f"config.ppo.exploration={ppo.exploration} with "
+            f"config.ppo.start_entropy={ppo.start_entropy}; reset needs the entropy (nats) to "
+            "begin with, the others take none"
+        )
+    if ppo.anchor_target_kl is not None and ppo.anchor_coef == 0:
+        raise UserError(
+            "config.ppo.anchor_target_kl adapts config.ppo.anchor_coef, which is 0; set it to the "
+            "weight to begin with, such as 0.1"
+        )
 
 
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:

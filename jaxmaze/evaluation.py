@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmaze import handover, metrics, seeding
+from jaxmaze import checkpoint, metrics, seeding
 from jaxmaze.core.types import Policy
 from jaxmaze.trajectories import Episode
 from jaxmaze.workers import Pool
@@ -93,7 +93,7 @@ class Evaluator:
         policies = jax.device_get(policies)
         members = len(self._pool.config.seeds)
         each = [jax.tree.map(lambda x, m=m: x[m], policies) for m in range(members)]
-        keys = [(m, handover.digest(each[m]), seeds.tobytes()) for m in range(members)]
+        keys = [(m, checkpoint.digest(each[m]), seeds.tobytes()) for m in range(members)]
         active = np.array([key not in self._known for key in keys])
         if active.any():
             results = self._pool.evaluate(policies, seeds, self._deterministic, active)

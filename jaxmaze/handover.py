@@ -1,83 +1,216 @@
-"""The handover from a clone to PPO: what is taken over, and that it acts the same."""
+"""The handover from a clone to PPO: what is taken over, proven to be the clone, and how it starts.
+
+Three things come over from the run that ``ppo.init_from`` names: policies with their observation
+statistics; the demonstrations they were cloned from, where the critic or the policy's loss asks for
+them; and the record of what the clone did (:mod:`jaxmaze.audit`).
+"""
 
 from __future__ import annotations
 
-import hashlib
+import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import checkpoint, runs
+from jaxmaze import audit, checkpoint, runs, trajectories
+from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
+from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 
-TOLERANCE = 1e-6
-"""Largest difference of log-probabilities between a clone and what PPO starts with."""
+
+class Origin(NamedTuple):
+    """What PPO starts from.
+
+    Attributes:
+      clones: the policies as the run hands them over, ``[M, ...]``.
+      policies: the same at the temperature that ``ppo.exploration`` asks for; what PPO starts with
+        and what drift is measured from.
+      figures: the audit's, and ``temperature``, ``entropy`` and ``action_std`` at the start.
+      start: the same as arrays ``[M]``, to be logged.
+    """
+
+    clones: Policy
+    policies: Policy
+    figures: dict[str, Any]
+    start: dict[str, np.ndarray]
 
 
-def load(config: ml_collections.ConfigDict, networks: Networks) -> Policy | None:
-    """The policies that ``config.ppo.init_from`` hands over, one a member; None from scratch.
+class Demonstrations(NamedTuple):
+    """Episodes to fit a critic to or to go on cloning from; ``R`` steps of ``E`` episodes.
+
+    Attributes:
+      obs: ``[R, *obs_shape]``.
+      action: ``[R, ...]`` the teacher's.
+      reward: ``[R]`` in the environment's units.
+      episode: ``[R]`` int32.
+      final_obs: ``[E, *obs_shape]``.
+      truncated: ``[E]``.
+    """
+
+    obs: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    episode: np.ndarray
+    final_obs: np.ndarray
+    truncated: np.ndarray
+
+
+def load(
+    config: ml_collections.ConfigDict, networks: Networks, info: backend.EnvInfo
+) -> Origin | None:
+    """What ``config.ppo.init_from`` hands over; None from scratch.
 
     Raises:
-      UserError: if the run has no checkpoint, or another network or other spaces.
+      UserError: one line that names what differs, if the run has no checkpoint, another network,
+        other spaces, another environment, or acts otherwise than it did.
     """
     if config.ppo.init_from is None:
         return None
     run = runs.delivering(Path(config.ppo.init_from))
-    theirs, policies, meta = checkpoint.load_best(run)
+    theirs, population, meta = checkpoint.load_best(run)
     for part in ("spaces", "spec"):
         for name, wanted in getattr(networks, part)._asdict().items():
             found = getattr(getattr(theirs, part), name)
             if found != wanted:
                 label = name if part == "spaces" else f"network.{name}"
                 raise UserError(f"{run} has {label}={found}, but this run has {wanted}")
-    count = len(meta["seeds"])
-    index = np.arange(config.members) % count
-    return jax.tree.map(lambda x: x[index], policies)
+    record = audit.read(run)
+    figures = audit.check(run, networks, population, info, config, record)
+    index = np.arange(config.members) % len(meta["seeds"])
+
+    def mine(tree: Any) -> Any:
+        return jax.tree.map(lambda x: x[index], tree)
+
+    clones = mine(population)
+    states = _states(
+        networks, clones, None if record is None else mine((record.obs, record.action))
+    )
+    temperature = _temperature(config, networks, clones, states, run, record)
+    policies = _tempered(networks, clones, temperature)
+    start = _measured(networks, policies, states[0]) | {"temperature": temperature}
+    shown = {name: float(x.mean()) for name, x in start.items()}
+    return Origin(clones, policies, figures | shown, start)
 
 
-def check(networks: Networks, policies: Policy, origin: Policy, name: str) -> None:
-    """Check that the first step's action probabilities are the clone's, member by member.
-
-    Args:
-      networks: of both.
-      policies: as PPO starts with them, ``[M, ...]``.
-      origin: the clone's, ``[M, ...]``.
-      name: where the clone comes from.
-
-    Raises:
-      UserError: if a log-probability differs by more than ``TOLERANCE``.
-    """
+def _states(
+    networks: Networks, clones: Policy, recorded: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """States to measure exploration on: recorded ones, or drawn from the clones' statistics."""
+    if recorded is not None:
+        return recorded
     shape = networks.spaces.obs_shape
-    noise = np.random.default_rng(0).normal(size=(256, *shape)).astype(np.float32)
-    scale, shift = np.sqrt(origin.obs_stats.var), origin.obs_stats.mean
+    noise = np.random.default_rng(0).normal(size=(audit.STATES, *shape)).astype(np.float32)
+    scale, shift = np.sqrt(clones.obs_stats.var), clones.obs_stats.mean
     lead = (len(scale), 1, *shape)
-    obs = noise * scale.reshape(lead) + shift.reshape(lead)
+    return noise * scale.reshape(lead) + shift.reshape(lead), None
 
-    # One compiled function for both: two programs could differ in their last bits.
+
+def _temperature(
+    config: ml_collections.ConfigDict, networks: Networks, clones: Policy, states: Any, run: Path,
+    record: audit.Record | None,
+) -> np.ndarray:  # fmt: skip
+    """The temperature ``[M]`` that ``config.ppo.exploration`` asks for."""
+    section, (obs, action) = config.ppo, states
+    if section.exploration == "kept":
+        return np.ones(config.members, np.float32)
+    if section.exploration == "reset":
+        find = functools.partial(exploration.entropy_temperature, networks)
+        found = jax.jit(jax.vmap(lambda p, o: find(p, o, section.start_entropy)))(clones, obs)
+        return np.asarray(found)
+    if record is None or not record.demonstrated:
+        raise UserError(
+            f"config.ppo.exploration=calibrated needs held-out demonstrations, which {run} has not "
+            "on record; start from a finished bc run, or choose kept or reset"
+        )
+    find = functools.partial(exploration.likely_temperature, networks)
+    return np.asarray(jax.jit(jax.vmap(find))(clones, obs, action))
+
+
+def _tempered(networks: Networks, clones: Policy, temperature: np.ndarray) -> Policy:
+    """The clones at a temperature ``[M]``; at 1 they are left alone, to the bit."""
+    if (temperature == 1.0).all():
+        return clones
+    params = jax.device_get(
+        jax.vmap(networks.temper)(clones.params, jax.numpy.asarray(temperature))
+    )
+    return Policy(params, clones.obs_stats)
+
+
+def _measured(networks: Networks, policies: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
+    """Entropy, and standard deviation if there is one, over states ``[M, S, ...]``."""
+
     @jax.jit
     @jax.vmap
-    def log_probs(policy: Policy, obs: Any, action: Any) -> Any:
-        return networks.distribution(policy.params, policy.obs_stats, obs).log_prob(action)
+    def measure(policy: Policy, obs: Any) -> Any:
+        dist = networks.distribution(policy.params, policy.obs_stats, obs)
+        return {"entropy": dist.entropy().mean(), **exploration.metrics(dist)}
 
-    action = jax.jit(jax.vmap(lambda p, o: networks.act(p, o)[0]))(origin, obs)
-    ours, theirs = log_probs(policies, obs, action), log_probs(origin, obs, action)
-    difference = float(np.abs(np.asarray(ours) - np.asarray(theirs)).max())
-    if not difference <= TOLERANCE:
+    return jax.device_get(measure(policies, obs))
+
+
+def demonstrations(
+    config: ml_collections.ConfigDict, info: backend.EnvInfo
+) -> tuple[Demonstrations, str]:
+    """The episodes that the clone in ``config.ppo.init_from`` was made of, and their SHA-256.
+
+    ``config.bc.data`` is taken instead where it is set, say because the data have moved.
+
+    Raises:
+      UserError: if they cannot be found or read.
+    """
+    path = config.bc.data or _data_of(Path(config.ppo.init_from))
+    dataset = trajectories.read(path, info)
+    obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.kind)
+    demos = Demonstrations(
+        obs, action,
+        np.concatenate([e.rewards for e in dataset.episodes]),
+        episode.astype(np.int32),
+        np.stack([e.observations[-1] for e in dataset.episodes]).astype(np.float32),
+        np.array([not e.terminated for e in dataset.episodes]),
+    )  # fmt: skip
+    return demos, dataset.sha256
+
+
+def _data_of(run: Path) -> str:
+    """The data set behind a run, through all runs it started from."""
+    run = runs.delivering(run)
+    raw = runs.read_json(run / runs.CONFIG)
+    if raw.get("kind") == "dagger":
+        return str(run / f"seed_{raw['seed']}")
+    section = raw.get("config", {})
+    before = section.get("ppo", {}).get("init_from") if raw.get("kind") == "ppo" else None
+    if before:
+        return _data_of(Path(before))
+    data = section.get("bc", {}).get("data")
+    if raw.get("kind") != "bc" or not data or not Path(data).is_dir():
         raise UserError(
-            f"the policy taken over from {name} acts differently from the "
-            f"clone: log-probabilities differ by {difference:.2g}, more than "
-            f"{TOLERANCE}"
+            f"the demonstrations behind {run} are not at hand ({data}); name them with "
+            "--config.bc.data=DIR, or set ppo.critic_fit_epochs and ppo.cloning_coef to 0"
         )
+    return data
 
 
-def digest(policies: Policy) -> str:
-    """SHA-256 over all parameters and statistics, in hexadecimal."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(policies):
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()
+def discounted(demos: Demonstrations, gamma: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Rewards to go ``[R]``, the discount ``[R]`` of what lies beyond a truncation, and the scale.
+
+    The scale is the standard deviation of ``G <- gamma * G + r`` over all steps, by which PPO
+    divides rewards (:func:`jaxmaze.core.normalization.scale_rewards`).
+    """
+    to_go, left, running = (np.zeros(len(demos.reward)) for _ in range(3))
+    ends = np.flatnonzero(np.append(np.diff(demos.episode) != 0, True)) + 1
+    begin = 0
+    for episode, end in enumerate(ends.tolist()):
+        ahead, discount, behind = 0.0, float(demos.truncated[episode]), 0.0
+        for t in range(end - 1, begin - 1, -1):
+            ahead, discount = demos.reward[t] + gamma * ahead, gamma * discount
+            to_go[t], left[t] = ahead, discount
+        for t in range(begin, end):
+            behind = gamma * behind + demos.reward[t]
+            running[t] = behind
+        begin = end
+    return to_go.astype(np.float32), left.astype(np.float32), max(float(running.std()), 1e-3)

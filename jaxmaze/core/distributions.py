@@ -63,6 +63,10 @@ class DiagGaussian(NamedTuple):
     def _log_std(self) -> Array:
         return jnp.broadcast_to(jnp.clip(self.log_std, LOG_STD_MIN, LOG_STD_MAX), self.mean.shape)
 
+    def std(self) -> Array:
+        """Standard deviation, ``[..., A]``."""
+        return jnp.exp(self._log_std())
+
     def log_prob(self, action: Array) -> Array:
         """Log-density ``[...]`` of ``action`` ``[..., A]`` (before any clipping to bounds)."""
         log_std = self._log_std()

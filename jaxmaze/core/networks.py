@@ -156,6 +156,18 @@ class Networks:
         low, high = distributions.LOG_STD_MIN, distributions.LOG_STD_MAX
         return {**params, "log_std": jnp.clip(params["log_std"], low, high)}
 
+    def temper(self, params: Params, temperature: Array | float) -> Params:
+        """Policy parameters at a temperature: logits divided, or standard deviations multiplied.
+
+        The last layer is linear, so that dividing it divides the logits exactly.
+        """
+        if self.spaces.kind == "continuous":
+            return self.project({**params, "log_std": params["log_std"] + jnp.log(temperature)})
+        last = f"Dense_{len(self.spec.hidden_sizes)}"
+        layers = params["MLP_0"]
+        divided = jax.tree.map(lambda x: x / temperature, layers[last])
+        return {**params, "MLP_0": {**layers, last: divided}}
+
     def to_env(self, action: Array) -> Array:
         """Actions as the environment takes them: continuous ones clipped to their bounds."""
         if self.spaces.kind == "discrete":

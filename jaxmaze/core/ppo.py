@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmaze.core import advantages, losses, normalization, optimizer
+from jaxmaze.core import advantages, exploration, losses, normalization, optimizer
 from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Params, Policy, Rollout
@@ -29,7 +29,8 @@ class Static(NamedTuple):
       num_iterations: iterations of the whole run, for the learning-rate schedule.
       linear_schedule: whether the learning rate falls linearly to 0.
       anchored: whether any member is held to its clone (:attr:`Hyper.anchor_coef`).
-      linear_anchor: whether that hold is let go linearly until the end.
+      rehearses: whether any member goes on cloning (:attr:`Hyper.cloning_coef`).
+      linear_anchor: whether both holds are let go linearly until the end.
     """
 
     num_epochs: int
@@ -37,6 +38,7 @@ class Static(NamedTuple):
     num_iterations: int
     linear_schedule: bool
     anchored: bool = False
+    rehearses: bool = False
     linear_anchor: bool = True
 
 
@@ -53,8 +55,11 @@ class Hyper(NamedTuple):
       value_coef: weight of the value loss (before its gradient is clipped).
       max_grad_norm: limit of each network's gradient norm.
       target_kl: the policy stops for the rest of an update past 1.5 times this; inf for never.
-      critic_burn_in: first iterations, during which only the critic learns.
+      critic_burn_in: at most so many first iterations only the critic learns.
+      burn_in_until: explained variance that ends the burn-in sooner; inf for never.
       anchor_coef: weight of ``KL(clone || policy)`` in the policy's loss.
+      anchor_target_kl: divergence that the weight is adapted to; inf for the schedule instead.
+      cloning_coef: weight of the cloning loss on demonstrations in the policy's loss.
       adapt_stats: 1.0 if the observation statistics follow the data, 0.0 if they stay.
     """
 
@@ -68,7 +73,10 @@ class Hyper(NamedTuple):
     max_grad_norm: Any
     target_kl: Any
     critic_burn_in: Any
+    burn_in_until: Any
     anchor_coef: Any
+    anchor_target_kl: Any
+    cloning_coef: Any
     adapt_stats: Any
 
 
@@ -83,6 +91,9 @@ class State(NamedTuple):
       return_stats: the scale of rewards.
       key: data ``[2]`` of the root key; folded with the iteration, never used up.
       iteration: updates done.
+      burn_in: how many of them only the critic learned.
+      ready: whether the burn-in is over.
+      anchor_factor: what the anchor's weight is multiplied by, adapted to its target.
     """
 
     policy: Policy
@@ -92,6 +103,21 @@ class State(NamedTuple):
     return_stats: normalization.ReturnStats
     key: Array
     iteration: Array
+    burn_in: Array
+    ready: Array
+    anchor_factor: Array
+
+
+class Demonstrations(NamedTuple):
+    """What the teacher did, one row a step; the same for all members.
+
+    Attributes:
+      obs: ``[R, *obs_shape]`` raw observations.
+      action: ``[R]`` int32 or ``[R, A]`` float32.
+    """
+
+    obs: Any
+    action: Any
 
 
 class _Rows(NamedTuple):
@@ -106,11 +132,12 @@ class _Rows(NamedTuple):
 
 
 class _Rates(NamedTuple):
-    """Learning rates of policy and value, and the anchor's weight, in one iteration."""
+    """Learning rates of policy and value, and the weights of both anchors, in one iteration."""
 
     policy: Array
     value: Array
     anchor: Array
+    cloning: Array
 
 
 class _Learner(NamedTuple):
@@ -136,6 +163,9 @@ def init(networks: Networks, key: Array, num_envs: int) -> State:
         return_stats=normalization.init_return_stats(num_envs),
         key=jax.random.key_data(train_key),
         iteration=jnp.zeros((), jnp.int32),
+        burn_in=jnp.zeros((), jnp.int32),
+        ready=jnp.zeros((), bool),
+        anchor_factor=jnp.ones(()),
     )
 
 
@@ -175,30 +205,50 @@ def _prepare(
     }  # fmt: skip
 
 
+def _policy_loss(
+    networks: Networks, static: Static, stats: normalization.RunningStats, hyper: Hyper,
+    rates: _Rates, params: Params, rows: _Rows, shown: Demonstrations | None,
+) -> tuple[Array, Metrics]:  # fmt: skip
+    """PPO's loss with what holds the policy to its clone."""
+    dist = networks.distribution(params, stats, rows.obs)
+    loss = losses.clipped_policy_loss(
+        dist.log_prob(rows.action), rows.log_prob, rows.advantage, dist.entropy(),
+        hyper.clip_range, hyper.entropy_coef,
+    )  # fmt: skip
+    total = loss.loss
+    metrics = {
+        "policy_loss": loss.surrogate,
+        "entropy": loss.entropy,
+        "approx_kl": loss.approx_kl,
+        "clip_fraction": loss.clip_fraction,
+    }
+    if static.anchored:
+        total = total + rates.anchor * rows.clone.kl(dist).mean()
+    if static.rehearses and shown is not None:
+        demonstrated = networks.distribution(params, stats, shown.obs)
+        cloning, _ = losses.cloning_loss(demonstrated, shown.action, jnp.ones(len(shown.obs)), 0.0)
+        total = total + rates.cloning * cloning
+        metrics["cloning_loss"] = cloning
+    return total, metrics
+
+
 def _minibatch(
     networks: Networks, static: Static, stats: normalization.RunningStats, hyper: Hyper,
     rates: _Rates, policy_moves: Array, learner: _Learner, rows: _Rows,
+    shown: Demonstrations | None,
 ) -> tuple[_Learner, Metrics]:  # fmt: skip
     """One gradient step of policy and value."""
 
-    def policy_loss(params: Params) -> tuple[Array, losses.PolicyLoss]:
-        dist = networks.distribution(params, stats, rows.obs)
-        loss = losses.clipped_policy_loss(
-            dist.log_prob(rows.action), rows.log_prob, rows.advantage, dist.entropy(),
-            hyper.clip_range, hyper.entropy_coef,
-        )  # fmt: skip
-        total = loss.loss
-        if static.anchored:
-            total = total + rates.anchor * rows.clone.kl(dist).mean()
-        return total, loss
+    def policy_loss(params: Params) -> tuple[Array, Metrics]:
+        return _policy_loss(networks, static, stats, hyper, rates, params, rows, shown)
 
     def value_loss(params: Params) -> Array:
         value = networks.value(params, stats, rows.obs)
         return hyper.value_coef * losses.value_loss(value, rows.target)
 
-    grads, loss = jax.grad(policy_loss, has_aux=True)(learner.policy_params)
+    grads, metrics = jax.grad(policy_loss, has_aux=True)(learner.policy_params)
     v_loss, v_grads = jax.value_and_grad(value_loss)(learner.value_params)
-    go_on = learner.go_on & (loss.approx_kl <= 1.5 * hyper.target_kl)
+    go_on = learner.go_on & (metrics["approx_kl"] <= 1.5 * hyper.target_kl)
     policy = optimizer.step(
         learner.policy_params, learner.policy_opt, grads, rates.policy, hyper.max_grad_norm
     )
@@ -210,21 +260,50 @@ def _minibatch(
         (networks.project(policy[0]), policy[1]),
         (learner.policy_params, learner.policy_opt),
     )
-    metrics = {
-        "policy_loss": loss.surrogate,
+    metrics |= {
         "value_loss": v_loss,
-        "entropy": loss.entropy,
-        "approx_kl": loss.approx_kl,
-        "clip_fraction": loss.clip_fraction,
         "policy_grad_norm": policy[2],
         "value_grad_norm": value[2],
     }
     return _Learner(policy_params, value[0], policy_opt, value[1], go_on), metrics
 
 
+def _epochs(
+    networks: Networks, static: Static, state: State, rows: _Rows, hyper: Hyper, rates: _Rates,
+    policy_moves: Array, demonstrations: Demonstrations | None,
+) -> tuple[_Learner, Metrics]:  # fmt: skip
+    """All passes over a segment; metrics are means over the minibatches."""
+    num_rows, stats = rows.advantage.shape[0], state.policy.obs_stats
+    learner = _Learner(
+        state.policy.params, state.value_params, state.policy_opt, state.value_opt, jnp.array(True)
+    )
+
+    def epoch(learner: _Learner, key: Array) -> tuple[_Learner, Metrics]:
+        order = jax.random.permutation(key, num_rows).reshape(-1, static.batch_size)
+        chosen = jnp.zeros((len(order), 0), jnp.int32)
+        if static.rehearses and demonstrations is not None:
+            chosen = jax.random.randint(
+                jax.random.fold_in(key, 1), order.shape, 0, len(demonstrations.obs)
+            )
+
+        def minibatch(learner: _Learner, x: tuple[Array, Array]) -> tuple[_Learner, Metrics]:
+            batch = jax.tree.map(lambda leaf: leaf[x[0]], rows)
+            shown = jax.tree.map(lambda leaf: leaf[x[1]], demonstrations)
+            return _minibatch(
+                networks, static, stats, hyper, rates, policy_moves, learner, batch, shown
+            )
+
+        return jax.lax.scan(minibatch, learner, (order, chosen))
+
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.iteration)
+    learner, metrics = jax.lax.scan(epoch, learner, jax.random.split(key, static.num_epochs))
+    return learner, {name: x.mean() for name, x in metrics.items()}
+
+
 def update(
-    networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper, clone: Policy
-) -> tuple[State, Metrics]:
+    networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper, clone: Policy,
+    demonstrations: Demonstrations | None = None,
+) -> tuple[State, Metrics]:  # fmt: skip
     """One PPO iteration: advantages, then epochs of shuffled minibatches.
 
     Args:
@@ -234,35 +313,31 @@ def update(
       rollout: a segment ``[T, N, ...]`` collected with ``state.policy``.
       hyper: the member's hyper-parameters.
       clone: what the member started from, or anything where nothing holds it to a clone.
+      demonstrations: ``R`` rows to go on cloning from; None where nothing does.
 
     Returns:
       The new state, and means over the minibatches (scalars).
     """
-    rows, return_stats, before = _prepare(networks, state, rollout, hyper, clone)
-    num_rows = rows.advantage.shape[0]
-    burning_in = state.iteration < hyper.critic_burn_in
-    policy_moves = ~burning_in & (hyper.learning_rate > 0)
-    rates = _rates(static, state.iteration, hyper)
-    stats = state.policy.obs_stats
-    learner = _Learner(
-        state.policy.params, state.value_params, state.policy_opt, state.value_opt, jnp.array(True)
+    rows, return_stats, metrics = _prepare(networks, state, rollout, hyper, clone)
+    ready = (
+        state.ready
+        | (state.burn_in >= hyper.critic_burn_in)
+        | (metrics["explained_variance"] >= hyper.burn_in_until)
     )
-
-    def epoch(learner: _Learner, key: Array) -> tuple[_Learner, Metrics]:
-        order = jax.random.permutation(key, num_rows).reshape(-1, static.batch_size)
-
-        def minibatch(learner: _Learner, index: Array) -> tuple[_Learner, Metrics]:
-            batch = jax.tree.map(lambda x: x[index], rows)
-            return _minibatch(networks, static, stats, hyper, rates, policy_moves, learner, batch)
-
-        return jax.lax.scan(minibatch, learner, order)
-
-    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.iteration)
-    keys = jax.random.split(key, static.num_epochs)
-    learner, metrics = jax.lax.scan(epoch, learner, keys)
-    adapt = policy_moves & (hyper.adapt_stats > 0)
-    obs = networks.flatten_obs(rows.obs)
-    new_stats = optimizer.where(adapt, normalization.update_stats(stats, obs), stats)
+    burn_in = state.burn_in + (~ready).astype(jnp.int32)
+    policy_moves = ready & (hyper.learning_rate > 0)
+    rates = _rates(static, state.iteration - burn_in, burn_in, state.anchor_factor, hyper)
+    learner, means = _epochs(
+        networks, static, state, rows, hyper, rates, policy_moves, demonstrations
+    )
+    stats = state.policy.obs_stats
+    new_stats = optimizer.where(
+        policy_moves & (hyper.adapt_stats > 0),
+        normalization.update_stats(stats, networks.flatten_obs(rows.obs)),
+        stats,
+    )
+    after = networks.distribution(learner.policy_params, new_stats, rows.obs)
+    clone_kl = rows.clone.kl(after).mean()
     state = State(
         policy=Policy(learner.policy_params, new_stats),
         value_params=learner.value_params,
@@ -271,26 +346,46 @@ def update(
         return_stats=return_stats,
         key=state.key,
         iteration=state.iteration + 1,
+        burn_in=burn_in,
+        ready=ready,
+        anchor_factor=jnp.where(
+            policy_moves, _adapted(state.anchor_factor, clone_kl, hyper), state.anchor_factor
+        ),
     )
-    means = {name: x.mean() for name, x in metrics.items()}
-    after = networks.distribution(state.policy.params, state.policy.obs_stats, rows.obs)
-    means |= before | {
-        "learning_rate": jnp.where(burning_in, 0.0, rates.policy),
-        "clone_kl": rows.clone.kl(after).mean(),
+    return state, metrics | means | {
+        "learning_rate": jnp.where(ready, rates.policy, 0.0),
+        "critic_ready": ready.astype(jnp.float32),
+        "clone_kl": clone_kl,
         "anchor_coef": rates.anchor,
         "policy_l2_norm": optax.tree.norm(learner.policy_params),
         "reward_scale": jnp.sqrt(return_stats.stats.var + normalization.EPSILON),
+        **exploration.metrics(after),
     }
-    return state, means
 
 
-def _rates(static: Static, iteration: Array, hyper: Hyper) -> _Rates:
-    """What the schedules give in this iteration; they start after burn-in."""
-    span = jnp.maximum(static.num_iterations - hyper.critic_burn_in, 1)
-    left = 1.0 - jnp.clip((iteration - hyper.critic_burn_in) / span, 0.0, 1.0)
+def _rates(
+    static: Static, iteration: Array, burn_in: Array, anchor_factor: Array, hyper: Hyper
+) -> _Rates:
+    """What the schedules give ``iteration`` iterations after the burn-in."""
+    span = jnp.maximum(static.num_iterations - burn_in, 1)
+    left = 1.0 - jnp.clip(iteration / span, 0.0, 1.0)
     rate = left if static.linear_schedule else 1.0
+    hold = left if static.linear_anchor else jnp.ones(())
+    adapts = jnp.isfinite(hyper.anchor_target_kl)
     return _Rates(
         hyper.learning_rate * rate,
         hyper.value_learning_rate * rate,
-        hyper.anchor_coef * (left if static.linear_anchor else 1.0),
+        hyper.anchor_coef * jnp.where(adapts, anchor_factor, hold),
+        hyper.cloning_coef * hold,
     )
+
+
+def _adapted(factor: Array, clone_kl: Array, hyper: Hyper) -> Array:
+    """The anchor doubled where the policy has drifted too far, halved where it is held too close.
+
+    Schulman et al. (2017), "Proximal Policy Optimization Algorithms", section 4, with the clone in
+    the old policy's place.
+    """
+    target = hyper.anchor_target_kl
+    step = jnp.where(clone_kl > 1.5 * target, 2.0, jnp.where(clone_kl < target / 1.5, 0.5, 1.0))
+    return jnp.clip(factor * step, 1e-3, 1e3)

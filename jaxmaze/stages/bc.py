@@ -12,7 +12,17 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from jaxmaze import checkpoint, console, evaluation, metrics, parallel, runs, seeding, trajectories
+from jaxmaze import (
+    audit,
+    checkpoint,
+    console,
+    evaluation,
+    metrics,
+    parallel,
+    runs,
+    seeding,
+    trajectories,
+)
 from jaxmaze import config as config_lib
 from jaxmaze.collect import ActorConfig
 from jaxmaze.core import bc
@@ -116,6 +126,9 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     with checkpoint.Checkpoints(workdir) as checkpoints:
         meta = checkpoint.describe(networks, seeds, KIND)
         checkpoints.save(int(state.epoch.max()), state, state.best, meta)
+    held_out = audit.held_out(np.asarray(problem.data.obs), np.asarray(problem.data.action),
+                              problem.validation)  # fmt: skip
+    audit.write(workdir, networks, state.best, info, config, held_out)
     summary = {
         "kind": KIND,
         "env_steps": 0,

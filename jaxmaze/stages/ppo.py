@@ -15,7 +15,9 @@ import jax
 import ml_collections
 import numpy as np
 
+from jaxmaze import arms as arms_lib
 from jaxmaze import (
+    audit,
     checkpoint,
     collect,
     console,
@@ -25,9 +27,11 @@ from jaxmaze import (
     parallel,
     runs,
     seeding,
+    selection,
 )
 from jaxmaze import config as config_lib
-from jaxmaze.core import optimizer, ppo
+from jaxmaze.arms import Arm, SharedDemonstrations, needs_demonstrations
+from jaxmaze.core import critic, optimizer, ppo
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
@@ -35,8 +39,8 @@ from jaxmaze.errors import UserError
 from jaxmaze.workers import Pool, num_shards
 
 KIND = "ppo"
-UNLIMITED_EPISODE = 1000
-"""Steps that an episode is taken to last in an environment without a limit."""
+OF_CLONES = ("clone_kl", "anchor_coef", "critic_ready")
+"""Metrics that mean nothing for a run from scratch."""
 
 
 class Best(NamedTuple):
@@ -44,29 +48,11 @@ class Best(NamedTuple):
 
     Attributes:
       policy: copies of the weights, ``[M, ...]``.
-      score: ``[M]`` mean evaluation return when taken.
-      env_steps: ``[M]`` environment steps when taken.
+      selection: their evaluation when they were taken.
     """
 
     policy: Policy
-    score: Any
-    env_steps: Any
-
-
-class Arm(NamedTuple):
-    """One run among those that train together.
-
-    Attributes:
-      name: what progress and tables call it.
-      config: its configuration.
-      workdir: its folder.
-      members: positions of its members on the common leading axis.
-    """
-
-    name: str
-    config: ml_collections.ConfigDict
-    workdir: Path
-    members: slice
+    selection: selection.Selection
 
 
 def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -91,19 +77,28 @@ def run_arms(
     """
     first = next(iter(arms.values()))[0]
     info = backend.describe(backend.EnvConfig.of(first.env))
-    listed, done, at = [], [], 0
     networks = config_lib.networks(first, info.spaces)
-    origins = {name: handover.load(config, networks) for name, (config, _) in arms.items()}
+    listed: list[Arm] = []
+    done, at = [], 0
+    known: dict[tuple[Any, ...], handover.Origin | None] = {}
+    demonstrations = SharedDemonstrations(info)
     for name, (config, workdir) in arms.items():
-        policy = origins[name]
-        origin = {} if policy is None else {"origin_sha256": handover.digest(policy)}
-        done.append(runs.claim(workdir, runs.identity(config, KIND, **origin)))
-        listed.append(Arm(name, config, workdir, slice(at, at + config.members)))
+        section = config.ppo
+        key = (section.init_from, config.members, section.exploration, section.start_entropy)
+        if key not in known:
+            known[key] = handover.load(config, networks, info)
+        origin, hashes = known[key], {}
+        if origin is not None:
+            hashes["origin_sha256"] = checkpoint.digest(origin.clones)
+        if needs_demonstrations(config):
+            hashes["data_sha256"] = demonstrations.of(config)
+        done.append(runs.claim(workdir, runs.identity(config, KIND, **hashes)))
+        listed.append(Arm(name, config, workdir, slice(at, at + config.members), origin))
         at += config.members
     if all(done):
         console.say(", ".join(str(arm.workdir) for arm in listed) + ": finished already")
         return {arm.name: runs.summary(arm.workdir) for arm in listed}
-    trainer = _Trainer(listed, networks, info, origins)
+    trainer = _Trainer(listed, networks, info, demonstrations.episodes)
     try:
         trainer.train()
         return trainer.finish()
@@ -111,65 +106,27 @@ def run_arms(
         trainer.close()
 
 
-def num_iterations(config: ml_collections.ConfigDict) -> int:
-    """Iterations that fit into ``total_env_steps``."""
-    return config.ppo.total_env_steps // (config.ppo.num_envs * config.ppo.num_steps)
-
-
-def _hyper(arm: Arm) -> ppo.Hyper:
-    """Hyper-parameters of an arm's members, arrays ``[members]``."""
-    c = arm.config.ppo
-    from_clone = c.init_from is not None
-    value_learning_rate = (
-        c.learning_rate if c.value_learning_rate is None else c.value_learning_rate
-    )
-    values = ppo.Hyper(
-        learning_rate=c.learning_rate,
-        value_learning_rate=value_learning_rate,
-        gamma=c.gamma,
-        gae_lambda=c.gae_lambda,
-        clip_range=c.clip_range,
-        entropy_coef=c.entropy_coef,
-        value_coef=c.value_coef,
-        max_grad_norm=c.max_grad_norm,
-        target_kl=np.inf if c.target_kl is None else c.target_kl,
-        critic_burn_in=c.critic_burn_in if from_clone else 0,
-        anchor_coef=c.anchor_coef if from_clone else 0.0,
-        adapt_stats=0.0 if from_clone else 1.0,
-    )
-    return jax.tree.map(lambda x: np.full(arm.config.members, x, np.float32), values)
-
-
-def checkpoint_every(config: ml_collections.ConfigDict, episode_limit: int | None) -> int:
-    """Iterations between checkpoints: the evaluations that are two episodes' length apart.
-
-    Environments start anew at a checkpoint, because they cannot save their state. Were that more
-    often than an episode takes, nobody would ever learn how one ends.
-    """
-    steps = config.ppo.eval_every * config.ppo.num_steps
-    return config.ppo.eval_every * -(-2 * (episode_limit or UNLIMITED_EPISODE) // steps)
-
-
 class _Trainer:
     """The loop over iterations, and what is logged, chosen and saved on the way."""
 
     def __init__(
-        self, arms: list[Arm], networks: Networks, info: backend.EnvInfo, origins: dict[str, Any]
+        self,
+        arms: list[Arm],
+        networks: Networks,
+        info: backend.EnvInfo,
+        demonstrations: handover.Demonstrations | None,
     ):
         self.arms, self.networks, self.start = arms, networks, time.perf_counter()
+        self.info, self.demonstrations = info, demonstrations
         self.config = config = arms[0].config
         self.section = section = config.ppo
         self.seeds = tuple(a.config.seed + i for a in arms for i in range(a.config.members))
         self.members = len(self.seeds)
-        self.static = ppo.Static(
-            section.num_epochs, section.batch_size, num_iterations(config),
-            section.learning_rate_schedule == "linear",
-            any(a.config.ppo.anchor_coef > 0 for a in arms), section.anchor_schedule == "linear",
-        )  # fmt: skip
+        self.static = arms_lib.static(arms)
         self.steps_per_iteration = section.num_envs * section.num_steps
-        hypers = [_hyper(arm) for arm in arms]
+        hypers = [arms_lib.hyper(arm) for arm in arms]
         self.hyper = jax.tree.map(lambda *x: np.concatenate(x), *hypers)
-        self.checkpoint_every = checkpoint_every(config, info.spec.max_episode_steps)
+        self.checkpoint_every = arms_lib.checkpoint_every(config, info.spec.max_episode_steps)
         self.pool = Pool(
             collect.ActorConfig(
                 info.config, networks, self.seeds, section.num_envs, num_shards(section.num_envs)
@@ -177,22 +134,23 @@ class _Trainer:
             info, config.env.workers,
         )  # fmt: skip
         try:
-            self._open(origins)
+            self._open()
         except BaseException:
             self.pool.close()
             raise
 
-    def _open(self, origins: dict[str, Any]) -> None:
+    def _open(self) -> None:
         """States, checkpoints and logs, new or as an earlier start left them."""
         self.evaluator = evaluation.Evaluator(self.pool, self.config.evaluation.deterministic)
         self._compile()
-        self.clones = self._clones(origins)
-        self.state = self._init(origins)
-        self.best = Best(
-            jax.device_get(self.state.policy),
-            np.full(self.members, -np.inf, np.float32),
-            np.zeros(self.members, np.int64),
+        blank = checkpoint.blank_policies(self.networks, self.config.members)
+        origins = [blank if a.origin is None else a.origin.policies for a in self.arms]
+        self.clones: Policy = jax.tree.map(lambda *x: np.concatenate(x), *origins)
+        self.from_clone = np.repeat(
+            [arm.origin is not None for arm in self.arms], self.config.members
         )
+        self.state = self._init()
+        self.best = Best(jax.device_get(self.state.policy), selection.start(self.members))
         self.checkpoints = [checkpoint.Checkpoints(arm.workdir) for arm in self.arms]
         self.iteration = self._restore()
         resumed = self.iteration * self.steps_per_iteration if self.iteration >= 0 else None
@@ -200,21 +158,23 @@ class _Trainer:
 
     def _compile(self) -> None:
         networks, static = self.networks, self.static
+        shown = None
+        if static.rehearses and self.demonstrations is not None:
+            shown = ppo.Demonstrations(self.demonstrations.obs, self.demonstrations.action)
 
-        def update(state: ppo.State, rollout: Any, hyper: ppo.Hyper, clone: Policy) -> Any:
-            return ppo.update(networks, static, state, rollout, hyper, clone)
+        def update(
+            state: ppo.State, rollout: Any, hyper: ppo.Hyper, clone: Policy, shown: Any
+        ) -> Any:
+            return ppo.update(networks, static, state, rollout, hyper, clone, shown)
 
-        self._update = parallel.vmap_members(update, self.members, donate=(0,))
+        compiled = parallel.vmap_members(update, self.members, shared=(4,), donate=(0,))
+        shown = jax.device_put(shown)
+        self._update = lambda state, rollout: compiled(
+            state, rollout, self.hyper, self.clones, shown
+        )
         self._reset = parallel.vmap_members(ppo.reset_environments, self.members, donate=(0,))
 
-    def _clones(self, origins: dict[str, Any]) -> Policy:
-        """What each member starts from, ``[M, ...]``; zeros for members from scratch."""
-        blank = checkpoint.blank_policies(self.networks, self.config.members)
-        rows = [blank if origins[a.name] is None else origins[a.name] for a in self.arms]
-        return jax.tree.map(lambda *x: np.concatenate(x), *rows)
-
-    def _init(self, origins: dict[str, Any]) -> ppo.State:
-        """States of all members: fresh networks, and the clones' policies where there are some."""
+    def _init(self) -> ppo.State:
         networks, num_envs = self.networks, self.section.num_envs
 
         def init(seed: Any, origin: Policy, cloned: Any) -> ppo.State:
@@ -222,15 +182,46 @@ class _Trainer:
             state = ppo.init(networks, key, num_envs)
             return state._replace(policy=optimizer.where(cloned, origin, state.policy))
 
-        cloned = np.repeat([origins[a.name] is not None for a in self.arms], self.config.members)
         seeds = np.asarray(self.seeds, np.uint32)
-        state = parallel.vmap_members(init, self.members)(seeds, self.clones, cloned)
+        state = parallel.vmap_members(init, self.members)(seeds, self.clones, self.from_clone)
+        policies = jax.device_get(state.policy)
         for arm in self.arms:
-            origin = origins[arm.name]
-            if origin is not None:
-                mine = jax.tree.map(lambda x, at=arm.members: x[at], jax.device_get(state.policy))
-                handover.check(networks, mine, origin, str(arm.config.ppo.init_from))
+            mine = jax.tree.map(lambda x, at=arm.members: x[at], policies)
+            if arm.origin is not None and (
+                checkpoint.digest(mine) != checkpoint.digest(arm.origin.policies)
+            ):
+                raise AssertionError("the state does not start with the policies handed over")
         return state
+
+    def _fit_critics(self) -> None:
+        """Fit the critics of the arms that ask for it to the demonstrations' returns."""
+        epochs, demos = arms_lib.critic_fit_epochs(self.arms), self.demonstrations
+        if not epochs or demos is None:
+            return
+        networks, batch_size = self.networks, self.section.batch_size
+
+        def fit(state: Any, hyper: Any, asked: Any, own: Any, shared: Any) -> Any:
+            returns = critic.Returns(**own, **shared)
+            fitted, means = critic.fit(networks, batch_size, epochs, state, returns, hyper)
+            return optimizer.where(asked, fitted, state), means
+
+        each = [handover.discounted(demos, arm.config.ppo.gamma) for arm in self.arms]
+        own = {
+            name: np.stack([np.float32(x[i]) for x in each for _ in range(self.config.members)])
+            for i, name in enumerate(("reward_to_go", "left", "scale"))
+        }
+        shared = {n: getattr(demos, n) for n in ("obs", "episode", "final_obs")}
+        asked = self.from_clone & np.repeat(
+            [arm.config.ppo.critic_fit_epochs > 0 for arm in self.arms], self.config.members
+        )
+        self.state, means = parallel.vmap_members(fit, self.members, shared=(4,))(
+            self.state, self.hyper, asked, own, shared
+        )
+        means = jax.device_get(means)
+        for arm, writer in zip(self.arms, self.writers, strict=True):
+            if asked[arm.members].any():
+                mine = {name: x[arm.members] for name, x in means.items()}
+                writer.write(0, "train", "critic_fit", mine)
 
     def _restore(self) -> int:
         """Go back to the newest checkpoint that all arms hold; -1 without one.
@@ -260,6 +251,10 @@ class _Trainer:
         with console.progress("fine-tune", total) as bar:
             if self.iteration < 0:
                 self.iteration = 0
+                for arm, writer in zip(self.arms, self.writers, strict=True):
+                    if arm.origin is not None:
+                        writer.write(0, "train", "handover", arm.origin.start)
+                self._fit_critics()
                 self._evaluate(bar)
                 self._save()
             else:
@@ -277,7 +272,7 @@ class _Trainer:
 
     def _iterate(self) -> None:
         segment = self.pool.collect(self.state.policy, self.iteration, self.section.num_steps)
-        self.state, means = self._update(self.state, segment.rollout, self.hyper, self.clones)
+        self.state, means = self._update(self.state, segment.rollout)
         self.iteration += 1
         self._log_training(jax.device_get(means), segment.episodes)
 
@@ -298,8 +293,8 @@ class _Trainer:
         ]
         for arm, writer in zip(self.arms, self.writers, strict=True):
             mine = {name: x[arm.members] for name, x in means.items()}
-            if arm.config.ppo.init_from is None:  # nothing to drift from
-                mine = {n: x for n, x in mine.items() if n not in ("clone_kl", "anchor_coef")}
+            if arm.origin is None:  # nothing to drift from, nothing to burn in
+                mine = {n: x for n, x in mine.items() if n not in OF_CLONES}
             writer.write(step, "train", "ppo", mine)
             writer.write(step, "train", "rollout_stats", metrics.per_member(stats[arm.members]))
 
@@ -308,18 +303,17 @@ class _Trainer:
         step = self.iteration * self.steps_per_iteration
         seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
         results = self.evaluator(self.state.policy, seeds)
-        score = np.array([r.returns.mean() for r in results], np.float32)
-        better = score > self.best.score
+        returns = np.stack([r.returns for r in results])
+        score = returns.mean(1)
+        chosen, better = selection.choose(
+            self.best.selection, score, selection.standard_error(returns), step
+        )
         policies = jax.device_get(self.state.policy)
 
         def keep(new: np.ndarray, old: np.ndarray) -> np.ndarray:
             return np.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
 
-        self.best = Best(
-            jax.tree.map(keep, policies, self.best.policy),
-            keep(score, self.best.score),
-            keep(np.full(self.members, step, np.int64), self.best.env_steps),
-        )
+        self.best = Best(jax.tree.map(keep, policies, self.best.policy), chosen)
         for arm, writer in zip(self.arms, self.writers, strict=True):
             stats = metrics.per_member([r.stats() for r in results[arm.members]])
             writer.write(step, "eval", "rollout_stats", stats)
@@ -350,7 +344,7 @@ class _Trainer:
                     "seed": self.seeds[m],
                     "env_steps": steps,
                     "evaluation": best[m].summary(),
-                    "best_env_steps": int(self.best.env_steps[m]),
+                    "selection": self._selected(m),
                     "last": last[m].summary(),
                 }
                 for m in range(self.members)[arm.members]
@@ -363,6 +357,10 @@ class _Trainer:
                 "last": evaluation.pooled(last[arm.members]).summary(),
                 "members": members,
             }
+            if arm.origin is not None:
+                summaries[arm.name]["audit"] = arm.origin.figures
+            mine = jax.tree.map(lambda x, at=arm.members: x[at], self.best.policy)
+            audit.write(arm.workdir, self.networks, mine, self.info, arm.config)
             runs.write_json(arm.workdir / runs.SUMMARY, summaries[arm.name])
         for arm in self.arms:
             e = summaries[arm.name]["evaluation"]
@@ -371,6 +369,18 @@ class _Trainer:
                 f"{arm.config.members} members x {e['episodes'] // arm.config.members} episodes"
             )
         return summaries
+
+    def _selected(self, member: int) -> dict[str, float]:
+        """When a member's best policy was taken, and how it did then, with a 95 % interval."""
+        chosen = self.best.selection
+        mean, error = float(chosen.mean[member]), float(chosen.error[member])
+        return {
+            "env_steps": int(chosen.step[member]),
+            "mean": mean,
+            "standard_error": error,
+            "low": mean - 1.96 * error,
+            "high": mean + 1.96 * error,
+        }
 
     def close(self) -> None:
         """Close workers, logs and checkpoints."""

@@ -14,10 +14,10 @@ import ml_collections
 import numpy as np
 
 from jaxmaze import (
+    checkpoint,
     collect,
     console,
     evaluation,
-    handover,
     metrics,
     policies,
     runs,
@@ -117,7 +117,7 @@ def run(
 def _digest(policy: policies.Act) -> str | None:
     """What tells a trained policy from another of the same folder; None for functions."""
     trained = getattr(policy, "trained", policy)
-    return handover.digest(trained.policy) if isinstance(trained, policies.LoadedPolicy) else None
+    return checkpoint.digest(trained.policy) if isinstance(trained, policies.LoadedPolicy) else None
 
 
 class _EpisodeLog:

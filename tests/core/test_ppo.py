@@ -19,7 +19,8 @@ def hyper(**changes):
     values = dict(
         learning_rate=3e-3, value_learning_rate=3e-3, gamma=0.9, gae_lambda=0.95, clip_range=0.2,
         entropy_coef=0.0, value_coef=0.5, max_grad_norm=0.5, target_kl=np.inf, critic_burn_in=0,
-        anchor_coef=0.0, adapt_stats=0.0,
+        burn_in_until=np.inf, anchor_coef=0.0, anchor_target_kl=np.inf, cloning_coef=0.0,
+        adapt_stats=0.0,
     )  # fmt: skip
     return ppo.Hyper(**{k: np.float32(v) for k, v in (values | changes).items()})
 
@@ -92,11 +93,16 @@ def bits(tree):
     return [np.asarray(x).tobytes() for x in jax.tree.leaves(tree)]
 
 
-def one_update(state, clone=None, static=STATIC, **changes):
+def one_update(state, clone=None, static=STATIC, demonstrations=None, **changes):
     segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
     update = jax.jit(ppo.update, static_argnums=(0, 1))
     clone = state.policy if clone is None else clone
-    return update(NETWORKS, static, state, segment, hyper(**changes), clone)
+    return update(NETWORKS, static, state, segment, hyper(**changes), clone, demonstrations)
+
+
+def rates(static, iteration, burn_in=0, **changes):
+    """The rates ``iteration`` iterations after a burn-in of ``burn_in``."""
+    return ppo._rates(static, jnp.int32(iteration), burn_in, jnp.ones(()), hyper(**changes))
 
 
 def test_nothing_of_the_policy_moves_during_burn_in_and_the_critic_does():
@@ -148,11 +154,76 @@ def test_target_kl_stops_the_policy_but_not_the_critic():
 
 def test_schedule_falls_linearly_after_burn_in():
     static = STATIC._replace(linear_schedule=True, num_iterations=12)
-    rates = [
-        float(ppo._rates(static, jnp.int32(i), hyper(critic_burn_in=2)).policy) for i in range(12)
-    ]
-    assert rates[:3] == pytest.approx([3e-3] * 3)
-    np.testing.assert_allclose(np.diff(rates[2:]), -3e-4, rtol=1e-4)
+    falling = [float(rates(static, i - 2, burn_in=2).policy) for i in range(12)]
+    assert falling[:3] == pytest.approx([3e-3] * 3)
+    np.testing.assert_allclose(np.diff(falling[2:]), -3e-4, rtol=1e-4)
+
+
+def test_a_critic_that_explains_enough_ends_the_burn_in():
+    # With returns that do not depend on the observation nothing can be explained; with ones that
+    # do, the critic soon explains them, and the policy moves from that iteration on.
+    def run(reward_of):
+        state, kinds = ppo.init(NETWORKS, jax.random.key(0), N), []
+        update = jax.jit(ppo.update, static_argnums=(0, 1))
+        for i in range(12):
+            segment = rollout(NETWORKS, state, jax.random.key(i), reward_of)
+            h = hyper(critic_burn_in=10, burn_in_until=0.8)
+            before = bits((state.policy, state.policy_opt))
+            state, metrics = update(NETWORKS, STATIC, state, segment, h, state.policy)
+            moved = bits((state.policy, state.policy_opt)) != before
+            kinds.append((moved, float(metrics["explained_variance"]) >= 0.8))
+            assert float(metrics["critic_ready"]) == moved
+        return kinds, int(state.burn_in)
+
+    kinds, burn_in = run(lambda obs, a: obs[..., 0])
+    first = next(i for i, (_, explains) in enumerate(kinds) if explains)
+    assert 0 < first < 10 and burn_in == first
+    assert [moved for moved, _ in kinds] == [i >= first for i in range(12)]
+    noise = jax.random.normal(jax.random.key(99), (T, N))
+    kinds, burn_in = run(lambda obs, a: noise)
+    assert burn_in == 10 and [moved for moved, _ in kinds] == [False] * 10 + [True] * 2
+
+
+def test_cloning_on_demonstrations_keeps_what_they_show():
+    static = STATIC._replace(rehearses=True, linear_anchor=False)
+    obs = jnp.sign(jax.random.normal(jax.random.key(3), (256, 2)))
+    # The demonstrator looks at the second coordinate, the reward at nothing.
+    shown = ppo.Demonstrations(obs, (obs[:, 1] > 0).astype(jnp.int32))
+
+    def agreement(coef):
+        state = ppo.init(NETWORKS, jax.random.key(0), N)
+        for _ in range(20):
+            state, m = one_update(state, None, static, shown, learning_rate=0.01, cloning_coef=coef)
+        dist = NETWORKS.distribution(state.policy.params, state.policy.obs_stats, obs)
+        return float((dist.mode() == shown.action).mean()), float(m["cloning_loss"])
+
+    assert agreement(0.0)[0] < 0.8
+    share, loss = agreement(3.0)
+    assert share == 1.0 and loss < 0.3
+
+
+def test_the_anchor_follows_its_target():
+    h = hyper(anchor_target_kl=0.1)
+    factors = [float(ppo._adapted(jnp.float32(1), jnp.float32(kl), h)) for kl in (0.2, 0.1, 0.05)]
+    assert factors == [2.0, 1.0, 0.5]
+    # The weight is the coefficient times the factor, and no schedule then.
+    r = ppo._rates(STATIC, jnp.int32(40), 0, jnp.float32(4.0), h._replace(anchor_coef=0.5))
+    assert float(r.anchor) == 2.0
+    static = STATIC._replace(anchored=True)
+    start = ppo.init(NETWORKS, jax.random.key(0), N)
+
+    def drift(target):
+        state, clone_kl = start, []
+        for _ in range(25):
+            state, metrics = one_update(
+                state, start.policy, static, learning_rate=0.01, anchor_coef=0.1,
+                anchor_target_kl=target,
+            )  # fmt: skip
+            clone_kl.append(float(metrics["clone_kl"]))
+        return np.mean(clone_kl[-10:])
+
+    free, held = drift(np.inf), drift(0.05)
+    assert free > 0.2 and 0.02 < held < 0.1
 
 
 def test_the_drift_from_the_clone_is_measured():
@@ -189,11 +260,12 @@ def test_an_anchor_holds_the_policy_to_its_clone():
 
 def test_the_anchor_is_let_go_by_its_schedule():
     static = STATIC._replace(num_iterations=12)
-    h = hyper(critic_burn_in=2, anchor_coef=0.5)
-    weights = [float(ppo._rates(static, jnp.int32(i), h).anchor) for i in range(13)]
-    np.testing.assert_allclose(weights, [0.5, 0.5, *np.linspace(0.5, 0, 11)], atol=1e-6)
+    weights = [rates(static, i - 2, 2, anchor_coef=0.5, cloning_coef=1.0) for i in range(13)]
+    expected = np.array([1.0, 1.0, *np.linspace(1, 0, 11)])
+    np.testing.assert_allclose([w.anchor for w in weights], 0.5 * expected, atol=1e-6)
+    np.testing.assert_allclose([w.cloning for w in weights], expected, atol=1e-6)
     constant = static._replace(linear_anchor=False)
-    assert float(ppo._rates(constant, jnp.int32(9), h).anchor) == 0.5
+    assert float(rates(constant, 7, 2, anchor_coef=0.5).anchor) == 0.5
 
 
 def test_members_differ_only_by_their_own_hyper_parameters():

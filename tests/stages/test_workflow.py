@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, checkpoint, evaluation, handover, metrics
+from jaxmaze import api, arms, checkpoint, evaluation, metrics
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.stages import ppo, workflow
@@ -124,8 +124,12 @@ def test_a_workflow_goes_on_at_the_first_unfinished_stage(finished, small, tmp_p
 def test_interrupted_fine_tuning_goes_on_to_the_bit(finished, small, tmp_path, monkeypatch):
     config = api.override(
         small,
-        {"stage": "ppo", "ppo.init_from": str(finished.folder / "bc"), "env.max_episode_steps": 40},
-    )
+        {
+            "stage": "ppo", "ppo.init_from": str(finished.folder / "bc"),
+            "env.max_episode_steps": 40, "ppo.audit": "report", "ppo.critic_fit_epochs": 2,
+            "ppo.cloning_coef": 0.1, "ppo.anchor_coef": 0.1, "ppo.anchor_target_kl": 0.01,
+        },
+    )  # fmt: skip
     whole = api.train(config, tmp_path / "whole")
     iterate, count = ppo._Trainer._iterate, []
 
@@ -165,18 +169,13 @@ def test_the_first_probabilities_equal_the_clones(finished, tmp_path, monkeypatc
         return networks.distribution(policy.params, policy.obs_stats, obs).logits
 
     np.testing.assert_array_equal(logits(state.policy, obs), logits(theirs, obs))
-    changed = theirs._replace(
-        obs_stats=theirs.obs_stats._replace(mean=theirs.obs_stats.mean + 0.01)
-    )
-    with pytest.raises(UserError, match="acts differently from the clone"):
-        handover.check(networks, changed, theirs, "there")
     assert info.spaces == networks.spaces
 
 
 def test_checkpoints_are_at_least_two_episodes_apart(small):
-    assert ppo.checkpoint_every(small, 40) == 3  # 3 x 32 steps
-    assert ppo.checkpoint_every(small, 200) == 15
-    assert ppo.checkpoint_every(small, None) == 63
+    assert arms.checkpoint_every(small, 40) == 3  # 3 x 32 steps
+    assert arms.checkpoint_every(small, 200) == 15
+    assert arms.checkpoint_every(small, None) == 63
 
 
 def test_a_workflow_stands_for_its_fine_tuned_arm(finished, tmp_path):

@@ -1,0 +1,133 @@
+"""Runs that train together as members of one program, and the settings each of them asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from jaxmaze import handover
+from jaxmaze.core import ppo
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.errors import UserError
+from jaxmaze.handover import Demonstrations, Origin
+
+UNLIMITED_EPISODE = 1000
+"""Steps that an episode is taken to last in an environment without a limit."""
+
+
+class Arm(NamedTuple):
+    """One run among those that train together.
+
+    Attributes:
+      name: what progress and tables call it.
+      config: its configuration.
+      workdir: its folder.
+      members: positions of its members on the common leading axis.
+      origin: what it starts from; None from scratch.
+    """
+
+    name: str
+    config: ml_collections.ConfigDict
+    workdir: Path
+    members: slice
+    origin: Origin | None
+
+
+def num_iterations(config: ml_collections.ConfigDict) -> int:
+    """Iterations that fit into ``total_env_steps``."""
+    return config.ppo.total_env_steps // (config.ppo.num_envs * config.ppo.num_steps)
+
+
+def checkpoint_every(config: ml_collections.ConfigDict, episode_limit: int | None) -> int:
+    """Iterations between checkpoints: the evaluations that are two episodes' length apart.
+
+    Environments start anew at a checkpoint, because they cannot save their state. Were that more
+    often than an episode takes, nobody would ever learn how one ends.
+    """
+    steps = config.ppo.eval_every * config.ppo.num_steps
+    return config.ppo.eval_every * -(-2 * (episode_limit or UNLIMITED_EPISODE) // steps)
+
+
+def needs_demonstrations(config: ml_collections.ConfigDict) -> bool:
+    """Whether a run learns from its clone's demonstrations too."""
+    section = config.ppo
+    asks = section.critic_fit_epochs > 0 or section.cloning_coef > 0
+    return section.init_from is not None and asks
+
+
+class SharedDemonstrations:
+    """The one set of demonstrations that all arms which ask for any share."""
+
+    def __init__(self, info: backend.EnvInfo):
+        self._info, self._sha256 = info, ""
+        self.episodes: Demonstrations | None = None
+
+    def of(self, config: ml_collections.ConfigDict) -> str:
+        """Read those behind a run's clone; returns their SHA-256."""
+        episodes, sha256 = handover.demonstrations(config, self._info)
+        if self.episodes is not None and sha256 != self._sha256:
+            raise UserError("runs that train together must share one set of demonstrations")
+        self.episodes, self._sha256 = episodes, sha256
+        return sha256
+
+
+def critic_fit_epochs(arms: Sequence[Arm]) -> int:
+    """Epochs that the critics of the arms that ask for it are fitted beforehand.
+
+    Raises:
+      UserError: if they ask for different numbers, which would be two programs.
+    """
+    asked = {a.config.ppo.critic_fit_epochs for a in arms if a.origin is not None} - {0}
+    if len(asked) > 1:
+        raise UserError(
+            f"runs that train together need the same ppo.critic_fit_epochs, or 0; not {asked}"
+        )
+    return asked.pop() if asked else 0
+
+
+def static(arms: Sequence[Arm]) -> ppo.Static:
+    """What shapes the common program."""
+    config = arms[0].config
+    section = config.ppo
+    return ppo.Static(
+        num_epochs=section.num_epochs,
+        batch_size=section.batch_size,
+        num_iterations=num_iterations(config),
+        linear_schedule=section.learning_rate_schedule == "linear",
+        anchored=any(a.origin is not None and a.config.ppo.anchor_coef > 0 for a in arms),
+        rehearses=any(a.origin is not None and a.config.ppo.cloning_coef > 0 for a in arms),
+        linear_anchor=section.anchor_schedule == "linear",
+    )
+
+
+def hyper(arm: Arm) -> ppo.Hyper:
+    """Hyper-parameters of an arm's members, arrays ``[members]``."""
+    c = arm.config.ppo
+    from_clone = arm.origin is not None
+
+    def unless(value: float | None, other: float) -> float:
+        return other if value is None else value
+
+    values = ppo.Hyper(
+        learning_rate=c.learning_rate,
+        value_learning_rate=unless(c.value_learning_rate, c.learning_rate),
+        gamma=c.gamma,
+        gae_lambda=c.gae_lambda,
+        clip_range=c.clip_range,
+        entropy_coef=c.entropy_coef,
+        value_coef=c.value_coef,
+        max_grad_norm=c.max_grad_norm,
+        target_kl=unless(c.target_kl, np.inf),
+        critic_burn_in=c.critic_burn_in if from_clone else 0,
+        burn_in_until=unless(c.burn_in_until, np.inf),
+        anchor_coef=c.anchor_coef if from_clone else 0.0,
+        anchor_target_kl=unless(c.anchor_target_kl, np.inf),
+        cloning_coef=c.cloning_coef if from_clone else 0.0,
+        adapt_stats=0.0 if from_clone else 1.0,
+    )
+    return jax.tree.map(lambda x: np.full(arm.config.members, x, np.float32), values)

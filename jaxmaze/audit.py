@@ -1,0 +1,258 @@
+"""The proof of a handover: what a clone did, kept beside it, and compared when it is taken over.
+
+A finished run keeps ``audit.npz``: states with the log-probabilities that its policies gave there,
+and the returns of a few fixed episodes. Whoever takes the policies over computes both anew, with
+its own networks, statistics and environment, and finds the same or stops.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxmaze import collect, evaluation, policies, runs
+from jaxmaze.checkpoint import digest
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import Policy
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.errors import UserError
+
+FILE = "audit.npz"
+STATES, EPISODES, NUM_ENVS = 512, 10, 16
+TOLERANCE = 1e-6
+"""Largest difference of log-probabilities, relative to their size where that is above 1."""
+
+
+class Record(NamedTuple):
+    """What ``M`` policies did.
+
+    Attributes:
+      obs: ``[M, S, *obs_shape]`` states, each member's own.
+      action: ``[M, S, ...]`` actions there: the teacher's, or the policy's own.
+      log_prob: ``[M, S]`` the policies' log-probabilities of them.
+      seeds: ``[E]`` episodes.
+      returns: ``[M, E]`` the policies' returns in them, deterministic.
+      demonstrated: whether states and actions are held-out demonstrations.
+      digest: SHA-256 of the policies, in hexadecimal.
+    """
+
+    obs: np.ndarray
+    action: np.ndarray
+    log_prob: np.ndarray
+    seeds: np.ndarray
+    returns: np.ndarray
+    demonstrated: np.ndarray
+    digest: np.ndarray
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _log_probs(networks: Networks, policy: Policy, obs: Any, action: Any) -> Any:
+    return networks.distribution(policy.params, policy.obs_stats, obs).log_prob(action)
+
+
+def log_probs(networks: Networks, population: Policy, obs: Any, action: Any) -> np.ndarray:
+    """Log-probabilities ``[M, S]``, member by member.
+
+    One program of one shape, whatever the number of members: the same numbers to the bit on the
+    same machine.
+    """
+    members = [jax.tree.map(lambda x, m=m: x[m], population) for m in range(len(obs))]
+    return np.stack(
+        [np.asarray(_log_probs(networks, p, obs[m], action[m])) for m, p in enumerate(members)]
+    )
+
+
+def _play(
+    networks: Networks, population: Policy, info: backend.EnvInfo, seeds: np.ndarray, record: bool
+) -> list[list[Any]]:
+    """Each member's deterministic episodes, again in one shape for all."""
+    count = len(jax.tree.leaves(population)[0])
+    each = [jax.tree.map(lambda x, m=m: x[m], population) for m in range(count)]
+    return [
+        collect.play(info, policies.LoadedPolicy(networks, policy), seeds, NUM_ENVS, record)
+        for policy in each
+    ]
+
+
+def write(
+    run: Path,
+    networks: Networks,
+    population: Policy,
+    info: backend.EnvInfo,
+    config: Any,
+    demonstrated: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:
+    """Keep what a run's policies do in its folder.
+
+    Args:
+      run: the folder.
+      networks: of the policies.
+      population: the policies that the run hands over, ``[M, ...]`` on the host.
+      info: the environment.
+      config: the configuration; its ``evaluation`` section fixes the episodes.
+      demonstrated: observations ``[M, S, *obs_shape]`` and the teacher's actions ``[M, S, ...]`` in
+        held-out demonstrations; states that the policies themselves visit, if there are none.
+    """
+    seeds = evaluation.selection_seeds(config, EPISODES)
+    played = _play(networks, population, info, seeds, record=demonstrated is None)
+    if demonstrated is None:
+        states = [spread(*_visited(episodes, info.spaces.kind)) for episodes in played]
+        obs, action = (np.stack(x) for x in zip(*states, strict=True))
+    else:
+        obs, action = demonstrated
+    record = Record(
+        obs, action, log_probs(networks, population, obs, action), seeds,
+        np.array([[e.episode_return for e in episodes] for episodes in played]),
+        np.array(demonstrated is not None), np.array(digest(population)),
+    )  # fmt: skip
+    temporary = run / (FILE + ".tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, **record._asdict())
+    temporary.replace(run / FILE)
+
+
+def _visited(episodes: list[Any], kind: str) -> tuple[np.ndarray, np.ndarray]:
+    from jaxmaze import trajectories
+
+    return trajectories.rows(episodes, kind)[:2]
+
+
+def spread(obs: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``STATES`` rows spread evenly over ``[R, ...]`` (repeated where there are fewer)."""
+    index = np.linspace(0, len(obs) - 1, STATES).astype(int)
+    return obs[index], action[index]
+
+
+def held_out(
+    obs: np.ndarray, action: np.ndarray, validation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each member's held-out states and the teacher's actions, ``[M, S, ...]``.
+
+    Args:
+      obs: ``[R, *obs_shape]`` all rows.
+      action: ``[R, ...]``.
+      validation: ``[M, R]`` above 0 for a member's held-out rows; all rows count if none is.
+    """
+    chosen = [spread(obs[v > 0], action[v > 0]) if v.any() else spread(obs, action)
+              for v in validation]  # fmt: skip
+    return np.stack([c[0] for c in chosen]), np.stack([c[1] for c in chosen])
+
+
+def read(run: Path) -> Record | None:
+    """A run's record, None without one.
+
+    Raises:
+      UserError: if it cannot be read.
+    """
+    path = run / FILE
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Record(**{name: file[name] for name in Record._fields})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} cannot be read ({type(error).__name__}); delete it to go on without its proof"
+        ) from error
+
+
+def env_difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """The first argument of two ``env`` sections that differs, in words; empty if none does.
+
+    An argument that only one of them spells out may be the environment's own default: that is left
+    to the episodes, which would go otherwise.
+    """
+    for name in ("id", "max_episode_steps"):
+        if theirs.get(name) != ours.get(name):
+            return f"env.{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"
+    a, b = theirs.get("kwargs", {}), ours.get("kwargs", {})
+    for name in a:
+        if name in b and a[name] != b[name]:
+            return f"env.kwargs.{name} is {a[name]!r} there and {b[name]!r} here"
+    return ""
+
+
+def check(
+    run: Path, networks: Networks, population: Policy, info: backend.EnvInfo, config: Any,
+    record: Record | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Compare policies taken over from a run with what the run has on record.
+
+    Args:
+      run: where they come from.
+      networks: as they will be used.
+      population: the policies, ``[M, ...]``, one for each member on record.
+      info: the environment they will be used in.
+      config: the configuration they will be used with; ``ppo.audit`` says whether a difference
+        stops (``"stop"``) or is only reported.
+      record: of the run.
+
+    Returns:
+      The audit's figures, as in summary.json.
+
+    Raises:
+      UserError: one line that names what differs.
+    """
+    raw = runs.read_json(run / runs.CONFIG)
+    theirs, ours = raw.get("config", {}).get("env", {}), json.loads(info.config.kwargs)
+    section = {"id": info.config.id, "max_episode_steps": info.config.max_episode_steps}
+    difference = env_difference(theirs, section | {"kwargs": ours})
+    figures: dict[str, Any] = {"origin": str(run), "difference": difference}
+    if difference:
+        _differs(config, f"{run} was trained in another environment: {difference}")
+    if record is None:
+        return figures | {"states": 0, "episodes": 0}
+    again = log_probs(networks, population, record.obs, record.action)
+    gap = np.abs(again - record.log_prob)
+    played = _play(networks, population, info, record.seeds, record=False)
+    returns = np.array([[e.episode_return for e in episodes] for episodes in played])
+    figures |= {
+        "states": int(gap.size),
+        "held_out_demonstrations": bool(record.demonstrated),
+        "max_log_prob_difference": float(gap.max()),
+        "episodes": int(returns.size),
+        "clone_return": float(record.returns.mean()),
+        "return": float(returns.mean()),
+        "max_return_difference": float(np.abs(returns - record.returns).max()),
+    }
+    figures["difference"] = figures["difference"] or _verdict(figures, gap, record, population, raw)
+    if figures["difference"] and not difference:
+        _differs(config, f"the policy taken over from {run} differs: {figures['difference']}")
+    return figures
+
+
+def _verdict(
+    figures: dict[str, Any], gap: np.ndarray, record: Record, population: Policy,
+    raw: dict[str, Any],
+) -> str:  # fmt: skip
+    """What differs although the environment's arguments do not, in words; empty if nothing."""
+    versions, old = runs.versions(), raw.get("versions", {})
+    news = [f"{n} {old[n]} there and {v} here" for n, v in versions.items() if old.get(n, v) != v]
+    why = f" ({', '.join(news)})" if news else ""
+    if digest(population) != str(record.digest):
+        return "its parameters or observation statistics are not those it was evaluated with"
+    limit = TOLERANCE * np.maximum(1.0, np.abs(record.log_prob))
+    if not (gap <= limit).all():
+        return f"log-probabilities by {gap.max():.2g}, more than {TOLERANCE:g}{why}"
+    if not math.isclose(figures["return"], figures["clone_return"], rel_tol=1e-6, abs_tol=1e-6):
+        return (
+            f"its mean return on the same {len(record.seeds)} episodes is "
+            f"{figures['return']:.2f}, the clone's {figures['clone_return']:.2f}: the environment "
+            f"acts differently{why}"
+        )
+    return ""
+
+
+def _differs(config: Any, message: str) -> None:
+    if config.ppo.audit == "stop":
+        raise UserError(
+            f"{message}; use the same, or --config.ppo.audit=report to go on all the same"
+        )

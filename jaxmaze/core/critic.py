@@ -1,0 +1,101 @@
+"""A critic fitted to demonstrations beforehand, so that PPO does not start with a blind one."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmaze.core import advantages, losses, normalization, optimizer
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.ppo import Hyper, State
+from jaxmaze.core.types import Array, Params
+
+
+class Returns(NamedTuple):
+    """Returns of demonstrated episodes, one row a step.
+
+    Attributes:
+      obs: ``[R, *obs_shape]`` raw observations.
+      reward_to_go: ``[R]`` discounted sum of the rewards until the episode's end.
+      left: ``[R]`` the discount of what lies beyond that end: ``gamma^(T - t)`` of a truncated
+        episode, 0 of a terminated one.
+      episode: ``[R]`` int32, the row's episode.
+      final_obs: ``[E, *obs_shape]`` the last observation of each episode.
+      scale: standard deviation of the discounted returns, by which rewards are divided.
+    """
+
+    obs: Any
+    reward_to_go: Any
+    left: Any
+    episode: Any
+    final_obs: Any
+    scale: Any
+
+
+def targets(networks: Networks, state: State, returns: Returns) -> Array:
+    """Scaled returns ``[R]``; beyond a truncation stands the critic's own estimate."""
+    stats = state.policy.obs_stats
+    beyond = networks.value(state.value_params, stats, returns.final_obs)
+    return returns.reward_to_go / returns.scale + returns.left * beyond[returns.episode]
+
+
+def fit(
+    networks: Networks, batch_size: int, num_epochs: int, state: State, returns: Returns,
+    hyper: Hyper,
+) -> tuple[State, dict[str, Array]]:  # fmt: skip
+    """Fit the critic to returns by regression; nothing of the policy changes.
+
+    The statistics of rewards start as the demonstrations' too, so that what the critic has learned
+    keeps its unit when PPO goes on.
+
+    Args:
+      networks: static.
+      batch_size: static, rows of a minibatch; the last, smaller one of an epoch is left out.
+      num_epochs: static, passes over the rows, reshuffled each time.
+      state: the member's state at iteration 0.
+      returns: ``R`` rows.
+      hyper: the member's hyper-parameters.
+
+    Returns:
+      The state with the fitted critic, and ``explained_variance`` and ``value_loss`` of the rows.
+    """
+    rows, stats = len(returns.obs), state.policy.obs_stats
+    steps = max(rows // batch_size, 1)
+
+    def minibatch(carry: Any, x: tuple[Array, Array]) -> tuple[Any, Array]:
+        index, target = x
+
+        def loss_fn(params: Params) -> Array:
+            value = networks.value(params, stats, returns.obs[index])
+            return hyper.value_coef * losses.value_loss(value, target[index])
+
+        params, opt_state = carry
+        loss, grads = jax.value_and_grad(loss_fn)(params)
+        params, opt_state, _ = optimizer.step(
+            params, opt_state, grads, hyper.value_learning_rate, hyper.max_grad_norm
+        )
+        return (params, opt_state), loss
+
+    def epoch(carry: Any, key: Array) -> tuple[Any, Array]:
+        target = targets(networks, state._replace(value_params=carry[0]), returns)
+        order = jax.random.permutation(key, rows)[: steps * batch_size].reshape(steps, -1)
+        carry, loss = jax.lax.scan(lambda c, i: minibatch(c, (i, target)), carry, order)
+        return carry, loss.mean()
+
+    # Iterations fold their number into the key, from 0 up; the highest number is free.
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), 2**32 - 1)
+    keys = jax.random.split(key, num_epochs)
+    (params, opt_state), loss = jax.lax.scan(epoch, (state.value_params, state.value_opt), keys)
+    reward_stats = normalization.RunningStats(
+        jnp.asarray(rows, jnp.float32), jnp.zeros(()), jnp.square(returns.scale)
+    )
+    state = state._replace(
+        value_params=params,
+        value_opt=opt_state,
+        return_stats=state.return_stats._replace(stats=reward_stats),
+    )
+    value = networks.value(params, stats, returns.obs)
+    explained = advantages.explained_variance(value, targets(networks, state, returns))
+    return state, {"explained_variance": explained, "value_loss": loss[-1]}

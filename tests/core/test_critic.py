@@ -1,0 +1,56 @@
+"""The critic fitted to demonstrations, against values known by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmaze.core import critic, ppo
+from tests.core.test_ppo import NETWORKS, bits, hyper
+
+
+def corridor(episodes, length, gamma, truncated):
+    """Episodes of ``length`` steps with reward 1; the observation tells how far they are."""
+    t = np.tile(np.arange(length), episodes)
+    left = gamma ** (length - t)
+    return critic.Returns(
+        obs=jnp.asarray(np.stack([t / length, np.ones_like(t)], -1), jnp.float32),
+        reward_to_go=jnp.asarray((1 - left) / (1 - gamma), jnp.float32),
+        left=jnp.asarray(left * truncated, jnp.float32),
+        episode=jnp.asarray(np.repeat(np.arange(episodes), length), jnp.int32),
+        final_obs=jnp.ones((episodes, 2)),
+        scale=jnp.float32(2.0),
+    )
+
+
+def fitted(truncated, epochs=200):
+    state = ppo.init(NETWORKS, jax.random.key(0), 4)
+    returns = corridor(20, 10, 0.8, truncated)
+    fit = jax.jit(critic.fit, static_argnums=(0, 1, 2))
+    return state, *fit(NETWORKS, 32, epochs, state, returns, hyper(value_learning_rate=5e-3))
+
+
+def test_values_of_terminated_episodes_are_their_returns():
+    before, state, metrics = fitted(truncated=False)
+    assert bits((state.policy, state.policy_opt)) == bits((before.policy, before.policy_opt))
+    value = NETWORKS.value(state.value_params, state.policy.obs_stats, jnp.array([[0.0, 1.0]]))
+    # (1 - 0.8^10) / (1 - 0.8) = 4.463, in units of the scale 2.
+    assert float(value[0]) * 2 == pytest.approx(4.463, abs=0.15)
+    assert float(metrics["explained_variance"]) > 0.98
+    assert float(state.return_stats.stats.var) == pytest.approx(4.0)
+    assert float(state.return_stats.stats.count) == 200
+
+
+def test_values_of_truncated_episodes_go_on_beyond_the_cut():
+    _, state, _ = fitted(truncated=True, epochs=400)
+    value = NETWORKS.value(state.value_params, state.policy.obs_stats, jnp.array([[0.0, 1.0]]))
+    # Reward 1 for ever is 1 / (1 - 0.8) = 5.
+    assert float(value[0]) * 2 == pytest.approx(5.0, abs=0.35)
+
+
+def test_targets_by_hand():
+    state = ppo.init(NETWORKS, jax.random.key(1), 4)
+    returns = corridor(2, 3, 0.5, True)
+    beyond = NETWORKS.value(state.value_params, state.policy.obs_stats, jnp.ones((1, 2)))[0]
+    expected = [1.75 / 2 + beyond / 8, 1.5 / 2 + beyond / 4, 1.0 / 2 + beyond / 2] * 2
+    np.testing.assert_allclose(critic.targets(NETWORKS, state, returns), expected, rtol=1e-5)

@@ -1,0 +1,74 @@
+"""Temperatures: what they change, and that the ones that are looked for are found."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmaze.core import exploration
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
+
+DISCRETE = Networks(SpaceSpec((2,), "discrete", 3), NetworkSpec((16, 16)))
+CONTINUOUS = Networks(SpaceSpec((2,), "continuous", 2, (-1.0,) * 2, (1.0,) * 2), NetworkSpec((16,)))
+
+
+def policy(networks, scale=500.0):
+    """A random policy whose outputs are not all near 0."""
+    params = networks.init_policy(jax.random.key(0))
+    last = f"Dense_{len(networks.spec.hidden_sizes)}"
+    layers = params["MLP_0"]
+    grown = jax.tree.map(lambda x: scale * x, layers[last])
+    return Policy({**params, "MLP_0": {**layers, last: grown}}, networks.init_stats())
+
+
+OBS = jax.random.normal(jax.random.key(1), (4000, 2))
+
+
+def test_a_temperature_divides_logits_and_keeps_modes():
+    p = policy(DISCRETE)
+    plain = DISCRETE.distribution(p.params, p.obs_stats, OBS)
+    warm = DISCRETE.distribution(DISCRETE.temper(p.params, 2.5), p.obs_stats, OBS)
+    np.testing.assert_allclose(warm.logits, plain.logits / 2.5, atol=1e-5)
+    assert (warm.mode() == plain.mode()).all()
+
+
+def test_a_temperature_multiplies_standard_deviations_and_keeps_means():
+    p = policy(CONTINUOUS)
+    plain = CONTINUOUS.distribution(p.params, p.obs_stats, OBS)
+    warm = CONTINUOUS.distribution(CONTINUOUS.temper(p.params, 2.5), p.obs_stats, OBS)
+    np.testing.assert_allclose(warm.std(), 2.5 * plain.std(), rtol=1e-5)
+    assert (warm.mode() == plain.mode()).all()
+    assert float(exploration.metrics(warm)["action_std"]) == pytest.approx(2.5)
+    # The floor of the standard deviation holds here too.
+    cold = CONTINUOUS.temper(p.params, 1e-6)
+    assert float(cold["log_std"][0]) == -3.0
+
+
+@pytest.mark.parametrize("networks", [DISCRETE, CONTINUOUS])
+@pytest.mark.parametrize("truth", [0.5, 1.0, 3.0])
+def test_the_temperature_that_actions_were_drawn_at_is_found(networks, truth):
+    p = policy(networks)
+    drawn = networks.distribution(networks.temper(p.params, truth), p.obs_stats, OBS)
+    action = drawn.sample(jax.random.key(2))
+    found = jax.jit(exploration.likely_temperature, static_argnums=0)(networks, p, OBS, action)
+    assert float(found) == pytest.approx(truth, rel=0.08)
+
+
+def test_the_temperature_of_an_entropy_is_found():
+    p = policy(DISCRETE)
+    for wanted in (0.2, 0.9):
+        found = exploration.entropy_temperature(DISCRETE, p, OBS, wanted)
+        warm = DISCRETE.distribution(DISCRETE.temper(p.params, found), p.obs_stats, OBS)
+        assert float(warm.entropy().mean()) == pytest.approx(wanted, abs=1e-3)
+    # Two dimensions, each with entropy log(std) + log(2 pi e) / 2.
+    q = policy(CONTINUOUS)
+    wanted = 2 * (np.log(0.3) + 0.5 * np.log(2 * np.pi * np.e))
+    found = exploration.entropy_temperature(CONTINUOUS, q, OBS, wanted)
+    assert float(found) == pytest.approx(0.3, rel=1e-3)
+
+
+def test_an_entropy_that_cannot_be_reached_gives_an_end_of_the_range():
+    found = exploration.entropy_temperature(DISCRETE, policy(DISCRETE), OBS, 5.0)
+    assert float(found) == pytest.approx(exploration.HIGHEST, rel=1e-3)
+    assert jnp.isfinite(found)

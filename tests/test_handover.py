@@ -1,0 +1,241 @@
+"""The handover: the audit's proof, what it stops, and what of the demonstrations comes over."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmaze import api, audit, checkpoint, handover
+from jaxmaze import config as config_lib
+from jaxmaze.core import normalization
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.errors import UserError
+from tests.conftest import CONFIG, SMALL, command, flags
+
+
+def ppo_config(small, clone, **changes):
+    fields = {name.replace("__", "."): value for name, value in changes.items()}
+    return api.override(small, {"stage": "ppo", "ppo.init_from": str(clone), **fields})
+
+
+def load(config):
+    info = backend.describe(backend.EnvConfig.of(config.env))
+    return handover.load(config, config_lib.networks(config, info.spaces), info)
+
+
+@pytest.fixture(scope="module")
+def tuned(small, cloned, tmp_path_factory):
+    """A fine-tuned run with everything that can come over from the clone."""
+    config = ppo_config(
+        small, cloned.folder, ppo__exploration="calibrated", ppo__critic_fit_epochs=2,
+        ppo__cloning_coef=0.1, ppo__anchor_coef=0.1,
+    )  # fmt: skip
+    return api.train(config, tmp_path_factory.mktemp("tuned") / "run")
+
+
+def test_the_audit_is_in_the_summary(tuned, cloned):
+    figures = tuned.summary["audit"]
+    assert figures["origin"] == str(cloned.folder)
+    assert figures["states"] == 2 * audit.STATES and figures["held_out_demonstrations"]
+    assert figures["max_log_prob_difference"] <= 1e-6
+    assert figures["episodes"] == 2 * audit.EPISODES
+    assert figures["return"] == figures["clone_return"]
+    assert figures["max_return_difference"] == 0.0 and figures["difference"] == ""
+
+
+def test_the_record_is_of_held_out_demonstrations(small, cloned, recorded):
+    from jaxmaze import trajectories
+
+    info = backend.describe(backend.EnvConfig.of(small.env))
+    dataset = trajectories.read(recorded.folder, info)
+    record = audit.read(cloned.folder)
+    for member in range(2):
+        mask = trajectories.split(6, small.bc.validation_percentage, small.seed + member)
+        held_out = [e for e, out in zip(dataset.episodes, mask, strict=True) if out]
+        states = {o.tobytes() for e in held_out for o in e.observations[:-1].astype(np.float32)}
+        assert {o.tobytes() for o in record.obs[member]} <= states
+    networks, theirs, _ = checkpoint.load_best(cloned.folder)
+    dist = networks.distribution(
+        *(jax.tree.map(lambda x: x[1], t) for t in (theirs.params, theirs.obs_stats)), record.obs[1]
+    )
+    np.testing.assert_allclose(
+        dist.log_prob(record.action[1]), record.log_prob[1], rtol=1e-4, atol=1e-5
+    )
+
+
+def tampered(cloned, tmp_path, **changes):
+    """A copy of the clone whose record says something else."""
+    folder = tmp_path / "tampered"
+    shutil.copytree(cloned.folder, folder)
+    record = audit.read(folder)
+    record = record._replace(**{n: f(getattr(record, n)) for n, f in changes.items()})
+    np.savez(folder / audit.FILE, **record._asdict())
+    return folder
+
+
+def test_other_log_probabilities_stop(small, cloned, tmp_path):
+    folder = tampered(cloned, tmp_path, log_prob=lambda x: x + 1e-3)
+    with pytest.raises(UserError, match=r"differs: log-probabilities by 0.001.*audit=report"):
+        load(ppo_config(small, folder))
+    origin = load(ppo_config(small, folder, ppo__audit="report"))
+    assert origin.figures["max_log_prob_difference"] == pytest.approx(1e-3, rel=0.01)
+    assert "log-probabilities" in origin.figures["difference"]
+
+
+def test_other_returns_stop(small, cloned, tmp_path):
+    folder = tampered(cloned, tmp_path, returns=lambda x: x + 5)
+    with pytest.raises(UserError, match=r"return on the same 10 episodes is .*acts differently"):
+        load(ppo_config(small, folder))
+
+
+def test_other_parameters_or_statistics_stop(small, cloned, tmp_path):
+    folder = tampered(cloned, tmp_path, digest=lambda x: np.array("0" * 64))
+    with pytest.raises(UserError, match="parameters or observation statistics are not those"):
+        load(ppo_config(small, folder))
+
+
+def test_a_changed_statistic_changes_the_log_probabilities(small, cloned):
+    networks, theirs, _ = checkpoint.load_best(cloned.folder)
+    record = audit.read(cloned.folder)
+    same = audit.log_probs(networks, theirs, record.obs, record.action)
+    np.testing.assert_array_equal(same, record.log_prob)
+    shifted = theirs._replace(
+        obs_stats=theirs.obs_stats._replace(mean=theirs.obs_stats.mean + 0.01)
+    )
+    moved = audit.log_probs(networks, shifted, record.obs, record.action)
+    assert np.abs(moved - record.log_prob).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "line"),
+    [
+        ("env.max_episode_steps", 100, "env.max_episode_steps is 200 there and 100 here"),
+        ("env.kwargs.gravity", -9.0, "env.kwargs.gravity is -10.0 there and -9.0 here"),
+        ("network.hidden_sizes", (8,), r"network.hidden_sizes=\(16, 16\), but this run has \(8,\)"),
+        ("network.activation", "relu", "network.activation=tanh, but this run has relu"),
+        ("env.kwargs.continuous", True, "kind=discrete, but this run has continuous"),
+    ],
+)
+def test_another_network_or_environment_is_named(small, cloned, field, value, line):
+    changes = {field: value}
+    if field.startswith("env.kwargs"):
+        changes = {"env.kwargs": small.env.kwargs.to_dict() | {field.split(".")[2]: value}}
+    config = api.override(ppo_config(small, cloned.folder), changes)
+    with pytest.raises(UserError, match=line):
+        load(config)
+
+
+def test_arguments_that_only_one_spells_out_are_left_to_the_episodes(small, cloned):
+    config = api.override(ppo_config(small, cloned.folder), {"env.kwargs": {"gravity": -10.0}})
+    assert load(config).figures["difference"] == ""
+    windy = api.override(
+        ppo_config(small, cloned.folder), {"env.kwargs": {"gravity": -10.0, "turbulence_power": 2}}
+    )
+    assert "turbulence_power" in audit.env_difference(
+        {"id": "x", "kwargs": {"turbulence_power": 1.5}},
+        {"id": "x", "kwargs": windy.env.kwargs.to_dict()},
+    )
+
+
+def test_the_command_says_it_in_one_line(cloned):
+    done = command(
+        "jaxmaze.train", f"--config={CONFIG}:ppo", f"--config.ppo.init_from={cloned.folder}",
+        *flags(SMALL), "--config.env.kwargs.gravity=-5.0",
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "env.kwargs.gravity is -10.0 there and -5.0 here" in done.stderr
+
+
+def test_exploration_is_kept_reset_or_calibrated(small, cloned, tuned):
+    kept = load(ppo_config(small, cloned.folder))
+    reset = load(ppo_config(small, cloned.folder, ppo__exploration="reset", ppo__start_entropy=0.7))
+    assert (kept.start["temperature"] == 1).all() and kept.policies is kept.clones
+    np.testing.assert_allclose(reset.start["entropy"], 0.7, atol=1e-3)
+    record = audit.read(cloned.folder)
+    networks, theirs, _ = checkpoint.load_best(cloned.folder)
+    calibrated = load(ppo_config(small, cloned.folder, ppo__exploration="calibrated"))
+
+    def likelihood(policies):
+        return audit.log_probs(networks, policies, record.obs, record.action).mean(1)
+
+    for other in (kept, reset):
+        assert (likelihood(calibrated.policies) >= likelihood(other.policies) - 1e-5).all()
+    # What it does deterministically is the clone's, whatever the temperature.
+    for origin in (reset, calibrated):
+        for m in range(2):
+            a, b = (jax.tree.map(lambda x, m=m: x[m], p) for p in (origin.policies, theirs))
+            np.testing.assert_array_equal(
+                networks.act(a, record.obs[m])[0], networks.act(b, record.obs[m])[0]
+            )
+    logged = [x for x in tuned.metrics() if "handover/temperature" in x]
+    assert len(logged) == 1 and logged[0]["step"] == 0
+    assert tuned.summary["audit"]["temperature"] == pytest.approx(logged[0]["handover/temperature"])
+
+
+def test_what_comes_over_is_logged(tuned):
+    lines = tuned.metrics()
+    assert any("critic_fit/explained_variance" in x for x in lines if x["step"] == 0)
+    learning = [x for x in lines if "ppo/clone_kl" in x]
+    assert all("ppo/cloning_loss" in x and "ppo/critic_ready" in x for x in learning)
+    kept = tuned.summary["members"][0]["selection"]
+    assert kept["low"] < kept["mean"] < kept["high"]
+
+
+def test_discounted_returns_by_hand():
+    demos = handover.Demonstrations(
+        obs=np.zeros((5, 1)), action=np.zeros(5), reward=np.array([1.0, 2.0, 4.0, 8.0, 16.0]),
+        episode=np.array([0, 0, 0, 1, 1]), final_obs=np.zeros((2, 1)),
+        truncated=np.array([False, True]),
+    )  # fmt: skip
+    to_go, left, scale = handover.discounted(demos, 0.5)
+    np.testing.assert_allclose(to_go, [1 + 1 + 1, 2 + 2, 4, 8 + 8, 16])
+    np.testing.assert_allclose(left, [0, 0, 0, 0.25, 0.5])
+    # PPO scales the same rewards by the same number.
+    stats, zero = normalization.init_return_stats(1), np.zeros
+    for rewards in ([1.0, 2.0, 4.0], [8.0, 16.0]):
+        done = zero((len(rewards), 1))
+        done[-1] = 1
+        stats, _ = normalization.scale_rewards(stats, np.array(rewards)[:, None], done, 0.5)
+    assert scale == pytest.approx(float(np.sqrt(stats.stats.var)), rel=1e-4)
+
+
+def test_demonstrations_that_are_gone_are_asked_for(small, cloned, recorded, tmp_path):
+    folder = tmp_path / "moved"
+    shutil.copytree(cloned.folder, folder)
+    raw = json.loads((folder / "config.json").read_text())
+    raw["config"]["bc"]["data"] = str(tmp_path / "gone")
+    (folder / "config.json").write_text(json.dumps(raw))
+    config = ppo_config(small, folder, ppo__cloning_coef=0.1)
+    with pytest.raises(UserError, match=r"not at hand .*--config.bc.data=DIR"):
+        api.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    found = api.override(config, {"bc.data": str(recorded.folder)})
+    info = backend.describe(backend.EnvConfig.of(found.env))
+    demos, _ = handover.demonstrations(found, info)
+    assert len(demos.obs) == recorded.summary["env_steps"]
+
+
+def test_a_tuned_run_is_a_start_too_and_its_demonstrations_are_the_clones(small, tuned):
+    config = ppo_config(small, tuned.folder)
+    figures = load(config).figures
+    assert not figures["held_out_demonstrations"] and figures["difference"] == ""
+    info = backend.describe(backend.EnvConfig.of(config.env))
+    assert len(handover.demonstrations(config, info)[0].obs) > 100
+    with pytest.raises(UserError, match="calibrated needs held-out demonstrations"):
+        load(api.override(config, {"ppo.exploration": "calibrated"}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"ppo.exploration": "reset"}, "reset needs the entropy"),
+        ({"ppo.start_entropy": 0.5}, "the others take none"),
+        ({"ppo.anchor_target_kl": 0.1}, "anchor_coef, which is 0"),
+    ],
+)
+def test_settings_that_contradict_each_other(small, changes, line):
+    with pytest.raises(UserError, match=line):
+        api.override(small, changes)
