@@ -1,4 +1,9 @@
-"""The controllers that environments publish for themselves, on whole batches of observations."""
+"""Controllers written by hand, on whole batches of observations.
+
+LunarLander's is the one that gymnasium publishes with it; those of CartPole and Acrobot, which come
+without, are our own: textbook rules that leave something to be gained. Their returns were measured
+over 1000 episodes, ``python -m jaxmaze.rollout --config=configs/cartpole.py --n_episodes=1000``.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +45,59 @@ def lunar_lander(obs: np.ndarray, continuous: bool) -> np.ndarray:
     return np.where(main, 2, np.where(angle_todo < -0.05, 3, np.where(angle_todo > 0.05, 1, 0)))
 
 
-_BY_ENVIRONMENT = {"LunarLander": lunar_lander, "LunarLanderContinuous": lunar_lander}
+def cart_pole(obs: np.ndarray, continuous: bool = False) -> np.ndarray:
+    """Push the cart to the side to which the pole leans and, above all, turns.
+
+    State feedback on the sign of ``angle + 3 s * angular velocity``. It stops the pole's turning
+    rather than setting it upright, and is blind to where the cart is, so most episodes end before
+    the limit of 500 steps: mean return 307.7 ± 109.8 in CartPole-v1. (Weights from 0.05 s to 0.5 s
+    reach 500, which would leave nothing to fine-tune.)
+
+    Args:
+      obs: ``[N, 4]`` cart position, cart velocity, pole angle (rad), its angular velocity (rad/s).
+      continuous: not used; the environment has two actions.
+
+    Returns:
+      ``[N]`` int64 actions: 0 pushes left, 1 right.
+    """
+    del continuous
+    _, _, angle, spin = np.asarray(obs, np.float32).T
+    return np.where(angle + np.float32(3) * spin > 0, 1, 0)
+
+
+def acrobot(obs: np.ndarray, continuous: bool = False) -> np.ndarray:
+    """Pump energy into the swing: full torque in the direction in which the elbow turns.
+
+    The power that the torque gives is torque * angular velocity of the joint it acts on, so this
+    never takes energy out; it does not care when and how the tip gets up. Mean return
+    -89.3 ± 39.5 in Acrobot-v1.
+
+    Args:
+      obs: ``[N, 6]`` cosine and sine of both joints' angles, then their angular velocities (rad/s).
+      continuous: not used; the environment has three actions.
+
+    Returns:
+      ``[N]`` int64 actions: torque of -1 (0) or +1 (2), never none (1): at rest something must
+      begin the swing.
+    """
+    del continuous
+    elbow = np.asarray(obs, np.float32)[:, 5]
+    return np.where(elbow < 0, 0, 2)
+
+
+_BY_ENVIRONMENT = {
+    "Acrobot": acrobot,
+    "CartPole": cart_pole,
+    "LunarLander": lunar_lander,
+    "LunarLanderContinuous": lunar_lander,
+}
 
 
 def make(env: EnvInfo, seed: int) -> Callable[[np.ndarray], np.ndarray]:
     """The controller of this environment; it is deterministic, ``seed`` is not used.
 
     Raises:
-      UserError: if the environment publishes none.
+      UserError: if there is none for this environment.
     """
     del seed
     name = env.spec.name

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 from gymnasium.envs.box2d.lunar_lander import heuristic
 
+from jaxmaze import collect
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
-from jaxmaze.teachers.heuristic import lunar_lander, make
+from jaxmaze.teachers.heuristic import acrobot, cart_pole, lunar_lander, make
 
 
 def visited_states(continuous: bool, count: int) -> tuple[np.ndarray, list]:
@@ -40,5 +41,46 @@ def test_equals_the_published_controller_action_by_action(continuous):
 
 
 def test_other_environments_have_none_and_are_told_so():
-    with pytest.raises(UserError, match=r"no heuristic is known for CartPole-v1.*LunarLander"):
-        make(backend.describe(backend.EnvConfig("CartPole-v1")), 0)
+    with pytest.raises(UserError, match=r"no heuristic is known for MountainCar-v0.*LunarLander"):
+        make(backend.describe(backend.EnvConfig("MountainCar-v0")), 0)
+
+
+@pytest.mark.parametrize(
+    "env_id,at_least,at_most", [("CartPole-v1", 280, 330), ("Acrobot-v1", -100, -75)]
+)
+def test_our_own_controllers_return_what_they_state(env_id, at_least, at_most):
+    """Decent, and with room above: both bounds are what the docstrings promise."""
+    info = backend.describe(backend.EnvConfig(env_id))
+    episodes = collect.play(info, make(info, 0), list(range(60)), 20)
+    mean = np.mean([e.rewards.sum() for e in episodes])
+    assert at_least <= mean <= at_most
+
+
+@pytest.mark.parametrize("function,size", [(cart_pole, 4), (acrobot, 6)])
+def test_a_batch_is_its_rows(function, size):
+    obs = np.random.default_rng(0).normal(size=(1000, size)).astype(np.float32)
+    actions = function(obs)
+    assert actions.shape == (1000,) and actions.dtype == np.int64
+    assert len(np.unique(actions)) == 2
+    np.testing.assert_array_equal(actions, [function(row[None])[0] for row in obs])
+
+
+def test_cart_pole_pushes_where_the_pole_leans_and_turns():
+    states = [
+        [0, 0, 0.1, 0],  # leans right
+        [0, 0, -0.1, 0],  # leans left
+        [0, 0, 0.1, -0.04],  # leans right, but turns left: 0.1 - 0.12 < 0
+        [0, 0, 0.1, -0.03],  # turns too slowly: 0.1 - 0.09 > 0
+        [2, 1, -0.1, 0],  # blind to the cart
+    ]
+    assert cart_pole(np.array(states)).tolist() == [1, 0, 0, 1, 0]
+
+
+def test_acrobot_pumps_and_starts_from_rest():
+    states = [
+        [1, 0, 1, 0, 0, 0],  # hangs still
+        [1, 0, 1, 0, 0, 0.5],
+        [1, 0, 1, 0, 0, -0.5],
+        [1, 0, 1, 0, 3, -0.5],  # the shoulder does not matter
+    ]
+    assert acrobot(np.array(states)).tolist() == [2, 2, 0, 0]
