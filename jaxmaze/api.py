@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import ml_collections
 
 from jaxmaze import config as config_lib
-from jaxmaze import metrics, runs
+from jaxmaze import console, metrics, runs
 from jaxmaze.config import make_config
 from jaxmaze.errors import UserError
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, resolve
@@ -79,9 +79,9 @@ def open_run(folder: str | Path) -> Run:
     """The handle of an existing run.
 
     Raises:
-      UserError: if the folder is not a run's.
+      UserError: if the folder is not a run's, or was written in another format.
     """
-    runs.read_json(Path(folder) / runs.CONFIG)
+    runs.read_config(Path(folder))
     return Run(folder)
 
 
@@ -140,7 +140,8 @@ def override(config: Config, overrides: Mapping[str, Any]) -> Config:
 def train(config: Config, workdir: str | Path) -> Run:
     """Run the stage that ``config.stage`` names: the whole workflow, bc or ppo.
 
-    A folder that holds the same run goes on where it stopped.
+    A folder that holds the same run goes on where it stopped; packages that have another version
+    than when it was begun are named in one printed line.
 
     Raises:
       UserError: for input that cannot be used.
@@ -148,6 +149,9 @@ def train(config: Config, workdir: str | Path) -> Run:
     from jaxmaze.stages import bc, ppo, workflow
 
     config = _absolute(config_lib.validate(config))
+    note = runs.version_note(Path(workdir))
+    if note:
+        console.say(note)
     stages = {"workflow": workflow.run, "bc": bc.run, "ppo": ppo.run}
     stages[config.stage](config, Path(workdir))
     return Run(workdir)
@@ -167,13 +171,20 @@ def resume(folder: str | Path) -> Run:
     """Go on with a run where it stopped, with everything taken from its folder.
 
     Raises:
-      UserError: if the folder is not a run's, or of a kind that cannot go on.
+      UserError: if the folder is not a run's, was written in another format, is of a kind that
+        cannot go on, or is finished.
     """
     folder = Path(folder)
-    config = runs.load_config(folder)
-    if runs.read_json(folder / runs.CONFIG).get("kind") == "rollout":
-        raise UserError(f"{folder} is a rollout, which is not resumed; record it again")
-    return train(config, folder)
+    kind = runs.read_config(folder)["kind"]
+    if kind not in config_lib.STAGES:
+        again = {
+            "rollout": "a rollout, which is not resumed; record it again",
+            "compare": "a comparison, which is not resumed; compare its runs again",
+        }
+        raise UserError(f"{folder} is {again.get(kind, f'a {kind}, which is not resumed')}")
+    if runs.finished(folder):
+        raise UserError(runs.finished_note(folder))
+    return train(runs.load_config(folder), folder)
 
 
 def record(

@@ -70,6 +70,28 @@ def _like(template: Any, tree: Any) -> Any:
     return jax.tree.map(leaf, template, tree)
 
 
+def _check_files(item: Path) -> None:
+    """Read all arrays of a checkpoint's item once, one after another.
+
+    Orbax reads them all at once; if several fail, threads of its storage print tracebacks.
+
+    Raises:
+      ValueError: if a file is missing or cut.
+    """
+    import tensorstore
+
+    if not item.is_dir():
+        return  # Orbax says so in a line.
+    base = {"driver": "file", "path": f"{item}/"}
+    store = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result()
+    keys = store.list().result()
+    if not keys:
+        raise ValueError(f"there are no arrays in {item.name}")
+    for key in keys:
+        if not store.read(key).result().value:  # Where the file is missing, nothing is read.
+            raise ValueError(f"{key.decode()} has lost its file")
+
+
 class Checkpoints:
     """The checkpoints of one run's folder."""
 
@@ -86,7 +108,7 @@ class Checkpoints:
                 ocp.checkpoint_managers.preservation_policy.LatestN(2)
             ),
         )  # fmt: skip
-        self._run = run
+        self._run, self._folder = run, folder
         self._manager = ocp.CheckpointManager(
             folder, options=options, item_names=("state", "best", "meta")
         )
@@ -158,17 +180,28 @@ class Checkpoints:
         if step is None:
             raise UserError(f"{self._run} has no whole checkpoint; give a run that has saved one")
         try:
+            if item != "meta":
+                _check_files(self._folder / str(step) / item)
             restored = self._manager.restore(step, args=self._ocp.args.Composite(**{item: args}))
         except UserError:
             raise
         except Exception as error:  # Orbax raises what its storage raises.
-            line = str(error).strip().splitlines()
-            raise UserError(
-                f"the checkpoint {self._run / FOLDER / str(step)} cannot be read: "
-                f"{line[0] if line else type(error).__name__}; delete that folder to use the "
-                "checkpoint before it"
-            ) from error
+            raise UserError(self._damaged(step, error)) from error
         return restored[item]
+
+    def _damaged(self, step: int, error: Exception) -> str:
+        """What is wrong with a checkpoint, and what can be done, in a line."""
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        earlier = [other for other in self.steps() if other < step]
+        return (
+            f"the checkpoint {self._run / FOLDER / str(step)} cannot be read: "
+            f"{line if len(line) <= 200 else line[:200] + '...'}; "
+            + (
+                f"delete that folder to use the checkpoint before it, {max(earlier)}"
+                if earlier
+                else "there is none before it, so train the run anew in another folder"
+            )
+        )
 
     def close(self) -> None:
         """Wait for what is being written."""
@@ -199,7 +232,7 @@ def load_best(run: Path) -> tuple[Networks, Policy, dict[str, Any]]:
     with Checkpoints(run, read_only=True) as checkpoints:
         meta = checkpoints.meta()
         try:
-            networks = networks_of(meta)
+            networks, members = networks_of(meta), len(meta["seeds"])
         except (KeyError, TypeError) as error:
             raise UserError(f"the checkpoint of {run} does not describe its networks") from error
-        return networks, checkpoints.best(networks, len(meta["seeds"])), meta
+        return networks, checkpoints.best(networks, members), meta

@@ -22,6 +22,9 @@ CONFIG, SUMMARY, METRICS, EPISODES = (
     "episodes.jsonl",
 )
 TRAJECTORIES = "trajectory_data"
+FORMAT = 1
+"""The layout of a run's folder. Raised when that changes, so that no version goes on with a folder
+that it would misread; folders from before there was a number count as another format."""
 _PACKAGES = ("jaxmaze", "jax", "flax", "optax", "gymnasium", "numpy", "orbax-checkpoint", "minari")
 
 
@@ -72,6 +75,84 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
+def read_config(run: Path) -> dict[str, Any]:
+    """What a run's config.json says, once it is known to be of this version's format.
+
+    Raises:
+      UserError: if it is not a run's folder, or was written in another format.
+    """
+    if not run.is_dir():
+        raise UserError(f"{run} is not a folder; give the folder of a run")
+    values = read_json(run / CONFIG)
+    if not isinstance(values.get("kind"), str):
+        raise UserError(f"{run / CONFIG} is not a run's configuration: it has no 'kind'")
+    found = values.get("format")
+    if found != FORMAT:
+        theirs = _versions_of(values).get("jaxmaze", "of an unknown version")
+        raise UserError(
+            f"{run} was written by jaxmaze {theirs} in another format "
+            f"({'without a number' if found is None else found}, not {FORMAT}), this is jaxmaze "
+            f"{versions()['jaxmaze']}: use it with the version that wrote it, or make it anew in "
+            "another folder"
+        )
+    return values
+
+
+def _versions_of(values: dict[str, Any]) -> dict[str, Any]:
+    """The versions that a config.json names; none if that part is damaged."""
+    named = values.get("versions")
+    return named if isinstance(named, dict) else {}
+
+
+def version_note(run: Path) -> str:
+    """Which packages have another version than when a run was begun; empty if there is none.
+
+    Also empty if there is nothing to go on with: no run in the folder, or a finished one.
+
+    Raises:
+      UserError: if the folder was written in another format.
+    """
+    try:
+        if not (run / CONFIG).exists() or finished(run):
+            return ""
+    except OSError:
+        return ""  # A folder that cannot be used: claim() says why.
+    here = versions()
+    changed = [
+        f"{name} {theirs} (now {here[name]})"
+        for name, theirs in _versions_of(read_config(run)).items()
+        if name in here and here[name] != theirs
+    ]
+    if not changed:
+        return ""
+    return (
+        f"note: {run} was begun with {', '.join(changed)}; the result may differ in the last bits "
+        "from an uninterrupted run's"
+    )
+
+
+def finished_note(run: Path) -> str:
+    """Says of a finished run that nothing is left to do, and what can be done instead.
+
+    Raises:
+      UserError: if its files cannot be read.
+    """
+    kind, found = read_config(run)["kind"], summary(run)
+    facts = []
+    if kind == "ppo" and found.get("members"):
+        facts.append(f"{found['members'][0]['env_steps']} environment steps a seed")
+    if "evaluation" in found:
+        facts.append(f"mean return {found['evaluation']['mean']:.1f}")
+    more = {
+        "ppo": "to train on from its best policy, start a new run",
+        "workflow": "to train its fine-tuned arm further, start a new ppo run",
+    }.get(kind, "to fine-tune it, start a ppo run")
+    return (
+        f"{run} is finished already ({', '.join(facts) or kind}); nothing is left to do: its "
+        f"figures are in {run / SUMMARY}; {more} with --config.ppo.init_from={run}"
+    )
+
+
 def identity(config: ml_collections.ConfigDict, kind: str, **more: Any) -> dict[str, Any]:
     """What makes a run this run: its configuration, and hashes of the data it starts from."""
     return {"kind": kind, "seed": config.seed, "config": config_lib.to_dict(config), **more}
@@ -88,7 +169,7 @@ def claim(workdir: Path, wanted: dict[str, Any]) -> bool:
       Whether the run is finished already (its summary.json is there).
 
     Raises:
-      UserError: if the folder holds another run, or something else.
+      UserError: if the folder holds another run, one in another format, or something else.
     """
     path = workdir / CONFIG
     try:
@@ -96,7 +177,7 @@ def claim(workdir: Path, wanted: dict[str, Any]) -> bool:
     except OSError as error:
         raise UserError(f"--workdir={workdir} cannot be used: {error}") from error
     if taken:
-        difference = _difference(wanted, read_json(path))
+        difference = _difference(wanted, read_config(workdir))
         if difference:
             raise UserError(
                 f"{workdir} holds a run with another configuration ({difference}); give another "
@@ -109,7 +190,7 @@ def claim(workdir: Path, wanted: dict[str, Any]) -> bool:
         if workdir.exists() and any(workdir.iterdir()):
             raise UserError(f"{workdir} is not empty and holds no run; give another --workdir")
         workdir.mkdir(parents=True, exist_ok=True)
-        write_json(path, wanted | {"versions": versions()})
+        write_json(path, {"format": FORMAT} | wanted | {"versions": versions()})
     except OSError as error:
         raise UserError(f"--workdir={workdir} cannot be written: {error}") from error
     return False
@@ -139,12 +220,10 @@ def load_config(run: Path) -> ml_collections.ConfigDict:
     """The configuration of a run's folder.
 
     Raises:
-      UserError: if it is not a run's folder.
+      UserError: if it is not a run's folder, or was written in another format.
     """
-    if not run.is_dir():
-        raise UserError(f"{run} is not a folder; give the folder of a run")
-    values = read_json(run / CONFIG)
-    if not isinstance(values, dict) or not isinstance(values.get("config"), dict):
+    values = read_config(run)
+    if not isinstance(values.get("config"), dict):
         raise UserError(f"{run / CONFIG} is not a run's configuration: it has no 'config'")
     return config_lib.from_dict(values["config"])
 
@@ -153,11 +232,9 @@ def delivering(folder: Path) -> Path:
     """The folder whose checkpoint a run hands over: a workflow's is its fine-tuned arm's.
 
     Raises:
-      UserError: if it is not a run's folder.
+      UserError: if it is not a run's folder, or was written in another format.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give the folder of a run")
-    kind = read_json(folder / CONFIG).get("kind")
+    kind = read_config(folder)["kind"]
     return folder / "ppo" / "pretrained" if kind == "workflow" else folder
 
 
