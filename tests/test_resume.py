@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, runs
+from jaxmaze import api, checkpoint, runs
 from jaxmaze.errors import UserError
 from tests.conftest import command
 from tests.test_cli import fails
@@ -193,11 +193,23 @@ def test_a_damaged_checkpoint_hands_nothing_over(
         line = str(caught.value)
         assert line.startswith(f"the checkpoint {step} cannot be read: ") and "\n" not in line
         assert line.endswith(f"; {advice}") and len(line) < 600
+        if damage == "all arrays missing":  # found before Orbax reads, which is noisy at times
+            assert "there are no arrays in best" in line
     assert contents(run) == before and not (tmp_path / "next").exists()
     assert capfd.readouterr().err == ""  # no thread of the storage prints its own tracebacks
     if kind == "ppo":
         shutil.rmtree(step)
         api.load_policy(run)
+
+
+@pytest.mark.parametrize("damage", ["array cut", "array missing", "all arrays missing"])
+def test_damage_is_found_before_orbax_reads(damage, tuned, tmp_path):
+    step = copied(tuned, tmp_path / "run") / "checkpoints" / "6"
+    for item in ("state", "best"):
+        checkpoint._check_files(step / item)
+        DAMAGE[damage](step, item)
+        with pytest.raises(ValueError, match=r"lost its file|Error reading|byte range|no arrays"):
+            checkpoint._check_files(step / item)
 
 
 @pytest.mark.parametrize("damage", ["array cut", "array missing"])
