@@ -128,6 +128,7 @@ def hyper(arm: Arm) -> ppo.Hyper:
         anchor_coef=c.anchor_coef if from_clone else 0.0,
         anchor_target_kl=unless(c.anchor_target_kl, np.inf),
         cloning_coef=c.cloning_coef if from_clone else 0.0,
+        average_decay=c.average_decay,
         adapt_stats=0.0 if from_clone else 1.0,
     )
     return jax.tree.map(lambda x: np.full(arm.config.members, x, np.float32), values)

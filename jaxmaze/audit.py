@@ -201,7 +201,7 @@ def check(
     Raises:
       UserError: one line that names what differs.
     """
-    raw = runs.read_json(run / runs.CONFIG)
+    raw = runs.read_config(run)
     theirs, ours = raw.get("config", {}).get("env", {}), json.loads(info.config.kwargs)
     section = {"id": info.config.id, "max_episode_steps": info.config.max_episode_steps}
     difference = env_difference(theirs, section | {"kwargs": ours})

@@ -179,7 +179,7 @@ def demonstrations(
 def _data_of(run: Path) -> str:
     """The data set behind a run, through all runs it started from."""
     run = runs.delivering(run)
-    raw = runs.read_json(run / runs.CONFIG)
+    raw = runs.read_config(run)
     if raw.get("kind") == "dagger":
         return str(run / f"seed_{raw['seed']}")
     section = raw.get("config", {})

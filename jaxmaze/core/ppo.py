@@ -60,6 +60,7 @@ class Hyper(NamedTuple):
       anchor_coef: weight of ``KL(clone || policy)`` in the policy's loss.
       anchor_target_kl: divergence that the weight is adapted to; inf for the schedule instead.
       cloning_coef: weight of the cloning loss on demonstrations in the policy's loss.
+      average_decay: how slowly the averaged policy follows, an iteration; 0 for no averaging.
       adapt_stats: 1.0 if the observation statistics follow the data, 0.0 if they stay.
     """
 
@@ -77,6 +78,7 @@ class Hyper(NamedTuple):
     anchor_coef: Any
     anchor_target_kl: Any
     cloning_coef: Any
+    average_decay: Any
     adapt_stats: Any
 
 
@@ -85,6 +87,7 @@ class State(NamedTuple):
 
     Attributes:
       policy: parameters and observation statistics; the critic shares the statistics.
+      average: the same, averaged over the latest iterations: what is evaluated and handed over.
       value_params: the critic's parameters; it predicts returns of scaled rewards.
       policy_opt: Adam's moments of the policy.
       value_opt: Adam's moments of the critic.
@@ -97,6 +100,7 @@ class State(NamedTuple):
     """
 
     policy: Policy
+    average: Policy
     value_params: Params
     policy_opt: optax.OptState
     value_opt: optax.OptState
@@ -157,6 +161,7 @@ def init(networks: Networks, key: Array, num_envs: int) -> State:
     value_params = networks.init_value(value_key)
     return State(
         policy=policy,
+        average=policy,
         value_params=value_params,
         policy_opt=optimizer.init(policy.params),
         value_opt=optimizer.init(value_params),
@@ -338,8 +343,11 @@ def update(
     )
     after = networks.distribution(learner.policy_params, new_stats, rows.obs)
     clone_kl = rows.clone.kl(after).mean()
+    policy = Policy(learner.policy_params, new_stats)
+    average = _averaged(state.average, policy, state.iteration - burn_in, hyper)
     state = State(
-        policy=Policy(learner.policy_params, new_stats),
+        policy=policy,
+        average=optimizer.where(policy_moves, average, state.average),
         value_params=learner.value_params,
         policy_opt=learner.policy_opt,
         value_opt=learner.value_opt,
@@ -378,6 +386,18 @@ def _rates(
         hyper.anchor_coef * jnp.where(adapts, anchor_factor, hold),
         hyper.cloning_coef * hold,
     )
+
+
+def _averaged(average: Policy, policy: Policy, iteration: Array, hyper: Hyper) -> Policy:
+    """The exponential average of policies, quick at first and slower as iterations go by.
+
+    Single iterations differ by their luck with minibatches; their average does not. Polyak &
+    Juditsky (1992), "Acceleration of Stochastic Approximation by Averaging"; the decay
+    ``(1 + i) / (10 + i)`` at first, so that the start is soon forgotten.
+    """
+    decay = jnp.minimum(hyper.average_decay, (1.0 + iteration) / (10.0 + iteration))
+    mixed = jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), average, policy)
+    return optimizer.where(hyper.average_decay > 0, mixed, policy)
 
 
 def _adapted(factor: Array, clone_kl: Array, hyper: Hyper) -> Array:

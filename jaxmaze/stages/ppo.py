@@ -180,7 +180,8 @@ class _Trainer:
         def init(seed: Any, origin: Policy, cloned: Any) -> ppo.State:
             key = jax.random.fold_in(jax.random.key(seed), seeding.STAGE_PPO)
             state = ppo.init(networks, key, num_envs)
-            return state._replace(policy=optimizer.where(cloned, origin, state.policy))
+            policy = optimizer.where(cloned, origin, state.policy)
+            return state._replace(policy=policy, average=policy)
 
         seeds = np.asarray(self.seeds, np.uint32)
         state = parallel.vmap_members(init, self.members)(seeds, self.clones, self.from_clone)
@@ -302,13 +303,13 @@ class _Trainer:
         """Evaluate all members, keep the best, log."""
         step = self.iteration * self.steps_per_iteration
         seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
-        results = self.evaluator(self.state.policy, seeds)
+        results = self.evaluator(self.state.average, seeds)
         returns = np.stack([r.returns for r in results])
         score = returns.mean(1)
         chosen, better = selection.choose(
             self.best.selection, score, selection.standard_error(returns), step
         )
-        policies = jax.device_get(self.state.policy)
+        policies = jax.device_get(self.state.average)
 
         def keep(new: np.ndarray, old: np.ndarray) -> np.ndarray:
             return np.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
@@ -332,7 +333,7 @@ class _Trainer:
     def finish(self) -> dict[str, dict[str, Any]]:
         """Evaluate the last and the best policies on the test episodes; write the summaries."""
         seeds = evaluation.test_seeds(self.config)
-        last = self.evaluator(self.state.policy, seeds)
+        last = self.evaluator(self.state.average, seeds)
         best = self.evaluator(self.best.policy, seeds)
         steps = self.iteration * self.steps_per_iteration
         wall = time.perf_counter() - self.start

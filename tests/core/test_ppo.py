@@ -20,7 +20,7 @@ def hyper(**changes):
         learning_rate=3e-3, value_learning_rate=3e-3, gamma=0.9, gae_lambda=0.95, clip_range=0.2,
         entropy_coef=0.0, value_coef=0.5, max_grad_norm=0.5, target_kl=np.inf, critic_burn_in=0,
         burn_in_until=np.inf, anchor_coef=0.0, anchor_target_kl=np.inf, cloning_coef=0.0,
-        adapt_stats=0.0,
+        average_decay=0.9, adapt_stats=0.0,
     )  # fmt: skip
     return ppo.Hyper(**{k: np.float32(v) for k, v in (values | changes).items()})
 
@@ -200,6 +200,23 @@ def test_cloning_on_demonstrations_keeps_what_they_show():
     assert agreement(0.0)[0] < 0.8
     share, loss = agreement(3.0)
     assert share == 1.0 and loss < 0.3
+
+
+def test_the_average_follows_the_policy():
+    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    still, _ = one_update(state, critic_burn_in=1, average_decay=0.5)
+    assert bits(still.average) == bits(state.policy)
+    # Decays of 0.1 and 0.1818 at first, (1 + i) / (10 + i), then at most 0.15.
+    first, _ = one_update(still, critic_burn_in=1, average_decay=0.15)
+    second, _ = one_update(first, critic_burn_in=1, average_decay=0.15)
+    for a, p0, p1, p2 in zip(
+        *(jax.tree.leaves(x) for x in (second.average, state.policy, first.policy, second.policy)),
+        strict=True,
+    ):
+        expected = 0.15 * (0.1 * p0 + 0.9 * p1) + 0.85 * p2
+        np.testing.assert_allclose(a, expected, rtol=1e-5, atol=1e-6)
+    plain, _ = one_update(state, average_decay=0.0)
+    assert bits(plain.average) == bits(plain.policy) != bits(state.policy)
 
 
 def test_the_anchor_follows_its_target():
