@@ -80,21 +80,25 @@ class Evaluator:
         self._pool, self._deterministic = pool, deterministic
         self._known: dict[tuple[int, str, bytes], Evaluation] = {}
 
-    def __call__(self, policies: Policy, seeds: np.ndarray) -> list[Evaluation]:
+    def __call__(
+        self, policies: Policy, seeds: np.ndarray, wanted: np.ndarray | None = None
+    ) -> list[Evaluation]:
         """Evaluate each member on the same seeds.
 
         Args:
           policies: a policy for each member, leading axis ``[M]``.
           seeds: ``[E]`` episodes.
+          wanted: ``[M]`` which members; all by default.
 
         Returns:
-          One evaluation a member.
+          One evaluation for each wanted member, in order.
         """
         policies = jax.device_get(policies)
         members = len(self._pool.config.seeds)
         each = [jax.tree.map(lambda x, m=m: x[m], policies) for m in range(members)]
         keys = [(m, checkpoint.digest(each[m]), seeds.tobytes()) for m in range(members)]
-        active = np.array([key not in self._known for key in keys])
+        wanted = np.ones(members, bool) if wanted is None else wanted
+        active = wanted & np.array([key not in self._known for key in keys])
         if active.any():
             results = self._pool.evaluate(policies, seeds, self._deterministic, active)
             returns = np.full((members, len(seeds)), np.nan)
@@ -106,4 +110,4 @@ class Evaluator:
                 )
             for m in np.flatnonzero(active):
                 self._known[keys[m]] = Evaluation(returns[m], lengths[m])
-        return [self._known[key] for key in keys]
+        return [self._known[keys[m]] for m in np.flatnonzero(wanted)]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+
+from jaxmaze.checkpoint import digest
+from jaxmaze.core.types import Policy
 
 
 class Selection(NamedTuple):
@@ -73,3 +78,62 @@ def choose(
         keep(mean, kept.mean), keep(error, kept.error), keep(step, kept.step), top_mean, top_error
     )
     return chosen, better
+
+
+class Best(NamedTuple):
+    """The best policies so far.
+
+    Attributes:
+      policy: copies of the weights, ``[M, ...]`` on the host.
+      selection: their evaluation when they were taken.
+    """
+
+    policy: Policy
+    selection: Selection
+
+
+def take(best: Best, policies: Policy, better: np.ndarray, chosen: Selection) -> Best:
+    """``policies`` ``[M, ...]`` of the members ``better`` ``[M]``, the kept ones of the others."""
+
+    def keep(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+        return np.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+
+    return Best(jax.tree.map(keep, policies, best.policy), chosen)
+
+
+def play_off(
+    best: Best, last: Policy, evaluator: Callable[..., list[Any]], seeds: np.ndarray, step: int
+) -> tuple[Best, dict[str, np.ndarray]]:
+    """Choose between the best so far and the last, over many episodes.
+
+    Near the top the few episodes of an evaluation cannot tell policies apart, and the best of many
+    such evaluations was lucky. Members whose best is their last have nothing to choose.
+
+    Args:
+      best: as it was chosen on the way.
+      last: the last policies, ``[M, ...]`` on the host.
+      evaluator: an :class:`jaxmaze.evaluation.Evaluator`.
+      seeds: the episodes.
+      step: when.
+
+    Returns:
+      The new best, and mean returns ``[M]`` of ``best`` and ``last`` (NaN where not played).
+    """
+    members = len(best.selection.mean)
+
+    def digests(policies: Policy) -> list[str]:
+        return [digest(jax.tree.map(lambda x, m=m: x[m], policies)) for m in range(members)]
+
+    differ = np.array([a != b for a, b in zip(digests(best.policy), digests(last), strict=True)])
+    returns = np.full((2, members, len(seeds)), np.nan)
+    for i, policies in enumerate((best.policy, last) if differ.any() else ()):
+        results = evaluator(policies, seeds, differ)
+        returns[i, differ] = np.stack([r.returns for r in results])
+    means, errors = returns.mean(-1), standard_error(returns)
+    first, _ = choose(start(members), means[0], errors[0], 0)
+    chosen, better = choose(first._replace(step=best.selection.step), means[1], errors[1], step)
+    merged = [np.where(differ, new, old) for new, old in zip(chosen, best.selection, strict=True)]
+    return take(best, last, better & differ, Selection(*merged)), {
+        "best": means[0],
+        "last": means[1],
+    }

@@ -35,6 +35,7 @@ SMALL = {
     "ppo.critic_burn_in": 2,
     "ppo.eval_every": 3,
     "ppo.eval_episodes": 2,
+    "ppo.playoff_episodes": 3,
     "evaluation.episodes": 3,
 }
 """Overrides that make every stage a matter of seconds."""

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxmaze import selection
+from jaxmaze.core.types import Policy
 
 
 def run(points):
@@ -59,3 +60,31 @@ def test_the_standard_error_by_hand():
     # Sample variance of 1, 2, 3 is 1; the error of the mean is sqrt(1 / 3).
     np.testing.assert_allclose(selection.standard_error(np.array([1.0, 2.0, 3.0])), 3**-0.5)
     assert selection.standard_error(np.array([1.0])) == np.inf
+
+
+def test_the_playoff_is_between_policies_that_differ():
+    def policies(*marks):
+        return Policy({"w": np.array(marks, np.float32)}, {})
+
+    class Result:
+        def __init__(self, returns):
+            self.returns = np.array(returns)
+
+    returns = {1.0: [10.0, 20.0, 30.0], 2.0: [60.0, 70.0, 80.0], 3.0: [0.0, 5.0, 1.0]}
+    played = []
+
+    def evaluator(policies, seeds, wanted):
+        played.append(wanted.tolist())
+        return [Result(returns[float(w)]) for w in policies.params["w"][wanted]]
+
+    on_the_way = selection.Selection(*(np.array([x] * 3) for x in (200.0, 9.0, 7, 200.0, 9.0)))
+    best = selection.Best(policies(1.0, 2.0, 1.0), on_the_way)
+    best, means = selection.play_off(best, policies(2.0, 3.0, 1.0), evaluator, np.arange(3), 90)
+    # The first member's last is better, the second's is not, the third's is the same policy.
+    assert played == [[True, True, False]] * 2
+    assert best.policy.params["w"].tolist() == [2.0, 2.0, 1.0]
+    assert best.selection.step.tolist() == [90, 7, 7]
+    assert best.selection.mean.tolist() == [70.0, 70.0, 200.0]
+    assert means["best"][:2].tolist() == [20.0, 70.0] and np.isnan(means["best"][2])
+    selection.play_off(best, best.policy, evaluator, np.arange(3), 90)
+    assert len(played) == 2

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmaze.core import advantages, exploration, losses, normalization, optimizer
+from jaxmaze.core import advantages, exploration, losses, normalization, optimizer, schedules
 from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Params, Policy, Rollout
@@ -344,7 +344,11 @@ def update(
     after = networks.distribution(learner.policy_params, new_stats, rows.obs)
     clone_kl = rows.clone.kl(after).mean()
     policy = Policy(learner.policy_params, new_stats)
-    average = _averaged(state.average, policy, state.iteration - burn_in, hyper)
+    # Single iterations differ by their luck with minibatches; their average does not.
+    average = schedules.averaged(
+        state.average, policy, state.iteration - burn_in, hyper.average_decay
+    )
+    factor = schedules.adapted(state.anchor_factor, clone_kl, hyper.anchor_target_kl)
     state = State(
         policy=policy,
         average=optimizer.where(policy_moves, average, state.average),
@@ -356,9 +360,7 @@ def update(
         iteration=state.iteration + 1,
         burn_in=burn_in,
         ready=ready,
-        anchor_factor=jnp.where(
-            policy_moves, _adapted(state.anchor_factor, clone_kl, hyper), state.anchor_factor
-        ),
+        anchor_factor=jnp.where(policy_moves, factor, state.anchor_factor),
     )
     return state, metrics | means | {
         "learning_rate": jnp.where(ready, rates.policy, 0.0),
@@ -375,8 +377,7 @@ def _rates(
     static: Static, iteration: Array, burn_in: Array, anchor_factor: Array, hyper: Hyper
 ) -> _Rates:
     """What the schedules give ``iteration`` iterations after the burn-in."""
-    span = jnp.maximum(static.num_iterations - burn_in, 1)
-    left = 1.0 - jnp.clip(iteration / span, 0.0, 1.0)
+    left = schedules.left(iteration, jnp.maximum(static.num_iterations - burn_in, 1))
     rate = left if static.linear_schedule else 1.0
     hold = left if static.linear_anchor else jnp.ones(())
     adapts = jnp.isfinite(hyper.anchor_target_kl)
@@ -386,26 +387,3 @@ def _rates(
         hyper.anchor_coef * jnp.where(adapts, anchor_factor, hold),
         hyper.cloning_coef * hold,
     )
-
-
-def _averaged(average: Policy, policy: Policy, iteration: Array, hyper: Hyper) -> Policy:
-    """The exponential average of policies, quick at first and slower as iterations go by.
-
-    Single iterations differ by their luck with minibatches; their average does not. Polyak &
-    Juditsky (1992), "Acceleration of Stochastic Approximation by Averaging"; the decay
-    ``(1 + i) / (10 + i)`` at first, so that the start is soon forgotten.
-    """
-    decay = jnp.minimum(hyper.average_decay, (1.0 + iteration) / (10.0 + iteration))
-    mixed = jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), average, policy)
-    return optimizer.where(hyper.average_decay > 0, mixed, policy)
-
-
-def _adapted(factor: Array, clone_kl: Array, hyper: Hyper) -> Array:
-    """The anchor doubled where the policy has drifted too far, halved where it is held too close.
-
-    Schulman et al. (2017), "Proximal Policy Optimization Algorithms", section 4, with the clone in
-    the old policy's place.
-    """
-    target = hyper.anchor_target_kl
-    step = jnp.where(clone_kl > 1.5 * target, 2.0, jnp.where(clone_kl < target / 1.5, 0.5, 1.0))
-    return jnp.clip(factor * step, 1e-3, 1e3)

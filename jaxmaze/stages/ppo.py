@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import ml_collections
@@ -41,18 +41,6 @@ from jaxmaze.workers import Pool, num_shards
 KIND = "ppo"
 OF_CLONES = ("clone_kl", "anchor_coef", "critic_ready")
 """Metrics that mean nothing for a run from scratch."""
-
-
-class Best(NamedTuple):
-    """The best policies so far.
-
-    Attributes:
-      policy: copies of the weights, ``[M, ...]``.
-      selection: their evaluation when they were taken.
-    """
-
-    policy: Policy
-    selection: selection.Selection
 
 
 def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -150,7 +138,7 @@ class _Trainer:
             [arm.origin is not None for arm in self.arms], self.config.members
         )
         self.state = self._init()
-        self.best = Best(jax.device_get(self.state.policy), selection.start(self.members))
+        self.best = selection.Best(jax.device_get(self.state.policy), selection.start(self.members))
         self.checkpoints = [checkpoint.Checkpoints(arm.workdir) for arm in self.arms]
         self.iteration = self._restore()
         resumed = self.iteration * self.steps_per_iteration if self.iteration >= 0 else None
@@ -268,6 +256,8 @@ class _Trainer:
                     self._iterate()
                     bar.advance()
                 self._evaluate(bar)
+                if self.iteration == total:
+                    self._play_off()
                 if self.iteration % self.checkpoint_every == 0 or self.iteration == total:
                     self._save()
 
@@ -303,23 +293,33 @@ class _Trainer:
         """Evaluate all members, keep the best, log."""
         step = self.iteration * self.steps_per_iteration
         seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
-        results = self.evaluator(self.state.average, seeds)
+        policies = jax.device_get(self.state.average)
+        results = self.evaluator(policies, seeds)
         returns = np.stack([r.returns for r in results])
         score = returns.mean(1)
         chosen, better = selection.choose(
             self.best.selection, score, selection.standard_error(returns), step
         )
-        policies = jax.device_get(self.state.average)
-
-        def keep(new: np.ndarray, old: np.ndarray) -> np.ndarray:
-            return np.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
-
-        self.best = Best(jax.tree.map(keep, policies, self.best.policy), chosen)
+        self.best = selection.take(self.best, policies, better, chosen)
         for arm, writer in zip(self.arms, self.writers, strict=True):
             stats = metrics.per_member([r.stats() for r in results[arm.members]])
             writer.write(step, "eval", "rollout_stats", stats)
             writer.flush()
         bar.note(", ".join(f"{a.name} {score[a.members].mean():.0f}" for a in self.arms))
+
+    def _play_off(self) -> None:
+        """Choose between the best so far and the last, over more episodes than on the way."""
+        if not self.section.playoff_episodes:
+            return
+        more = self.section.eval_episodes + self.section.playoff_episodes
+        step = self.iteration * self.steps_per_iteration
+        self.best, means = selection.play_off(
+            self.best, jax.device_get(self.state.average), self.evaluator,
+            evaluation.selection_seeds(self.config, more), step,
+        )  # fmt: skip
+        for arm, writer in zip(self.arms, self.writers, strict=True):
+            mine = {name: x[arm.members] for name, x in means.items()}
+            writer.write(step, "eval", "playoff", mine)
 
     def _save(self) -> None:
         """Write a checkpoint of each arm."""

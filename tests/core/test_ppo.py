@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmaze.core import ppo
+from jaxmaze.core import ppo, schedules
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Rollout, SpaceSpec
 
@@ -220,11 +220,11 @@ def test_the_average_follows_the_policy():
 
 
 def test_the_anchor_follows_its_target():
-    h = hyper(anchor_target_kl=0.1)
-    factors = [float(ppo._adapted(jnp.float32(1), jnp.float32(kl), h)) for kl in (0.2, 0.1, 0.05)]
+    factors = [float(schedules.adapted(jnp.float32(1), kl, 0.1)) for kl in (0.2, 0.1, 0.05)]
     assert factors == [2.0, 1.0, 0.5]
     # The weight is the coefficient times the factor, and no schedule then.
-    r = ppo._rates(STATIC, jnp.int32(40), 0, jnp.float32(4.0), h._replace(anchor_coef=0.5))
+    h = hyper(anchor_target_kl=0.1, anchor_coef=0.5)
+    r = ppo._rates(STATIC, jnp.int32(40), 0, jnp.float32(4.0), h)
     assert float(r.anchor) == 2.0
     static = STATIC._replace(anchored=True)
     start = ppo.init(NETWORKS, jax.random.key(0), N)

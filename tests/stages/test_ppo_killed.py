@@ -28,6 +28,7 @@ OVERRIDES = {
     "ppo.critic_burn_in": 2,
     "ppo.eval_every": 3,
     "ppo.eval_episodes": 4,
+    "ppo.playoff_episodes": 4,
     "evaluation.episodes": 3,
 }
 

@@ -1,0 +1,38 @@
+"""What changes over a run: rates that fall, a weight that follows a target, an average."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxmaze.core.types import Array
+
+
+def left(iteration: Array, span: Array) -> Array:
+    """The share of a run that is left: 1 until iteration 0, 0 from iteration ``span`` on."""
+    return 1.0 - jnp.clip(iteration / span, 0.0, 1.0)
+
+
+def adapted(factor: Array, divergence: Array, target: Array) -> Array:
+    """A penalty's factor, doubled where the policy drifts too far, halved where it is held close.
+
+    Schulman et al. (2017), "Proximal Policy Optimization Algorithms", section 4, with the clone in
+    the old policy's place. Kept within 0.001 and 1000.
+    """
+    step = jnp.where(divergence > 1.5 * target, 2.0, jnp.where(divergence < target / 1.5, 0.5, 1.0))
+    return jnp.clip(factor * step, 1e-3, 1e3)
+
+
+def averaged(average: Any, new: Any, iteration: Array, decay: Array) -> Any:
+    """The exponential average of pytrees, quick at first and slower as iterations go by.
+
+    Polyak & Juditsky (1992), "Acceleration of Stochastic Approximation by Averaging"; the decay is
+    ``min(decay, (1 + iteration) / (10 + iteration))``, so that the start is soon forgotten. With
+    ``decay`` 0 it is ``new``, to the bit.
+    """
+    slow = jnp.minimum(decay, (1.0 + iteration) / (10.0 + iteration))
+    return jax.tree.map(
+        lambda a, x: jnp.where(decay > 0, a + (1.0 - slow) * (x - a), x), average, new
+    )
