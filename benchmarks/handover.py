@@ -37,7 +37,9 @@ VARIANTS: dict[str, dict] = {
     "anchor to KL 0.05": {"ppo.anchor_coef": 0.1, "ppo.anchor_target_kl": 0.05},
     "cloning 0.1": {"ppo.cloning_coef": 0.1},
     "calibrated": {"ppo.exploration": "calibrated"},
-    "reset to 0.5 nats": {"ppo.exploration": "reset", "ppo.start_entropy": 0.5},
+    "kept": {"ppo.exploration": "kept"},
+    "reset to 0.3": {"ppo.exploration": "reset", "ppo.start_exploration": 0.3},
+    "reset to 0.5": {"ppo.exploration": "reset", "ppo.start_exploration": 0.5},
 }
 EARLY = 100_000
 """Environment steps within which no dip below the clone should be."""

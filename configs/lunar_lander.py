@@ -83,8 +83,8 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "max_grad_norm": 0.5,
         # "target_kl": stop the policy for the rest of an update past 1.5 times this, if set
         "audit": "stop",  # if what is taken over does not act as the clone did; or "report"
-        "exploration": "kept",  # the clone's; or "calibrated", or "reset" to start_entropy
-        # "start_entropy": nats to begin with, for "reset"
+        "exploration": "kept",  # the clone's; or "calibrated", or "reset" to start_exploration
+        "start_exploration": 0.3,  # of the most there is: share of entropy, std / half range
         "critic_fit_epochs": 0,  # passes over the demonstrations' returns, beforehand
         "critic_burn_in": 5,  # at most so many iterations with a clone's policy frozen
         # "burn_in_until": explained variance that ends the burn-in sooner

@@ -105,7 +105,7 @@ FIELDS: dict[str, Field] = {
     "ppo.target_kl": Field(None, float, low=0, above=True, optional=True),
     "ppo.audit": Field("stop", str, choices=("stop", "report")),
     "ppo.exploration": Field("kept", str, choices=("kept", "calibrated", "reset")),
-    "ppo.start_entropy": Field(None, float, optional=True),
+    "ppo.start_exploration": Field(0.3, float, low=0, high=1, above=True),
     "ppo.critic_fit_epochs": _count(0, low=0),
     "ppo.critic_burn_in": _count(10, low=0),
     "ppo.burn_in_until": Field(None, float, low=0, high=1, optional=True),
@@ -301,12 +301,6 @@ def _check_ppo(config: ml_collections.ConfigDict) -> None:
         raise UserError(
             f"config.ppo.critic_burn_in={ppo.critic_burn_in} leaves no iteration to learn in: "
             f"total_env_steps={ppo.total_env_steps} makes {iterations}"
-        )
-    if (ppo.exploration == "reset") != (ppo.start_entropy is not None):
-        raise UserError(
-            f"config.ppo.exploration={ppo.exploration} with "
-            f"config.ppo.start_entropy={ppo.start_entropy}; reset needs the entropy (nats) to "
-            "begin with, the others take none"
         )
     if ppo.anchor_target_kl is not None and ppo.anchor_coef == 0:
         raise UserError(

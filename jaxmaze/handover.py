@@ -120,7 +120,8 @@ def _temperature(
         return np.ones(config.members, np.float32)
     if section.exploration == "reset":
         find = functools.partial(exploration.entropy_temperature, networks)
-        found = jax.jit(jax.vmap(lambda p, o: find(p, o, section.start_entropy)))(clones, obs)
+        entropy = exploration.entropy_of_share(networks, section.start_exploration)
+        found = jax.jit(jax.vmap(lambda p, o: find(p, o, entropy)))(clones, obs)
         return np.asarray(found)
     if record is None or not record.demonstrated:
         raise UserError(

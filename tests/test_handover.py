@@ -151,9 +151,10 @@ def test_the_command_says_it_in_one_line(cloned):
 
 def test_exploration_is_kept_reset_or_calibrated(small, cloned, tuned):
     kept = load(ppo_config(small, cloned.folder))
-    reset = load(ppo_config(small, cloned.folder, ppo__exploration="reset", ppo__start_entropy=0.7))
+    half = {"ppo__exploration": "reset", "ppo__start_exploration": 0.5}
+    reset = load(ppo_config(small, cloned.folder, **half))
     assert (kept.start["temperature"] == 1).all() and kept.policies is kept.clones
-    np.testing.assert_allclose(reset.start["entropy"], 0.7, atol=1e-3)
+    np.testing.assert_allclose(reset.start["entropy"], 0.5 * np.log(4), atol=1e-3)
     record = audit.read(cloned.folder)
     networks, theirs, _ = checkpoint.load_best(cloned.folder)
     calibrated = load(ppo_config(small, cloned.folder, ppo__exploration="calibrated"))
@@ -231,8 +232,7 @@ def test_a_tuned_run_is_a_start_too_and_its_demonstrations_are_the_clones(small,
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"ppo.exploration": "reset"}, "reset needs the entropy"),
-        ({"ppo.start_entropy": 0.5}, "the others take none"),
+        ({"ppo.start_exploration": 0.0}, "above 0 and at most 1"),
         ({"ppo.anchor_target_kl": 0.1}, "anchor_coef, which is 0"),
     ],
 )

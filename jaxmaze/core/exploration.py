@@ -7,6 +7,7 @@ clone did.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -60,6 +61,21 @@ def likely_temperature(networks: Networks, policy: Policy, obs: Array, action: A
         return -networks.distribution(params, policy.obs_stats, obs).log_prob(action).mean()
 
     return _root(jax.grad(loss))
+
+
+def entropy_of_share(networks: Networks, share: float) -> float:
+    """The entropy (nats) of a policy that explores a share of what it could.
+
+    Of discrete actions: that share of the uniform choice's entropy. Of continuous ones: that of
+    Gaussians whose standard deviation is that share of half the action's range (of 1, where the
+    range has no end).
+    """
+    spaces = networks.spaces
+    if spaces.kind == "discrete":
+        return share * math.log(spaces.num_actions)
+    half = [0.5 * (high - low) if high - low < math.inf else 1.0
+            for low, high in zip(spaces.low, spaces.high, strict=True)]  # fmt: skip
+    return sum(math.log(share * h) + 0.5 * math.log(2 * math.pi * math.e) for h in half)
 
 
 def entropy_temperature(

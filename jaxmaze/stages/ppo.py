@@ -72,7 +72,7 @@ def run_arms(
     demonstrations = SharedDemonstrations(info)
     for name, (config, workdir) in arms.items():
         section = config.ppo
-        key = (section.init_from, config.members, section.exploration, section.start_entropy)
+        key = (section.init_from, config.members, section.exploration, section.start_exploration)
         if key not in known:
             known[key] = handover.load(config, networks, info)
         origin, hashes = known[key], {}

@@ -68,6 +68,20 @@ def test_the_temperature_of_an_entropy_is_found():
     assert float(found) == pytest.approx(0.3, rel=1e-3)
 
 
+def test_a_share_of_exploration_by_hand():
+    assert exploration.entropy_of_share(DISCRETE, 0.5) == pytest.approx(0.5 * np.log(3))
+    assert exploration.entropy_of_share(DISCRETE, 1.0) == pytest.approx(np.log(3))
+    # Two actions from -1 to 1: standard deviations of 0.3.
+    expected = 2 * (np.log(0.3) + 0.5 * np.log(2 * np.pi * np.e))
+    assert exploration.entropy_of_share(CONTINUOUS, 0.3) == pytest.approx(expected)
+    q = policy(CONTINUOUS)
+    found = exploration.entropy_temperature(CONTINUOUS, q, OBS, expected)
+    warm = CONTINUOUS.distribution(CONTINUOUS.temper(q.params, found), q.obs_stats, OBS)
+    np.testing.assert_allclose(warm.std(), 0.3, rtol=1e-3)
+    endless = Networks(SpaceSpec((2,), "continuous", 1, (-np.inf,), (np.inf,)), NetworkSpec((4,)))
+    assert exploration.entropy_of_share(endless, 0.3) == pytest.approx(expected / 2)
+
+
 def test_an_entropy_that_cannot_be_reached_gives_an_end_of_the_range():
     found = exploration.entropy_temperature(DISCRETE, policy(DISCRETE), OBS, 5.0)
     assert float(found) == pytest.approx(exploration.HIGHEST, rel=1e-3)
