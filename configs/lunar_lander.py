@@ -78,22 +78,24 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "gamma": 0.999,  # landing is far away
         "gae_lambda": 0.98,
         "clip_range": 0.2,
-        "entropy_coef": 0.01,
+        "entropy_coef": 0.003,
         "value_coef": 0.5,
         "max_grad_norm": 0.5,
         # "target_kl": stop the policy for the rest of an update past 1.5 times this, if set
         "audit": "stop",  # if what is taken over does not act as the clone did; or "report"
-        "exploration": "kept",  # the clone's; or "calibrated", or "reset" to start_exploration
+        "exploration": "reset",  # to start_exploration; or "kept" as the clone's, "calibrated"
         "start_exploration": 0.3,  # of the most there is: share of entropy, std / half range
-        "critic_fit_epochs": 0,  # passes over the demonstrations' returns, beforehand
-        "critic_burn_in": 5,  # at most so many iterations with a clone's policy frozen
-        # "burn_in_until": explained variance that ends the burn-in sooner
+        "critic_fit_epochs": 10,  # passes over the demonstrations' returns, beforehand
+        "critic_burn_in": 10,  # at most so many iterations with a clone's policy frozen,
+        "burn_in_until": 0.5,  # or fewer, if the critic explains so much of the variance
         "anchor_coef": 0.0,  # weight of KL(clone || policy) in the loss; 0 for no anchor
         "anchor_schedule": "linear",  # to 0 at the end; or "constant"
         # "anchor_target_kl": divergence that the anchor's weight is adapted to, instead
         "cloning_coef": 0.0,  # weight of the cloning loss on demonstrations; same schedule
+        "average_decay": 0.9,  # what is evaluated is an average of the latest policies; 0: the last
         "eval_every": 8,  # iterations between evaluations and checkpoints
         "eval_episodes": 20,
+        "playoff_episodes": 80,  # further ones, between the best and the last; 0 for none
     }
 
     config.evaluation = {

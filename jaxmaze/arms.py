@@ -10,7 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import handover
+from jaxmaze import console, handover
 from jaxmaze.core import ppo
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
@@ -67,9 +67,19 @@ class SharedDemonstrations:
         self._info, self._sha256 = info, ""
         self.episodes: Demonstrations | None = None
 
-    def of(self, config: ml_collections.ConfigDict) -> str:
-        """Read those behind a run's clone; returns their SHA-256."""
-        episodes, sha256 = handover.demonstrations(config, self._info)
+    def of(self, config: ml_collections.ConfigDict) -> str | None:
+        """Read those behind a run's clone; returns their SHA-256; None without them.
+
+        Raises:
+          UserError: if they are not another arm's, or not at hand for a loss that needs them.
+        """
+        try:
+            episodes, sha256 = handover.demonstrations(config, self._info)
+        except UserError as error:
+            if config.ppo.cloning_coef > 0:
+                raise
+            console.say(f"the critic is not fitted beforehand: {error}")
+            return None
         if self.episodes is not None and sha256 != self._sha256:
             raise UserError("runs that train together must share one set of demonstrations")
         self.episodes, self._sha256 = episodes, sha256

@@ -190,8 +190,8 @@ def _data_of(run: Path) -> str:
     data = section.get("bc", {}).get("data")
     if raw.get("kind") != "bc" or not data or not Path(data).is_dir():
         raise UserError(
-            f"the demonstrations behind {run} are not at hand ({data}); name them with "
-            "--config.bc.data=DIR, or set ppo.critic_fit_epochs and ppo.cloning_coef to 0"
+            f"the demonstrations behind {run} are not at hand "
+            f"({data or 'it is not a clone'}); name some with --config.bc.data=DIR"
         )
     return data
 

@@ -213,6 +213,10 @@ def test_demonstrations_that_are_gone_are_asked_for(small, cloned, recorded, tmp
     with pytest.raises(UserError, match=r"not at hand .*--config.bc.data=DIR"):
         api.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    # The critic can do without.
+    blind = api.override(config, {"ppo.cloning_coef": 0.0, "ppo.critic_fit_epochs": 2})
+    run = api.train(blind, tmp_path / "run")
+    assert not any("critic_fit/value_loss" in line for line in run.metrics())
     found = api.override(config, {"bc.data": str(recorded.folder)})
     info = backend.describe(backend.EnvConfig.of(found.env))
     demos, _ = handover.demonstrations(found, info)

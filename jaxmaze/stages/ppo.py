@@ -75,11 +75,11 @@ def run_arms(
         key = (section.init_from, config.members, section.exploration, section.start_exploration)
         if key not in known:
             known[key] = handover.load(config, networks, info)
-        origin, hashes = known[key], {}
+        origin, hashes = known[key], dict[str, str]()
         if origin is not None:
             hashes["origin_sha256"] = checkpoint.digest(origin.clones)
-        if needs_demonstrations(config):
-            hashes["data_sha256"] = demonstrations.of(config)
+        if needs_demonstrations(config) and (sha256 := demonstrations.of(config)):
+            hashes["data_sha256"] = sha256
         done.append(runs.claim(workdir, runs.identity(config, KIND, **hashes)))
         listed.append(Arm(name, config, workdir, slice(at, at + config.members), origin))
         at += config.members
