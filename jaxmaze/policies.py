@@ -134,6 +134,43 @@ class _Sampler:
         return self.trained(obs, seed=int(self._rng.integers(2**31)))
 
 
+def checked(policy: Act, info: EnvInfo) -> Act:
+    """The policy, its actions' shape, type and range checked before the environment acts.
+
+    Raises:
+      UserError: when it is called and gives what the environment does not take.
+    """
+    spaces = info.spaces
+    shape = () if spaces.kind == "discrete" else (spaces.num_actions,)
+
+    def act(obs: np.ndarray) -> np.ndarray:
+        action = np.asarray(policy(obs))
+        if action.shape != (len(obs), *shape):
+            raise UserError(
+                f"the policy gave actions of shape {action.shape} for {len(obs)} observations; "
+                f"{info.config.id} needs {(len(obs), *shape)}"
+            )
+        if spaces.kind == "discrete":
+            if not np.issubdtype(action.dtype, np.integer):
+                raise UserError(
+                    f"the policy gave actions of type {action.dtype}; "
+                    f"{info.config.id} needs integers"
+                )
+            if action.min() < 0 or action.max() >= spaces.num_actions:
+                raise UserError(
+                    f"the policy gave actions from {action.min()} to {action.max()}; "
+                    f"{info.config.id} has 0 to {spaces.num_actions - 1}"
+                )
+            return action
+        if not np.isfinite(action).all():
+            raise UserError("the policy gave actions that are NaN or infinite")
+        return np.clip(action, info.action_space.low, info.action_space.high).astype(  # type: ignore
+            info.action_space.dtype
+        )
+
+    return act
+
+
 def _spaces(spaces: object) -> str:
     shape, kind, n = spaces.obs_shape, spaces.kind, spaces.num_actions  # type: ignore[attr-defined]
     return f"observations {shape} and {n} {kind} actions"

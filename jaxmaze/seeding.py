@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-ROLLOUT, TRAINING, SELECTION, TEST, POLICY = range(5)
+ROLLOUT, TRAINING, SELECTION, TEST, POLICY, AGGREGATION, MIXTURE = range(7)
 """What a seed is for. Selecting a model and reporting it never use the same episodes."""
 
-STAGE_BC, STAGE_PPO = 101, 102
+STAGE_BC, STAGE_PPO, STAGE_DAGGER = 101, 102, 103
 """Folded into a member's root key."""
 
 

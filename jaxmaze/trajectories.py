@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jaxmaze.envs.gymnasium import EnvInfo
 
 DATASET_ID = "trajectory_data-v0"
+LABELS = "teacher_action"
+"""The name of an episode's labels among Minari's infos."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Episode:
       actions: ``[T, ...]`` as the environment took them; empty if not recorded.
       rewards: ``[T]`` float64, in the environment's units.
       terminated: whether the task ended; otherwise the episode was truncated.
+      labels: ``[T, ...]`` what the teacher would have done, where that is not what was done; None
+        where the actions are the teacher's own.
     """
 
     index: int
@@ -40,6 +44,7 @@ class Episode:
     actions: np.ndarray
     rewards: np.ndarray
     terminated: bool
+    labels: np.ndarray | None = None
 
     @property
     def episode_return(self) -> float:
@@ -76,7 +81,8 @@ def fingerprint(episodes: Sequence[Episode]) -> str:
     """SHA-256 over the arrays and ends of the episodes, whatever file they come from."""
     digest = hashlib.sha256()
     for e in episodes:
-        for array in (e.observations, e.actions, e.rewards):
+        labels = () if e.labels is None else (e.labels,)
+        for array in (e.observations, e.actions, e.rewards, *labels):
             digest.update(str((array.dtype.str, array.shape)).encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(b"terminated" if e.terminated else b"truncated")
@@ -110,10 +116,13 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
             raise UserError(f"{where} has {name} of type {array.dtype}, which are not numbers")
         if not np.isfinite(array).all():
             raise UserError(f"{where} has {name} that are NaN or infinite")
-    if spaces.kind == "discrete":
-        _check_discrete(actions, spaces.num_actions, where, info.config.id)
-    else:
-        _check_continuous(actions, spaces.low, spaces.high, where, info.config.id)
+    for taken in (actions,) if episode.labels is None else (actions, episode.labels):
+        if len(taken) != steps:
+            raise UserError(f"{where} has {len(taken)} labels for {steps} steps")
+        if spaces.kind == "discrete":
+            _check_discrete(taken, spaces.num_actions, where, info.config.id)
+        else:
+            _check_continuous(taken, spaces.low, spaces.high, where, info.config.id)
 
 
 def _check_discrete(actions: np.ndarray, num_actions: int, where: str, env_id: str) -> None:
@@ -194,6 +203,7 @@ def _buffer(cls: Any, episode: Episode) -> Any:
         rewards=episode.rewards,
         terminations=ends if episode.terminated else never,
         truncations=never if episode.terminated else ends,
+        infos=None if episode.labels is None else {LABELS: episode.labels},
     )
 
 
@@ -285,21 +295,28 @@ def _read_episodes(folder: Path, storage: Any) -> list[Episode]:
         episodes.append(
             Episode(
                 i, seed, observations, actions, np.asarray(part["rewards"], np.float64),
-                bool(len(ends[0]) and ends[0][-1]),
+                bool(len(ends[0]) and ends[0][-1]), _labels(part),
             )
         )  # fmt: skip
     return episodes
 
 
+def _labels(part: dict[str, Any]) -> np.ndarray | None:
+    """The teacher's labels of an episode as Minari gives it, None where there are none."""
+    found = (part.get("infos") or {}).get(LABELS)
+    return None if found is None else np.asarray(found)
+
+
 def rows(episodes: Sequence[Episode], kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All steps as rows: observations ``[R, ...]``, actions ``[R, ...]``, episode numbers ``[R]``.
 
-    The last observation of an episode has no action and is left out. Episode numbers are positions
-    in ``episodes``.
+    The last observation of an episode has no action and is left out. Where an episode has labels,
+    they are the actions. Episode numbers are positions in ``episodes``.
     """
     dtype = np.int32 if kind == "discrete" else np.float32
     obs = np.concatenate([e.observations[:-1] for e in episodes]).astype(np.float32)
-    actions = np.concatenate([e.actions for e in episodes]).astype(dtype)
+    shown = [e.actions if e.labels is None else e.labels for e in episodes]
+    actions = np.concatenate(shown).astype(dtype)
     number = np.repeat(np.arange(len(episodes)), [e.length for e in episodes])
     return obs, actions, number
 

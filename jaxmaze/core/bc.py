@@ -56,7 +56,6 @@ class State(NamedTuple):
       key: data ``[2]`` of this member's root key; folded with the epoch, never used up.
       epoch: epochs done.
       best: a copy of the best policy so far.
-      best_score: its score; higher is better.
       best_epoch: the epoch after which it was taken; 0 before the first.
       stopped: whether patience has run out; a stopped member no longer changes.
     """
@@ -66,7 +65,6 @@ class State(NamedTuple):
     key: Array
     epoch: Array
     best: Policy
-    best_score: Array
     best_epoch: Array
     stopped: Array
 
@@ -88,7 +86,6 @@ def init(networks: Networks, key: Array, data: Data, weight: Array) -> State:
         key=jax.random.key_data(train_key),
         epoch=jnp.zeros((), jnp.int32),
         best=policy,
-        best_score=jnp.full((), -jnp.inf),
         best_epoch=jnp.zeros((), jnp.int32),
         stopped=jnp.zeros((), bool),
     )
@@ -204,23 +201,19 @@ def evaluate(
     }
 
 
-def select(state: State, score: Array, patience: int) -> tuple[State, Array]:
-    """Keep a copy of the policy if its score is the best so far, and stop when patience is out.
+def select(state: State, better: Array, patience: int) -> State:
+    """Keep a copy of the policy where it is the best so far, and stop when patience is out.
 
     Args:
       state: the member's state after an epoch.
-      score: higher is better; the negative validation loss, or the evaluation return.
+      better: whether the policy is better than the one that is kept; without effect once stopped.
       patience: static, epochs without improvement after which the member stops; 0 for never.
-
-    Returns:
-      The new state, and whether this was a new best (never for a stopped member).
     """
-    better = (score > state.best_score) & ~state.stopped
-    best, best_score, best_epoch = optimizer.where(
-        better, (state.policy, score, state.epoch), (state.best, state.best_score, state.best_epoch)
+    better = better & ~state.stopped
+    best, best_epoch = optimizer.where(
+        better, (state.policy, state.epoch), (state.best, state.best_epoch)
     )
     stopped = state.stopped
     if patience > 0:
         stopped = stopped | (state.epoch - best_epoch >= patience)
-    state = state._replace(best=best, best_score=best_score, best_epoch=best_epoch, stopped=stopped)
-    return state, better
+    return state._replace(best=best, best_epoch=best_epoch, stopped=stopped)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from jaxmaze import (
     audit,
     checkpoint,
+    cloning,
     console,
     evaluation,
+    figures,
     metrics,
-    parallel,
     runs,
     seeding,
+    selection,
     trajectories,
 )
 from jaxmaze import config as config_lib
@@ -34,6 +34,8 @@ from jaxmaze.workers import Pool, num_shards
 
 KIND = "bc"
 EVALUATION_ENVS = 16
+CHECKPOINT_EVERY = 10
+"""Epochs between checkpoints where ``bc.eval_every`` is 0."""
 
 
 class Problem(NamedTuple):
@@ -53,9 +55,18 @@ class Problem(NamedTuple):
     steps: int
 
 
-def member_seeds(config: ml_collections.ConfigDict) -> tuple[int, ...]:
-    """Member ``i`` has the seed ``config.seed + i``, so that each can be run again alone."""
-    return tuple(config.seed + i for i in range(config.members))
+class Progress(NamedTuple):
+    """All that a run needs to go on.
+
+    Attributes:
+      train: the members' states in training with held-out episodes.
+      refit: their states in training anew on all episodes.
+      selection: what ``train.best`` was chosen by, higher is better.
+    """
+
+    train: bc.State
+    refit: bc.State
+    selection: selection.Selection
 
 
 def prepare(
@@ -70,7 +81,7 @@ def prepare(
     held_out = np.stack(
         [
             trajectories.split(len(dataset.episodes), config.bc.validation_percentage, seed)
-            for seed in member_seeds(config)
+            for seed in cloning.member_seeds(config)
         ]
     )
     validation = held_out[:, number]
@@ -81,10 +92,10 @@ def prepare(
             f"steps of {len(dataset.episodes)} episodes; choose at most {smallest}, or record more"
         )
     return Problem(
-        bc.Data(jnp.asarray(obs), jnp.asarray(action)),
+        cloning.rows_on_device(obs, action),
         (~validation).astype(np.float32),
         validation.astype(np.float32),
-        -(-len(obs) // config.bc.batch_size),
+        cloning.num_minibatches(config, len(obs)),
     )
 
 
@@ -93,7 +104,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
 
     Args:
       config: the configuration.
-      workdir: the run's folder.
+      workdir: the run's folder; a run that it holds goes on from its last checkpoint.
 
     Returns:
       The summary, as in summary.json.
@@ -106,49 +117,66 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     info = backend.describe(backend.EnvConfig.of(config.env))
     dataset = trajectories.read(config.bc.data, info)
     problem = prepare(config, dataset, info)
-    if runs.claim(workdir, runs.identity(config, KIND, data_sha256=dataset.sha256)):
+    identity = runs.identity(config, KIND, data_sha256=dataset.sha256)
+    if runs.claim(workdir, identity):
         console.say(f"{workdir} is finished already")
         return runs.summary(workdir)
-    start = time.perf_counter()
-    # An earlier start that did not come to its summary: training is a matter of seconds and the
-    # same to the bit, so it begins anew.
-    shutil.rmtree(workdir / checkpoint.FOLDER, ignore_errors=True)
-    networks, seeds = config_lib.networks(config, info.spaces), member_seeds(config)
+    networks, seeds = config_lib.networks(config, info.spaces), cloning.member_seeds(config)
     actors = ActorConfig(info.config, networks, seeds, EVALUATION_ENVS, num_shards(EVALUATION_ENVS))
-    with Pool(actors, info, config.env.workers) as pool, metrics.MetricsWriter(workdir) as writer:
+    with (
+        Pool(actors, info, config.env.workers) as pool,
+        checkpoint.Checkpoints(workdir) as checkpoints,
+    ):
         evaluator = evaluation.Evaluator(pool, config.evaluation.deterministic)
-        trainer = _Trainer(config, networks, problem, evaluator, writer)
-        state = trainer.train()
-        if config.bc.refit and problem.validation.any():
-            state = trainer.refit(state)
-        state = jax.device_get(state)
-        results = evaluator(state.best, evaluation.test_seeds(config))
-    with checkpoint.Checkpoints(workdir) as checkpoints:
-        meta = checkpoint.describe(networks, seeds, KIND)
-        checkpoints.save(int(state.epoch.max()), state, state.best, meta)
-    held_out = audit.held_out(np.asarray(problem.data.obs), np.asarray(problem.data.action),
-                              problem.validation)  # fmt: skip
-    audit.write(workdir, networks, state.best, info, config, held_out)
+        trainer = _Trainer(config, networks, problem, evaluator, checkpoints)
+        with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
+            progress, policies = trainer.train(writer)
+            results = evaluator(policies, evaluation.test_seeds(config))
+            _draw(workdir, config, writer)
     summary = {
         "kind": KIND,
         "env_steps": 0,
-        "wall_seconds": time.perf_counter() - start,
+        "wall_seconds": time.perf_counter() - trainer.start,
         "evaluation": evaluation.pooled(results).summary(),
-        "members": [
-            {
-                "seed": seed,
-                "env_steps": 0,
-                "best_epoch": int(state.best_epoch[m]),
-                "evaluation": result.summary(),
-            }
-            for m, (seed, result) in enumerate(zip(seeds, results, strict=True))
-        ],
+        "members": [_member(config, progress, m, result) for m, result in enumerate(results)],
         "data": {"sha256": dataset.sha256, "episodes": len(dataset.episodes),
                  "steps": dataset.num_steps, **dataset.provenance},
     }  # fmt: skip
+    held_out = audit.held_out(
+        np.asarray(problem.data.obs), np.asarray(problem.data.action), problem.validation
+    )
+    audit.write(workdir, networks, policies, info, config, held_out)
     runs.write_json(workdir / runs.SUMMARY, summary)
     show(summary, config)
     return summary
+
+
+def _member(
+    config: ml_collections.ConfigDict, progress: Progress, member: int, result: Any
+) -> dict[str, Any]:
+    """One member's part of the summary."""
+    figures = {
+        "seed": config.seed + member,
+        "env_steps": 0,
+        "best_epoch": int(progress.train.best_epoch[member]),
+        "evaluation": result.summary(),
+    }
+    if config.bc.best_by == "return":
+        figures["selection"] = {
+            "epoch": int(progress.selection.step[member]),
+            "mean": float(progress.selection.mean[member]),
+            "standard_error": float(progress.selection.error[member]),
+        }
+    return figures
+
+
+def _draw(workdir: Path, config: ml_collections.ConfigDict, writer: metrics.MetricsWriter) -> None:
+    """Validation loss against return, because the one does not predict the other."""
+    writer.flush()
+    fig = figures.loss_and_return(metrics.read(workdir), config.members)
+    if fig is not None:
+        figures.save(fig, workdir / figures.LOSS_AND_RETURN)
+        writer.board.add_figure("imitation/validation_loss_and_return", fig, 0)
 
 
 def show(summary: dict[str, Any], config: ml_collections.ConfigDict) -> None:
@@ -161,7 +189,7 @@ def show(summary: dict[str, Any], config: ml_collections.ConfigDict) -> None:
 
 
 class _Trainer:
-    """Compiled functions of one run and the loop over epochs."""
+    """The loop over epochs: with held-out episodes first, then anew on all of them."""
 
     def __init__(
         self,
@@ -169,127 +197,151 @@ class _Trainer:
         networks: Networks,
         problem: Problem,
         evaluator: evaluation.Evaluator,
-        writer: metrics.MetricsWriter,
+        checkpoints: checkpoint.Checkpoints,
     ):
         self.config, self.networks, self.problem = config, networks, problem
-        self.evaluator, self.writer = evaluator, writer
-        self.members = config.members
-        self.section = section = config.bc
+        self.evaluator, self.checkpoints = evaluator, checkpoints
+        self.section, self.members = config.bc, config.members
+        self.start = time.perf_counter()
+        self.fitter = cloning.Fitter(config, networks, seeding.STAGE_BC)
+        self._epoch = self.fitter.epoch(problem.steps)
+        self.validates = bool(problem.validation.any())
+        self.refits = self.section.refit and self.validates
+        self.progress = Progress(
+            self.fitter.init(problem.data, problem.train),
+            self.fitter.init(problem.data, np.ones_like(problem.train)),
+            selection.start(self.members),
+        )
+        # Epochs of both phases so far, and whether the first is over.
+        self.trained, self.refitted, self.chosen = 0, 0, False
 
-        def init(key: Any, data: bc.Data, train: Any) -> bc.State:
-            return bc.init(networks, key, data, train)
+    def restore(self) -> int | None:
+        """Go back to the newest checkpoint; returns the step it was logged at, None without one."""
+        step = self.checkpoints.latest()
+        if step is None:
+            return None
+        template = jax.tree.map(np.array, jax.device_get(self.progress))
+        self.progress = self.checkpoints.restore(template, step)
+        meta = self.checkpoints.meta(step)
+        self.trained, self.refitted, self.chosen = (
+            meta["trained"], meta["refitted"], meta["chosen"],
+        )  # fmt: skip
+        self.start -= meta["wall_seconds"]
+        return step
 
-        def select(state: bc.State, score: Any) -> Any:
-            return bc.select(state, score, section.patience)
+    def train(self, writer: metrics.MetricsWriter) -> tuple[Progress, Policy]:
+        """Both phases; returns their states and the policies to hand over, on the host."""
+        self.writer = writer
+        if not self.chosen:
+            self._choose()
+        if self.refits:
+            self._refit()
+        progress = jax.device_get(self.progress)
+        return progress, self._policies(progress)
 
-        self._init = parallel.vmap_members(init, self.members, shared=(1,))
-        self._select = parallel.vmap_members(select, self.members)
-        self._epoch = self._compile()
-        self._keys = jax.vmap(lambda s: jax.random.fold_in(jax.random.key(s), seeding.STAGE_BC))(
-            jnp.asarray(member_seeds(config), jnp.uint32)
+    def _policies(self, progress: Progress) -> Policy:
+        """What would be handed over now: the refitted clones once they are whole."""
+        whole = self.refits and self.chosen and self.refitted >= progress.train.best_epoch.max()
+        return progress.refit.policy if whole else progress.train.best
+
+    def _save(self) -> None:
+        """Write a checkpoint; its number is the step of the latest metrics."""
+        progress = jax.device_get(self.progress)
+        meta = checkpoint.describe(self.networks, cloning.member_seeds(self.config), KIND) | {
+            "trained": self.trained,
+            "refitted": self.refitted,
+            "chosen": self.chosen,
+            "wall_seconds": time.perf_counter() - self.start,
+        }
+        self.writer.flush()
+        self.checkpoints.save(
+            self.trained + self.refitted, progress, self._policies(progress), meta
         )
 
-    def _compile(self) -> Any:
-        networks, batch_size, steps = self.networks, self.section.batch_size, self.problem.steps
-
-        def epoch(
-            state: bc.State, data: bc.Data, train: Any, validation: Any, hyper: bc.Hyper
-        ) -> Any:
-            state, means = bc.epoch(networks, batch_size, steps, state, data, train, hyper)
-            held_out = bc.evaluate(networks, state.policy, data, validation, hyper.entropy_coef)
-            return state, means, held_out
-
-        return parallel.vmap_members(epoch, self.members, shared=(1,))
-
-    def _hyper(self, num_epochs: Any) -> bc.Hyper:
-        section = self.section
-
-        def each(value: Any) -> np.ndarray:
-            return np.broadcast_to(np.float32(value), (self.members,))
-
-        return bc.Hyper(
-            each(section.learning_rate), each(section.entropy_coef), each(section.weight_decay),
-            each(section.max_grad_norm), np.asarray(num_epochs, np.int32),
-        )  # fmt: skip
-
-    def train(self) -> bc.State:
+    def _choose(self) -> None:
         """Epochs with validation, until all members' patience or the number of epochs is out."""
         section, problem = self.section, self.problem
-        state = self._init(self._keys, problem.data, problem.train)
-        hyper = self._hyper(np.full(self.members, section.num_epochs))
-        by_return = section.best_by == "return"
-        validates = bool(problem.validation.any())
+        hyper = self.fitter.hyper(section.num_epochs)
+        every = section.eval_every or CHECKPOINT_EVERY
         with console.progress("clone", section.num_epochs) as bar:
-            for epoch in range(1, section.num_epochs + 1):
+            bar.advance(self.trained)
+            while not self.chosen:
+                self.trained += 1
                 state, means, held_out = self._epoch(
-                    state, problem.data, problem.train, problem.validation, hyper
+                    self.progress.train, problem.data, problem.train, problem.validation, hyper
                 )
+                self.progress = self.progress._replace(train=state)
                 means, held_out = jax.device_get((means, held_out))
-                self._stop_if_diverged(epoch, means, held_out)
-                self.writer.write(epoch, "train", "imitation", means)
-                if validates:
-                    self.writer.write(epoch, "eval", "imitation", held_out)
-                last = epoch == section.num_epochs
-                due = section.eval_every > 0 and epoch % section.eval_every == 0
-                score = (
-                    -held_out["policy_loss"] if validates else np.full(self.members, float(epoch))
-                )
-                loss, name = (held_out, "validation") if validates else (means, "training")
-                rule = f"{name} loss {np.mean(loss['policy_loss']):.4f}"
-                if due or (by_return and last):
-                    returns = self._evaluate(epoch, state.policy)
-                    rule = f"{rule}, return {np.mean(returns):.1f}"
-                    score = returns if by_return else score
-                if not by_return or due or last:
-                    state, better = self._select(state, score.astype(np.float32))
-                    self._tell(epoch, jax.device_get(better), rule)
+                cloning.stop_if_diverged(self.trained, means, held_out)
+                self.writer.write(self.trained, "train", "imitation", means)
+                if self.validates:
+                    self.writer.write(self.trained, "eval", "imitation", held_out)
+                self._select(means, held_out)
                 bar.advance()
-                if jax.device_get(state.stopped).all():
-                    bar.advance(section.num_epochs - epoch)
-                    console.say(f"epoch {epoch:3d}  patience of {section.patience} epochs is out")
-                    break
-                self.writer.flush()
-        return state
+                out = jax.device_get(self.progress.train.stopped).all()
+                if out:
+                    bar.advance(section.num_epochs - self.trained)
+                    console.say(
+                        f"epoch {self.trained:3d}  patience of {section.patience} epochs is out"
+                    )
+                self.chosen = bool(out) or self.trained == section.num_epochs
+                if self.chosen or self.trained % every == 0:
+                    self._save()
 
-    def _stop_if_diverged(self, epoch: int, *groups: dict[str, np.ndarray]) -> None:
-        bad = {name for group in groups for name, x in group.items() if not np.isfinite(x).all()}
-        if bad:
-            raise UserError(
-                f"cloning diverged: {', '.join(sorted(bad))} not finite in epoch {epoch}; lower "
-                "config.bc.learning_rate"
-            )
-
-    def _evaluate(self, epoch: int, policies: Policy) -> np.ndarray:
-        seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
-        results = self.evaluator(policies, seeds)
-        stats = metrics.per_member([r.stats() for r in results])
-        self.writer.write(epoch, "eval", "rollout_stats", stats)
-        return stats["reward/mean"]
-
-    def _tell(self, epoch: int, better: np.ndarray, rule: str) -> None:
+    def _select(self, means: dict[str, np.ndarray], held_out: dict[str, np.ndarray]) -> None:
+        """Keep each member's policy if it is the best so far, by loss or by return."""
+        section, epoch = self.section, self.trained
+        by_return, last = section.best_by == "return", epoch == section.num_epochs
+        due = section.eval_every > 0 and epoch % section.eval_every == 0
+        loss, name = (held_out, "validation") if self.validates else (means, "training")
+        rule = f"{name} loss {np.mean(loss['policy_loss']):.4f}"
+        # Without held-out episodes nothing tells epochs apart: the latest is kept.
+        score = -held_out["policy_loss"] if self.validates else np.full(self.members, float(epoch))
+        error = np.zeros(self.members)
+        if due or (by_return and last):
+            returns = self._evaluate(epoch, self.progress.train.policy)
+            rule = f"{rule}, return {returns.mean():.1f}"
+            if by_return:
+                score, error = returns.mean(1), selection.standard_error(returns)
+        if by_return and not (due or last):
+            return
+        kept, better = selection.choose(self.progress.selection, score, error, epoch)
+        better &= ~jax.device_get(self.progress.train.stopped)
+        state = self.fitter.select(self.progress.train, better)
+        self.progress = self.progress._replace(train=state, selection=kept)
         if better.any():
             who = "" if len(better) == 1 else f" for {better.sum()} of {len(better)} members"
             console.say(f"epoch {epoch:3d}  {rule}  -> new best{who}")
 
-    def refit(self, chosen: bc.State) -> bc.State:
+    def _evaluate(self, epoch: int, policies: Policy) -> np.ndarray:
+        """Returns ``[M, E]`` on the selection episodes."""
+        seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
+        results = self.evaluator(policies, seeds)
+        stats = metrics.per_member([r.stats() for r in results])
+        self.writer.write(epoch, "eval", "rollout_stats", stats)
+        return np.stack([r.returns for r in results])
+
+    def _refit(self) -> None:
         """Train anew on every episode, each member for the epochs that validation chose.
 
         Held-out episodes have told how long to train; with few episodes they are too precious not
         to be learned from.
         """
-        problem = self.problem
-        everything = np.ones_like(problem.train)
-        epochs = jax.device_get(chosen.best_epoch)
-        hyper = self._hyper(epochs)
-        state = self._init(self._keys, problem.data, everything)
-        offset = int(jax.device_get(chosen.epoch).max())
-        with console.progress("refit", int(epochs.max())) as bar:
-            for epoch in range(1, int(epochs.max()) + 1):
+        problem, everything = self.problem, np.ones_like(self.problem.train)
+        epochs = jax.device_get(self.progress.train.best_epoch)
+        hyper, total = self.fitter.hyper(epochs), int(epochs.max())
+        every = self.section.eval_every or CHECKPOINT_EVERY
+        with console.progress("refit", total) as bar:
+            bar.advance(self.refitted)
+            while self.refitted < total:
+                self.refitted += 1
                 state, means, _ = self._epoch(
-                    state, problem.data, everything, problem.validation, hyper
+                    self.progress.refit, problem.data, everything, problem.validation, hyper
                 )
+                self.progress = self.progress._replace(refit=state)
                 means = jax.device_get(means)
-                self._stop_if_diverged(epoch, means)
-                self.writer.write(offset + epoch, "train", "refit", means)
+                cloning.stop_if_diverged(self.refitted, means)
+                self.writer.write(self.trained + self.refitted, "train", "refit", means)
                 bar.advance()
-        return state._replace(best=state.policy, best_epoch=chosen.best_epoch)
+                if self.refitted == total or self.refitted % every == 0:
+                    self._save()

@@ -83,7 +83,7 @@ def run(
                 log(episode)
                 bar.advance()
 
-            checked = _checked(policy, info)
+            checked = policies.checked(policy, info)
             if render is None:
                 episodes = collect.play(
                     info, checked, seeds, config.rollout.num_envs, True, on_episode
@@ -136,39 +136,6 @@ class _EpisodeLog:
         }
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-
-
-def _checked(policy: policies.Act, info: backend.EnvInfo) -> policies.Act:
-    """The policy, its actions' shape, type and range checked before the environment acts."""
-    spaces = info.spaces
-    shape = () if spaces.kind == "discrete" else (spaces.num_actions,)
-
-    def act(obs: np.ndarray) -> np.ndarray:
-        action = np.asarray(policy(obs))
-        if action.shape != (len(obs), *shape):
-            raise UserError(
-                f"the policy gave actions of shape {action.shape} for {len(obs)} observations; "
-                f"{info.config.id} needs {(len(obs), *shape)}"
-            )
-        if spaces.kind == "discrete":
-            if not np.issubdtype(action.dtype, np.integer):
-                raise UserError(
-                    f"the policy gave actions of type {action.dtype}; "
-                    f"{info.config.id} needs integers"
-                )
-            if action.min() < 0 or action.max() >= spaces.num_actions:
-                raise UserError(
-                    f"the policy gave actions from {action.min()} to {action.max()}; "
-                    f"{info.config.id} has 0 to {spaces.num_actions - 1}"
-                )
-            return action
-        if not np.isfinite(action).all():
-            raise UserError("the policy gave actions that are NaN or infinite")
-        return np.clip(action, info.action_space.low, info.action_space.high).astype(  # type: ignore
-            info.action_space.dtype
-        )
-
-    return act
 
 
 def _record(

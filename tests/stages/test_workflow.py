@@ -50,8 +50,16 @@ def test_arms_with_learning_rate_zero_do_not_change(finished):
     clone = api.Run(finished.folder / "bc")
     frozen = api.Run(finished.folder / "ppo" / "pretrained_lr0")
     for m in range(2):
-        theirs, ours = clone.policy(m).policy, frozen.policy(m).policy
-        jax.tree.map(np.testing.assert_array_equal, theirs, ours)
+        theirs, ours = clone.policy(m), frozen.policy(m)
+        # The same but for one temperature, by which the last layer is divided.
+        shared = [{k: v for k, v in p.policy.params["MLP_0"].items() if k != "Dense_2"}
+                  for p in (theirs, ours)]  # fmt: skip
+        jax.tree.map(np.testing.assert_array_equal, *shared)
+        temperature = frozen.summary["audit"]["temperature"]
+        ratio = [p.policy.params["MLP_0"]["Dense_2"]["kernel"] for p in (theirs, ours)]
+        np.testing.assert_allclose(ratio[0] / ratio[1], (ratio[0] / ratio[1])[0, 0], rtol=1e-4)
+        assert temperature > 0
+        jax.tree.map(np.testing.assert_array_equal, theirs.policy.obs_stats, ours.policy.obs_stats)
         assert (
             clone.summary["members"][m]["evaluation"] == frozen.summary["members"][m]["evaluation"]
         )

@@ -1,0 +1,125 @@
+"""Fitting clones to demonstrations: the compiled functions that bc and dagger share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from jaxmaze import parallel
+from jaxmaze.core import bc
+from jaxmaze.core.networks import Networks
+from jaxmaze.errors import UserError
+
+
+def member_seeds(config: ml_collections.ConfigDict) -> tuple[int, ...]:
+    """Member ``i`` has the seed ``config.seed + i``, so that each can be run again alone."""
+    return tuple(config.seed + i for i in range(config.members))
+
+
+def num_minibatches(config: ml_collections.ConfigDict, rows: int) -> int:
+    """Minibatches of an epoch over so many rows, the last one filled up."""
+    return -(-rows // config.bc.batch_size)
+
+
+class Fitter:
+    """Cloning of all members of a population as one program.
+
+    Its functions take what those of :mod:`jaxmaze.core.bc` take, with a leading axis ``[M]``;
+    ``data`` has that axis too where members have data of their own.
+    """
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        networks: Networks,
+        stage: int,
+        own_data: bool = False,
+    ):
+        """Prepare for a configuration; nothing is compiled before it is used.
+
+        Args:
+          config: its ``bc`` section says how to fit.
+          networks: of the clones.
+          stage: folded into the members' root keys.
+          own_data: whether each member has data of its own.
+        """
+        self.section, self.networks, self.members = config.bc, networks, config.members
+        self._shared = () if own_data else (1,)
+        patience = self.section.patience
+
+        def init(key: Any, data: bc.Data, train: Any) -> bc.State:
+            return bc.init(networks, key, data, train)
+
+        def select(state: bc.State, better: Any) -> bc.State:
+            return bc.select(state, better, patience)
+
+        self._init = parallel.vmap_members(init, self.members, shared=self._shared)
+        self.select = parallel.vmap_members(select, self.members)
+        self._stage = stage
+        self._seeds = np.asarray(member_seeds(config), np.uint32)
+
+    def init(self, data: bc.Data, train: Any, path: tuple[int, ...] = ()) -> bc.State:
+        """Fresh states; ``path`` is folded into the keys, for one fit of several."""
+
+        def key(seed: Any) -> Any:
+            folds = (self._stage, *path)
+            return functools.reduce(jax.random.fold_in, folds, jax.random.key(seed))
+
+        return self._init(jax.vmap(key)(self._seeds), data, train)
+
+    @functools.lru_cache(maxsize=16)  # noqa: B019  (as long as the run)
+    def epoch(self, steps: int, validates: bool = True) -> Callable[..., Any]:
+        """One epoch of ``steps`` minibatches.
+
+        A function of ``(state, data, train, validation, hyper)`` to the new state, the means over
+        the pass, and those over the ``validation`` rows (if it ``validates``, else nothing).
+        """
+        networks, batch_size = self.networks, self.section.batch_size
+
+        def epoch(
+            state: bc.State, data: bc.Data, train: Any, validation: Any, hyper: bc.Hyper
+        ) -> Any:
+            state, means = bc.epoch(networks, batch_size, steps, state, data, train, hyper)
+            if not validates:
+                return state, means, {}
+            held_out = bc.evaluate(networks, state.policy, data, validation, hyper.entropy_coef)
+            return state, means, held_out
+
+        return parallel.vmap_members(epoch, self.members, shared=self._shared)
+
+    def hyper(self, num_epochs: Any) -> bc.Hyper:
+        """Hyper-parameters of the members, which stop after ``num_epochs`` ``[M]``."""
+        section = self.section
+
+        def each(value: Any) -> np.ndarray:
+            return np.broadcast_to(np.float32(value), (self.members,))
+
+        return bc.Hyper(
+            each(section.learning_rate), each(section.entropy_coef), each(section.weight_decay),
+            each(section.max_grad_norm), np.broadcast_to(np.int32(num_epochs), (self.members,)),
+        )  # fmt: skip
+
+
+def rows_on_device(obs: np.ndarray, action: np.ndarray) -> bc.Data:
+    """Demonstrations as the compiled functions take them."""
+    return bc.Data(jnp.asarray(obs), jnp.asarray(action))
+
+
+def stop_if_diverged(epoch: int, *groups: dict[str, np.ndarray]) -> None:
+    """Check what an epoch logged.
+
+    Raises:
+      UserError: if something of it is not finite.
+    """
+    bad = {name for group in groups for name, x in group.items() if not np.isfinite(x).all()}
+    if bad:
+        raise UserError(
+            f"cloning diverged: {', '.join(sorted(bad))} not finite in epoch {epoch}; lower "
+            "config.bc.learning_rate"
+        )
