@@ -4,6 +4,7 @@ Recipes:
   (none)  the whole workflow: 100 teacher episodes, 4 arms x 3 seeds.
           python -m jaxmaze.train --config=configs/acrobot.py
   bc      behavioural cloning alone; needs --config.bc.data=DIR
+  dagger  the clone asks the teacher what to do in states that it gets into itself
   ppo     PPO alone; from scratch, or from a clone with --config.ppo.init_from=DIR
 
 What is not set here has the library's default; configs/lunar_lander.py shows every field.
@@ -11,7 +12,7 @@ What is not set here has the library's default; configs/lunar_lander.py shows ev
 
 import ml_collections
 
-RECIPES = ("workflow", "bc", "ppo")
+RECIPES = ("workflow", "bc", "dagger", "ppo")
 
 
 def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:

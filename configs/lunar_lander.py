@@ -8,12 +8,13 @@ Recipes:
           3 episodes, half of them held out, 200 steps at most, 40 epochs, 100 evaluation episodes.
           python -m jaxmaze.train --config=configs/lunar_lander.py:guide
   bc      behavioural cloning alone; needs --config.bc.data=DIR
+  dagger  the clone asks the teacher what to do in states that it gets into itself
   ppo     PPO alone; from scratch, or from a clone with --config.ppo.init_from=DIR
 """
 
 import ml_collections
 
-RECIPES = ("workflow", "guide", "bc", "ppo")
+RECIPES = ("workflow", "guide", "bc", "dagger", "ppo")
 
 
 def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
@@ -21,7 +22,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
     if recipe not in RECIPES:
         raise ValueError(f"there is no recipe {recipe!r}; choose one of {', '.join(RECIPES)}")
     config = ml_collections.ConfigDict()
-    config.stage = recipe if recipe in ("bc", "ppo") else "workflow"
+    config.stage = recipe if recipe in ("bc", "dagger", "ppo") else "workflow"
     config.seed = 0  # member i has seed + i
     config.members = 3  # seeds, trained side by side as one program
 
@@ -63,6 +64,16 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "refit": True,  # train anew on all episodes, for the epochs that validation chose
         "eval_every": 10,  # epochs between evaluations by rollouts; 0 for none
         "eval_episodes": 20,
+    }
+
+    config.dagger = {
+        # "policy": the teacher; rollout.policy if not set
+        "rounds": 10,  # round 0 is the teacher's
+        "n_episodes": 5,  # of each member in each round
+        "beta_schedule": "indicator",  # the teacher acts in round 0 alone; "linear", "exponential"
+        "beta_decay": 0.5,  # a round, for "exponential"
+        "eval_episodes": 20,  # after each round
+        "playoff_episodes": 80,  # further ones, between the best round and the last; 0 for none
     }
 
     config.ppo = {

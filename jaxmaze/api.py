@@ -25,6 +25,7 @@ __all__ = [
     "UserError",
     "clone",
     "compare",
+    "dagger",
     "evaluate",
     "fine_tune",
     "load_config",
@@ -146,13 +147,13 @@ def train(config: Config, workdir: str | Path) -> Run:
     Raises:
       UserError: for input that cannot be used.
     """
-    from jaxmaze.stages import bc, ppo, workflow
+    from jaxmaze.stages import bc, dagger, ppo, workflow
 
     config = _absolute(config_lib.validate(config))
     note = runs.version_note(Path(workdir))
     if note:
         console.say(note)
-    stages = {"workflow": workflow.run, "bc": bc.run, "ppo": ppo.run}
+    stages = {"workflow": workflow.run, "bc": bc.run, "dagger": dagger.run, "ppo": ppo.run}
     stages[config.stage](config, Path(workdir))
     return Run(workdir)
 
@@ -240,6 +241,24 @@ def clone(config: Config, data: str | Path | Run, workdir: str | Path) -> Run:
       UserError: for data that cannot be used.
     """
     return train(override(config, {"stage": "bc", "bc.data": _path(data)}), workdir)
+
+
+def dagger(config: Config, workdir: str | Path, policy: str | Path | Run | None = None) -> Run:
+    """Clone a teacher by asking it what to do in states that the clone gets into (DAgger).
+
+    Args:
+      config: the configuration.
+      workdir: the folder to write.
+      policy: the teacher: a name, a trained run, or ``"package.module:function"``; the configured
+        one by default.
+
+    Raises:
+      UserError: for a teacher that cannot be asked, or does not fit.
+    """
+    changes: dict[str, Any] = {"stage": "dagger"}
+    if policy is not None:
+        changes["dagger.policy"] = _path(policy)
+    return train(override(config, changes), workdir)
 
 
 def fine_tune(config: Config, init_from: str | Path | Run | None, workdir: str | Path) -> Run:

@@ -19,7 +19,8 @@ from jaxmaze.core.networks import ACTIVATIONS, Networks
 from jaxmaze.core.types import NetworkSpec, SpaceSpec
 from jaxmaze.errors import UserError
 
-STAGES = ("workflow", "bc", "ppo")
+BETA_SCHEDULES = ("indicator", "linear", "exponential")
+STAGES = ("workflow", "bc", "dagger", "ppo")
 
 
 class Field(NamedTuple):
@@ -87,6 +88,13 @@ FIELDS: dict[str, Field] = {
     "bc.refit": Field(True, bool),
     "bc.eval_every": _count(10, low=0),
     "bc.eval_episodes": _count(20),
+    "dagger.policy": Field(None, str, optional=True),
+    "dagger.rounds": _count(10),
+    "dagger.n_episodes": _count(5),
+    "dagger.beta_schedule": Field("indicator", str, choices=BETA_SCHEDULES),
+    "dagger.beta_decay": _share(0.5),
+    "dagger.eval_episodes": _count(20),
+    "dagger.playoff_episodes": _count(80, low=0),
     "ppo.init_from": Field(None, str, optional=True),
     "ppo.learning_rate": _at_least_0(5e-4),
     "ppo.value_learning_rate": Field(1e-3, float, low=0, optional=True),

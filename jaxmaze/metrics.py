@@ -34,13 +34,17 @@ class MetricsWriter:
         kept = [] if resume_step is None else [
             line for line in _lines(self._path) if json.loads(line)["step"] <= resume_step
         ]  # fmt: skip
-        if resume_step is None:
-            for events in run.glob("events.out.tfevents.*"):
-                events.unlink()
+        # TensorBoard's writer hands events to a thread that a crash may cut off, so that its files
+        # may lack what metrics.jsonl has: they are made anew from it.
+        for events in run.glob("events.out.tfevents.*"):
+            events.unlink()
         self._path.write_text("".join(line + "\n" for line in kept))
         self._file = self._path.open("a")
-        purge = None if resume_step is None else resume_step + 1
-        self.board = SummaryWriter(str(run), purge_step=purge, flush_secs=5)
+        self.board = SummaryWriter(str(run), flush_secs=5)
+        for line in map(json.loads, kept):
+            for name, value in line.items():
+                if name not in ("step", "split", "members"):
+                    self.board.add_scalar(f"{line['split']}/{name}", value, line["step"])
 
     def write(
         self, step: int, split: str, group: str, values: Mapping[str, Any], spread: bool = True

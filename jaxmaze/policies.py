@@ -134,6 +134,13 @@ class _Sampler:
         return self.trained(obs, seed=int(self._rng.integers(2**31)))
 
 
+def digest_of(policy: Act | None) -> str | None:
+    """What tells a trained policy from another of the same folder; None for other functions."""
+    policy = getattr(policy, "__wrapped__", policy)
+    trained = getattr(policy, "trained", policy)
+    return checkpoint.digest(trained.policy) if isinstance(trained, LoadedPolicy) else None
+
+
 def checked(policy: Act, info: EnvInfo) -> Act:
     """The policy, its actions' shape, type and range checked before the environment acts.
 
@@ -168,6 +175,7 @@ def checked(policy: Act, info: EnvInfo) -> Act:
             info.action_space.dtype
         )
 
+    act.__wrapped__ = policy  # type: ignore[attr-defined]
     return act
 
 

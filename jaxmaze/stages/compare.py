@@ -51,7 +51,7 @@ def load(run: Path) -> tuple[dict[str, Any], report.Curve]:
     if not summary.get("members"):
         raise UserError(f"{run} is a {summary.get('kind')}; give the folders of its bc or ppo runs")
     curve = None
-    if summary["kind"] == "ppo":
+    if summary["kind"] in ("ppo", "dagger"):
         curve = report.curve_of(metrics.read(run), len(summary["members"]))
     if curve is None:
         # Without environment steps of its own (a clone, a teacher) a run is a level.

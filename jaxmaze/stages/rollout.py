@@ -14,7 +14,6 @@ import ml_collections
 import numpy as np
 
 from jaxmaze import (
-    checkpoint,
     collect,
     console,
     evaluation,
@@ -67,7 +66,7 @@ def run(
         seeds = seeding.episode_seeds(config.seed, seeding.ROLLOUT, config.rollout.n_episodes)
     identity = runs.identity(
         config, KIND, record=record, render=render, member=member, first_seed=int(seeds[0]),
-        policy_sha256=_digest(policy),
+        policy_sha256=policies.digest_of(policy),
     )  # fmt: skip
     if runs.claim(workdir, identity):
         if given:
@@ -112,12 +111,6 @@ def run(
     }
     runs.write_json(workdir / runs.SUMMARY, summary)
     return summary
-
-
-def _digest(policy: policies.Act) -> str | None:
-    """What tells a trained policy from another of the same folder; None for functions."""
-    trained = getattr(policy, "trained", policy)
-    return checkpoint.digest(trained.policy) if isinstance(trained, policies.LoadedPolicy) else None
 
 
 class _EpisodeLog:

@@ -1,0 +1,198 @@
+"""DAgger's data: states that teacher and clone visit together, labelled by the teacher."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from jaxmaze import collect, policies, runs, trajectories
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import Policy
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.errors import UserError
+from jaxmaze.trajectories import Episode
+
+ROUNDS = "rounds"
+
+
+def teacher_of(config: ml_collections.ConfigDict, info: backend.EnvInfo) -> policies.Act:
+    """The teacher that labels states.
+
+    Raises:
+      UserError: if there is none of that name, it does not fit, or it cannot be asked.
+    """
+    name = config.dagger.policy or config.rollout.policy
+    folder = Path(name)
+    if folder.is_dir():
+        config_file = folder / runs.CONFIG
+        kind = runs.read_config(folder)["kind"] if config_file.exists() else "data set"
+        if kind in ("rollout", "compare", "data set"):
+            raise UserError(
+                f"{name} is a {kind}, which cannot be asked what to do in a new state, as dagger "
+                "must; give a teacher that can (heuristic, a trained run's folder, "
+                "package.module:function), or clone recorded episodes with the recipe bc"
+            )
+    found = policies.resolve(name, info, config.seed, deterministic=config.evaluation.deterministic)
+    return policies.checked(found, info)
+
+
+def beta(config: ml_collections.ConfigDict, number: int) -> float:
+    """The probability with which the teacher acts in a round; 1 in round 0.
+
+    Ross, Gordon & Bagnell (2011), "A Reduction of Imitation Learning and Structured Prediction to
+    No-Regret Online Learning", section 3.1, where ``indicator`` did best.
+    """
+    section = config.dagger
+    if section.beta_schedule == "indicator":
+        return float(number == 0)
+    if section.beta_schedule == "exponential":
+        return float(section.beta_decay**number)
+    return 1.0 - number / max(section.rounds - 1, 1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _modes(networks: Networks, population: Policy, obs: Any) -> Any:
+    return jax.vmap(lambda p, o: networks.to_env(networks.act(p, o)[0]))(population, obs)
+
+
+def play(
+    info: backend.EnvInfo,
+    networks: Networks,
+    teacher: policies.Act,
+    clones: Policy | None,
+    seeds: np.ndarray,
+    share: float,
+    generators: Sequence[np.random.Generator],
+) -> list[list[Episode]]:
+    """Every member's episodes of a round, labelled.
+
+    Args:
+      info: the environment.
+      networks: of the clones.
+      teacher: observations ``[K, ...]`` to actions ``[K, ...]``.
+      clones: a clone for each member, ``[M, ...]``; None where only the teacher acts.
+      seeds: ``[M, E]`` the episodes.
+      share: the probability with which, at each step, the teacher acts.
+      generators: a member's random numbers for that.
+
+    Returns:
+      ``E`` episodes for each of ``M`` members, with what was done and what the teacher would do.
+    """
+    members, count = seeds.shape
+    envs = [backend.make(info.config) for _ in range(members * count)]
+    labels: list[np.ndarray] = []
+
+    def act(obs: np.ndarray) -> np.ndarray:
+        shown = np.asarray(teacher(obs))
+        labels.append(shown)
+        # Drawn for all, always: what a member draws does not depend on the others.
+        drawn = np.concatenate([g.random(count) for g in generators])
+        if clones is None:
+            return shown
+        own = _modes(networks, clones, obs.reshape(members, count, *obs.shape[1:]))
+        flat = np.asarray(own).reshape(shown.shape)
+        asked = (drawn < share).reshape((-1,) + (1,) * (shown.ndim - 1))
+        return np.where(asked, shown, flat).astype(shown.dtype)
+
+    try:
+        # One episode a slot, all begun at once: step t of each is call t.
+        schedules = [[(k % count, int(seed))] for k, seed in enumerate(seeds.reshape(-1))]
+        found: list[Any] = [None] * len(envs)
+        for slot, episode in collect.run_episodes(envs, act, schedules, record=True):
+            taught = np.stack([labels[t][slot] for t in range(episode.length)])
+            found[slot] = dataclasses.replace(episode, labels=taught.astype(episode.actions.dtype))
+    finally:
+        for env in envs:
+            env.close()
+    return [found[m * count : (m + 1) * count] for m in range(members)]
+
+
+def keep_round(
+    workdir: Path, seed: int, number: int, episodes: Sequence[Episode], info: backend.EnvInfo,
+    provenance: dict[str, Any],
+) -> None:  # fmt: skip
+    """Write one member's episodes of a round, whole or not at all."""
+    _write(workdir / f"seed_{seed}" / ROUNDS / f"{number:03d}", episodes, info, provenance)
+
+
+def kept_rounds(
+    workdir: Path, seed: int, count: int, info: backend.EnvInfo
+) -> tuple[list[list[Episode]], list[dict[str, Any]]]:
+    """A member's episodes and their provenance of the first ``count`` rounds; drops later ones.
+
+    Raises:
+      UserError: if one of them cannot be read.
+    """
+    folder = workdir / f"seed_{seed}" / ROUNDS
+    for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+        if not path.name.isdigit() or int(path.name) >= count:
+            shutil.rmtree(path)
+    read = [trajectories.read(folder / f"{number:03d}", info) for number in range(count)]
+    return [list(d.episodes) for d in read], [d.provenance for d in read]
+
+
+def keep_all(
+    workdir: Path,
+    seed: int,
+    rounds: Sequence[Sequence[Episode]],
+    provenances: Sequence[dict[str, Any]],
+    info: backend.EnvInfo,
+) -> str:
+    """Write a member's aggregated data set; returns its SHA-256."""
+    episodes = [e for part in rounds for e in part]
+    numbered = [dataclasses.replace(e, index=i) for i, e in enumerate(episodes)]
+    provenance = {
+        "policy": provenances[0]["policy"],
+        "seed": seed,
+        "env": json.loads(backend.spec_json(info)),
+        "versions": runs.versions(),
+        "rounds": [p["round"] for p in provenances],
+    }
+    return _write(workdir / f"seed_{seed}" / runs.TRAJECTORIES, numbered, info, provenance)
+
+
+def drop_rounds(workdir: Path) -> None:
+    """Delete the rounds' own data sets, once the aggregated ones and the summary are there."""
+    for folder in workdir.glob(f"seed_*/{ROUNDS}"):
+        shutil.rmtree(folder)
+
+
+def _write(
+    path: Path, episodes: Sequence[Episode], info: backend.EnvInfo, provenance: dict[str, Any]
+) -> str:
+    temporary = path.with_name(path.name + ".tmp")
+    for leftover in (temporary, path):  # of an earlier start that was cut off
+        shutil.rmtree(leftover, ignore_errors=True)
+    dataset = trajectories.write(temporary, episodes, info, provenance)
+    temporary.rename(path)
+    return dataset.sha256
+
+
+def padded_rows(
+    rounds: Sequence[Sequence[Sequence[Episode]]], kind: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Members' rows side by side: observations and labels ``[M, R, ...]``, weights ``[M, R]``.
+
+    ``R`` is a power of two, so that few sizes are ever compiled; rows that fill up weigh 0.
+
+    Args:
+      rounds: each member's episodes, round by round.
+      kind: of the actions.
+    """
+    each = [trajectories.rows([e for part in mine for e in part], kind)[:2] for mine in rounds]
+    size = 1 << (max(len(obs) for obs, _ in each) - 1).bit_length()
+
+    def fill(x: np.ndarray) -> np.ndarray:
+        return np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
+
+    weight = np.stack([np.arange(size) < len(obs) for obs, _ in each]).astype(np.float32)
+    return np.stack([fill(o) for o, _ in each]), np.stack([fill(a) for _, a in each]), weight

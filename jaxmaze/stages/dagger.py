@@ -1,0 +1,293 @@
+"""DAgger: the teacher labels states that its clones get into; round after round they are refitted.
+
+Ross, Gordon & Bagnell (2011), "A Reduction of Imitation Learning and Structured Prediction to
+No-Regret Online Learning". Each member has a clone, episodes and a data set of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from jaxmaze import (
+    aggregation,
+    audit,
+    checkpoint,
+    cloning,
+    console,
+    evaluation,
+    metrics,
+    policies,
+    runs,
+    seeding,
+    selection,
+)
+from jaxmaze import config as config_lib
+from jaxmaze.collect import ActorConfig
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import Policy
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.trajectories import Episode
+from jaxmaze.workers import Pool, num_shards
+
+KIND = "dagger"
+EVALUATION_ENVS = 16
+
+
+class Progress(NamedTuple):
+    """All that a run needs to go on, beside the rounds' episodes.
+
+    Attributes:
+      last: the latest clones, ``[M, ...]`` on the host.
+      best: the best ones.
+    """
+
+    last: Policy
+    best: selection.Best
+
+
+def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
+    """Clone ``config.dagger.policy`` by asking it.
+
+    Args:
+      config: the configuration; its ``bc`` section says how clones are fitted.
+      workdir: the run's folder; a run that it holds goes on with its next round.
+
+    Returns:
+      The summary, as in summary.json.
+
+    Raises:
+      UserError: for a teacher that cannot be asked, or does not fit.
+    """
+    info = backend.describe(backend.EnvConfig.of(config.env))
+    teacher = aggregation.teacher_of(config, info)
+    identity = runs.identity(config, KIND, teacher_sha256=policies.digest_of(teacher))
+    if runs.claim(workdir, identity):
+        console.say(f"{workdir} is finished already")
+        return runs.summary(workdir)
+    networks, seeds = config_lib.networks(config, info.spaces), cloning.member_seeds(config)
+    actors = ActorConfig(info.config, networks, seeds, EVALUATION_ENVS, num_shards(EVALUATION_ENVS))
+    with (
+        Pool(actors, info, config.env.workers) as pool,
+        checkpoint.Checkpoints(workdir) as checkpoints,
+    ):
+        evaluator = evaluation.Evaluator(pool, config.evaluation.deterministic)
+        trainer = _Trainer(config, networks, info, teacher, workdir, evaluator, checkpoints)
+        with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
+            trainer.train(writer)
+        summary = trainer.finish()
+    runs.write_json(workdir / runs.SUMMARY, summary)
+    aggregation.drop_rounds(workdir)
+    e = summary["evaluation"]
+    console.say(
+        f"clone: mean return {e['mean']:.1f} ± {e['std']:.1f} over {config.members} members x "
+        f"{config.evaluation.episodes} episodes, {summary['labels']:.0f} labels a member"
+    )
+    return summary
+
+
+class _Trainer:
+    """The loop over rounds."""
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        networks: Networks,
+        info: backend.EnvInfo,
+        teacher: policies.Act,
+        workdir: Path,
+        evaluator: evaluation.Evaluator,
+        checkpoints: checkpoint.Checkpoints,
+    ):
+        self.config, self.networks, self.info, self.teacher = config, networks, info, teacher
+        self.workdir, self.evaluator, self.checkpoints = workdir, evaluator, checkpoints
+        self.section, self.seeds = config.dagger, cloning.member_seeds(config)
+        self.start = time.perf_counter()
+        self.fitter = cloning.Fitter(config, networks, seeding.STAGE_DAGGER, own_data=True)
+        blank = checkpoint.blank_policies(networks, config.members)
+        nothing = selection.start(config.members)
+        self.progress = Progress(blank, selection.Best(blank, nothing))
+        self.round = 0
+        # By member, then by round.
+        self.episodes: list[list[list[Episode]]] = [[] for _ in self.seeds]
+        self.provenance: list[list[dict[str, Any]]] = [[] for _ in self.seeds]
+
+    def labels(self) -> np.ndarray:
+        """``[M]`` labels that each member has asked for so far."""
+        return np.array([sum(e.length for r in mine for e in r) for mine in self.episodes])
+
+    def step(self) -> int:
+        """What is logged at: labels a member, the mean over members."""
+        return round(float(self.labels().mean()))
+
+    def restore(self) -> int | None:
+        """Go back to the newest checkpoint; returns the step it was logged at, None without one."""
+        latest = self.checkpoints.latest()
+        self.round = latest or 0
+        kept = [aggregation.kept_rounds(self.workdir, s, self.round, self.info) for s in self.seeds]
+        if latest is None:
+            return None
+        self.episodes, self.provenance = [k[0] for k in kept], [k[1] for k in kept]
+        self.progress = self.checkpoints.restore(self.progress, latest)
+        self.start -= self.checkpoints.meta(latest)["wall_seconds"]
+        return self.step()
+
+    def train(self, writer: metrics.MetricsWriter) -> None:
+        """All rounds: play, label, aggregate, refit, evaluate."""
+        self.writer, rounds = writer, self.section.rounds
+        with console.progress("dagger", rounds) as bar:
+            bar.advance(self.round)
+            while self.round < rounds:
+                share = aggregation.beta(self.config, self.round)
+                taught = self._play(share)
+                means = self._fit()
+                self._evaluate(share, taught, means)
+                self.round += 1
+                if self.round == rounds:
+                    self._play_off()
+                self._save()
+                bar.advance()
+
+    def _play(self, share: float) -> np.ndarray:
+        """A round's episodes of all members; returns ``[M]`` how often clone and teacher agreed."""
+        path = (seeding.STAGE_DAGGER, self.round)
+        seeds = np.array(
+            [
+                [
+                    seeding.episode_seed(s, seeding.AGGREGATION, self.round, i)
+                    for i in range(self.section.n_episodes)
+                ]
+                for s in self.seeds
+            ]
+        )
+        generators = [
+            np.random.default_rng(np.random.SeedSequence(s, spawn_key=(seeding.MIXTURE, *path)))
+            for s in self.seeds
+        ]
+        clones = None if self.round == 0 else self.progress.last
+        played = aggregation.play(
+            self.info, self.networks, self.teacher, clones, seeds, share, generators
+        )
+        agreed = []
+        for m, (seed, episodes) in enumerate(zip(self.seeds, played, strict=True)):
+            mine = jax.tree.map(lambda x, m=m: x[m], self.progress.last)
+            provenance = {
+                "policy": self.config.dagger.policy or self.config.rollout.policy,
+                "round": {
+                    "beta": share,
+                    "episodes": len(episodes),
+                    "clone_sha256": None if clones is None else checkpoint.digest(mine),
+                },
+            }
+            aggregation.keep_round(self.workdir, seed, self.round, episodes, self.info, provenance)
+            self.episodes[m].append(episodes)
+            self.provenance[m].append(provenance)
+            same = [
+                np.isclose(e.actions, np.asarray(e.labels)).reshape(e.length, -1).all(1)
+                for e in episodes
+            ]
+            agreed.append(np.concatenate(same).mean())
+        return np.array(agreed)
+
+    def _fit(self) -> dict[str, np.ndarray]:
+        """Fit fresh clones to everything so far; returns the last epoch's means."""
+        obs, action, weight = aggregation.padded_rows(self.episodes, self.info.spaces.kind)
+        data = cloning.rows_on_device(obs, action)
+        steps = cloning.num_minibatches(self.config, weight.shape[1])
+        epoch = self.fitter.epoch(steps, validates=False)
+        state = self.fitter.init(data, weight, (self.round,))
+        hyper = self.fitter.hyper(self.config.bc.num_epochs)
+        means: dict[str, np.ndarray] = {}
+        for number in range(1, self.config.bc.num_epochs + 1):
+            state, logged, _ = epoch(state, data, weight, weight, hyper)
+            means = jax.device_get(logged)
+            cloning.stop_if_diverged(number, means)
+        self.progress = self.progress._replace(last=jax.device_get(state.policy))
+        return means
+
+    def _evaluate(self, share: float, agreed: np.ndarray, means: dict[str, np.ndarray]) -> None:
+        """Evaluate the round's clones, keep the best, log."""
+        step, last = self.step(), self.progress.last
+        seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
+        results = self.evaluator(last, seeds)
+        returns = np.stack([r.returns for r in results])
+        mean = returns.mean(1)
+        chosen, better = selection.choose(
+            self.progress.best.selection, mean, selection.standard_error(returns), step
+        )
+        best = selection.take(self.progress.best, last, better, chosen)
+        self.progress = Progress(last, best)
+        ones = np.ones(len(self.seeds))
+        self.writer.write(step, "train", "imitation", means)
+        self.writer.write(
+            step, "train", "dagger",
+            {"round": self.round * ones, "beta": share * ones, "labels": self.labels(),
+             "agreement": agreed},
+        )  # fmt: skip
+        stats = metrics.per_member([r.stats() for r in results])
+        self.writer.write(step, "eval", "rollout_stats", stats)
+        console.say(
+            f"round {self.round:2d}  beta {share:.2f}  {step} labels  return {mean.mean():.1f}"
+        )
+
+    def _play_off(self) -> None:
+        """Choose between the best round and the last, over more episodes than on the way."""
+        if not self.section.playoff_episodes:
+            return
+        more = self.section.eval_episodes + self.section.playoff_episodes
+        seeds = evaluation.selection_seeds(self.config, more)
+        best, means = selection.play_off(
+            self.progress.best, self.progress.last, self.evaluator, seeds, self.step()
+        )
+        self.progress = self.progress._replace(best=best)
+        self.writer.write(self.step(), "eval", "playoff", means)
+
+    def _save(self) -> None:
+        """Write a checkpoint; its number is that of rounds done."""
+        meta = checkpoint.describe(self.networks, self.seeds, KIND)
+        meta["wall_seconds"] = time.perf_counter() - self.start
+        self.writer.flush()
+        self.checkpoints.save(self.round, self.progress, self.progress.best.policy, meta)
+        self.checkpoints.wait()  # The next round's episodes are dropped if this one is not whole.
+
+    def finish(self) -> dict[str, Any]:
+        """Write the aggregated data sets, evaluate on the test episodes; returns the summary."""
+        sha256 = [
+            aggregation.keep_all(self.workdir, s, self.episodes[m], self.provenance[m], self.info)
+            for m, s in enumerate(self.seeds)
+        ]
+        seeds = evaluation.test_seeds(self.config)
+        best = self.evaluator(self.progress.best.policy, seeds)
+        last = self.evaluator(self.progress.last, seeds)
+        labels, chosen = self.labels(), self.progress.best.selection
+        members = [
+            {
+                "seed": seed,
+                "env_steps": int(labels[m]),
+                "labels": int(labels[m]),
+                "evaluation": best[m].summary(),
+                "selection": {
+                    "labels": int(chosen.step[m]),
+                    "mean": float(chosen.mean[m]),
+                    "standard_error": float(chosen.error[m]),
+                },
+                "last": last[m].summary(),
+                "data_sha256": sha256[m],
+            }
+            for m, seed in enumerate(self.seeds)
+        ]
+        audit.write(self.workdir, self.networks, self.progress.best.policy, self.info, self.config)
+        return {
+            "kind": KIND,
+            "env_steps": int(labels.sum()),
+            "labels": float(labels.mean()),
+            "wall_seconds": time.perf_counter() - self.start,
+            "evaluation": evaluation.pooled(best).summary(),
+            "last": evaluation.pooled(last).summary(),
+            "members": members,
+        }

@@ -1,0 +1,179 @@
+"""DAgger: what is asked, kept and learned, and that a killed run goes on to the bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmaze import aggregation, api, policies, trajectories
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.errors import UserError
+from tests.conftest import CONFIG, ROOT, SMALL, command, flags
+from tests.stages.test_ppo_killed import lines, scalars
+
+OVERRIDES = SMALL | {
+    "env.max_episode_steps": 60,
+    "bc.num_epochs": 4,
+    "bc.batch_size": 32,
+    "dagger.rounds": 4,
+    "dagger.n_episodes": 2,
+    "dagger.beta_schedule": "exponential",
+    "dagger.eval_episodes": 2,
+    "dagger.playoff_episodes": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def config():
+    return api.load_config(f"{CONFIG}:dagger", OVERRIDES)
+
+
+@pytest.fixture(scope="module")
+def taught(config, tmp_path_factory):
+    return api.dagger(config, tmp_path_factory.mktemp("dagger") / "run")
+
+
+def info_of(config):
+    return backend.describe(backend.EnvConfig.of(config.env))
+
+
+def test_every_state_is_labelled_by_the_teacher(config, taught):
+    info = info_of(config)
+    teacher = policies.resolve("heuristic", info, 0)
+    for seed in (0, 1):
+        data = trajectories.read(taught.folder / f"seed_{seed}", info)
+        assert len(data.episodes) == 4 * 2
+        for episode in data.episodes:
+            np.testing.assert_array_equal(teacher(episode.observations[:-1]), episode.labels)
+        obs, action, _ = trajectories.rows(data.episodes, "discrete")
+        np.testing.assert_array_equal(teacher(obs), action)
+        assert len(obs) == taught.summary["members"][seed]["labels"] == data.num_steps
+
+
+def test_the_teacher_acts_with_probability_beta(config, taught):
+    info = info_of(config)
+    episodes = trajectories.read(taught.folder / "seed_0", info).episodes
+    agreement = [
+        np.concatenate([e.actions == e.labels for e in episodes[2 * r : 2 * r + 2]]).mean()
+        for r in range(4)
+    ]
+    assert agreement[0] == 1.0 and max(agreement[2:]) < 1.0
+    assert [aggregation.beta(config, r) for r in range(4)] == [1.0, 0.5, 0.25, 0.125]
+    linear = api.override(config, {"dagger.beta_schedule": "linear"})
+    np.testing.assert_allclose(
+        [aggregation.beta(linear, r) for r in range(4)], [1, 2 / 3, 1 / 3, 0]
+    )
+    indicator = api.override(config, {"dagger.beta_schedule": "indicator"})
+    assert [aggregation.beta(indicator, r) for r in range(3)] == [1.0, 0.0, 0.0]
+
+
+def test_the_mixture_draws_as_often_as_it_says(config, cloned):
+    # A teacher that always does 3 and a clone that never does: what is done tells who did it.
+    info = info_of(config)
+    clone = cloned.policy(0)
+    last = f"Dense_{len(clone.networks.spec.hidden_sizes)}"
+    params = jax.tree.map(np.array, clone.policy.params)
+    params["MLP_0"][last]["bias"][3] -= 1e3
+    population = jax.tree.map(lambda x: x[None], clone.policy._replace(params=params))
+    [episodes] = aggregation.play(
+        info, clone.networks, lambda obs: np.full(len(obs), 3), population, np.arange(12)[None],
+        0.3, [np.random.default_rng(0)],
+    )  # fmt: skip
+    done = np.concatenate([e.actions for e in episodes])
+    assert len(done) > 300 and (done == 3).mean() == pytest.approx(0.3, abs=0.06)
+    assert all((e.labels == 3).all() for e in episodes)
+
+
+def test_the_data_say_where_they_come_from_and_minari_reads_them(config, taught):
+    import minari
+
+    folder = taught.folder / "seed_1" / "trajectory_data" / "data"
+    dataset = minari.MinariDataset(folder)
+    ours = trajectories.read(folder, info_of(config))
+    for theirs, mine in zip(dataset.iterate_episodes(), ours.episodes, strict=True):
+        np.testing.assert_array_equal(theirs.infos["teacher_action"], mine.labels)
+        np.testing.assert_array_equal(theirs.actions, mine.actions)
+    rounds = ours.provenance["rounds"]
+    assert [r["beta"] for r in rounds] == [1.0, 0.5, 0.25, 0.125]
+    assert rounds[0]["clone_sha256"] is None and len({r["clone_sha256"] for r in rounds}) == 4
+    assert ours.provenance["policy"] == "heuristic" and "jax" in ours.provenance["versions"]
+    assert not list(taught.folder.glob("seed_*/rounds"))
+
+
+def test_it_can_be_cloned_from_fine_tuned_rolled_out_and_compared(config, taught, tmp_path):
+    again = api.clone(config, taught.folder / "seed_0", tmp_path / "bc")
+    assert again.summary["data"]["steps"] == taught.summary["members"][0]["labels"]
+    tuned = api.fine_tune(config, taught, tmp_path / "ppo")
+    assert tuned.summary["audit"]["difference"] == ""
+    assert any("critic_fit/value_loss" in line for line in tuned.metrics())
+    compared = api.compare([taught, tuned], tmp_path / "c").summary["arms"]
+    assert len(compared["run"]["curve"]["env_steps"]) == 4
+    assert api.evaluate(config, taught, 2)["episodes"] == 2
+
+
+def test_metrics_are_by_labels(taught):
+    steps = [x["step"] for x in taught.metrics() if "dagger/labels" in x]
+    labels = [x["dagger/labels"] for x in taught.metrics() if "dagger/labels" in x]
+    assert len(steps) == 4 and steps == sorted(set(steps))
+    np.testing.assert_allclose(steps, labels, atol=0.5)
+    assert taught.summary["labels"] == labels[-1]
+    assert taught.summary["kind"] == "dagger"
+
+
+def test_members_are_the_runs_of_their_seeds(config, taught, tmp_path):
+    alone = api.dagger(api.override(config, {"seed": 1, "members": 1}), tmp_path / "run")
+    first = {
+        run: trajectories.read(run.folder / "seed_1", info_of(config)).episodes[0]
+        for run in (alone, taught)
+    }
+    np.testing.assert_array_equal(first[alone].observations, first[taught].observations)
+    assert alone.summary["members"][0]["labels"] == taught.summary["members"][1]["labels"]
+
+
+@pytest.mark.parametrize("at", [1, 5])
+def test_killed_at_any_moment_it_goes_on_to_the_bit(taught, tmp_path, at):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxmaze.train", f"--config={CONFIG}:dagger", *flags(OVERRIDES),
+         f"--workdir={folder}"],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while len(lines(folder)) < at and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert lines(folder) and not (folder / "summary.json").exists()
+    done = command("jaxmaze.train", f"--resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert lines(folder) == lines(taught.folder)
+    assert scalars(folder) == scalars(taught.folder)
+    for member in range(2):
+        a, b = (api.load_policy(run, member).policy for run in (folder, taught.folder))
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+    ours = json.loads((folder / "summary.json").read_text())
+    assert ours["members"] == taught.summary["members"]  # the data's SHA-256 among it
+
+
+def test_a_teacher_that_cannot_be_asked_is_one_line(config, recorded, tmp_path):
+    for folder in (recorded.folder, recorded.folder / "trajectory_data"):
+        with pytest.raises(UserError, match=r"cannot be asked .*heuristic.*recipe bc"):
+            api.dagger(config, tmp_path / "run", policy=folder)
+    done = command(
+        "jaxmaze.train", f"--config={CONFIG}:dagger", f"--config.dagger.policy={recorded.folder}"
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "is a rollout, which cannot be asked" in done.stderr
+    with pytest.raises(UserError, match=r"neither a teacher .*nor a run's folder"):
+        api.dagger(config, tmp_path / "run", policy="heuristics")
+    other = api.override(config, {"env.id": "CartPole-v1", "env.kwargs": {}})
+    with pytest.raises(UserError, match=r"trained for observations \(8,\)"):
+        clone = api.clone(config, recorded, tmp_path / "clone")
+        api.dagger(other, tmp_path / "run", policy=clone)
+    assert not (tmp_path / "run").exists()
