@@ -3,8 +3,8 @@
     python benchmarks/dagger.py --workdir=outputs/labels [--config=configs/lunar_lander.py]
         [--members=10] [--seed=3000] [--episodes=25,50,100]
 
-Every seed has teacher episodes of its own: behavioural cloning is fitted to the first 25, 50, 100 of
-them, DAgger asks the teacher round after round. All clones play the same 100 episodes. Prints a
+Every seed has teacher episodes of its own: behavioural cloning is fitted to the first 25, 50, 100
+of them, DAgger asks the teacher round after round. All clones are judged on 100 episodes. Prints a
 table, and writes it with machine and versions to ``dagger.json`` in the folder.
 """
 
