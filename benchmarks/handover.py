@@ -22,25 +22,23 @@ import numpy as np
 from jaxmaze import api, cli, console, evaluation, metrics, report, runs
 from jaxmaze.stages import ppo, rollout
 
-KEPT = {"ppo.critic_burn_in": 0, "ppo.burn_in_until": None, "ppo.critic_fit_epochs": 0}
-"""Nothing is done about the critic: the level that its variants are measured from."""
+BLIND = {"ppo.critic_burn_in": 0, "ppo.critic_fit_epochs": 0}
 VARIANTS: dict[str, dict] = {
     "default": {},
     "from scratch": {"ppo.init_from": None},
-    "blind critic": KEPT,
-    "burn-in 5": KEPT | {"ppo.critic_burn_in": 5},
-    "burn-in to 0.5": KEPT | {"ppo.critic_burn_in": 10, "ppo.burn_in_until": 0.5},
-    "critic fitted": KEPT | {"ppo.critic_fit_epochs": 10},
-    "fitted and burn-in": KEPT
-    | {"ppo.critic_fit_epochs": 10, "ppo.critic_burn_in": 10, "ppo.burn_in_until": 0.5},
+    "blind critic": BLIND,
+    "burn-in 5": BLIND | {"ppo.critic_burn_in": 5, "ppo.burn_in_until": None},
+    "burn-in to 0.5": BLIND | {"ppo.critic_burn_in": 10},
+    "critic fitted": {"ppo.critic_burn_in": 0},
+    "no average": {"ppo.average_decay": 0.0},
     "anchor 0.1": {"ppo.anchor_coef": 0.1},
     "anchor to KL 0.05": {"ppo.anchor_coef": 0.1, "ppo.anchor_target_kl": 0.05},
     "cloning 0.1": {"ppo.cloning_coef": 0.1},
+    "exploration kept": {"ppo.exploration": "kept"},
     "calibrated": {"ppo.exploration": "calibrated"},
-    "kept": {"ppo.exploration": "kept"},
-    "reset to 0.3": {"ppo.exploration": "reset", "ppo.start_exploration": 0.3},
-    "reset to 0.5": {"ppo.exploration": "reset", "ppo.start_exploration": 0.5},
+    "reset to 0.5": {"ppo.start_exploration": 0.5},
 }
+"""Each differs from the default in one thing."""
 EARLY = 100_000
 """Environment steps within which no dip below the clone should be."""
 

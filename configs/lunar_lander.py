@@ -89,7 +89,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "gamma": 0.999,  # landing is far away
         "gae_lambda": 0.98,
         "clip_range": 0.2,
-        "entropy_coef": 0.003,
+        "entropy_coef": 0.005,
         "value_coef": 0.5,
         "max_grad_norm": 0.5,
         # "target_kl": stop the policy for the rest of an update past 1.5 times this, if set

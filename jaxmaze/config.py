@@ -107,7 +107,7 @@ FIELDS: dict[str, Field] = {
     "ppo.gamma": _share(0.999),
     "ppo.gae_lambda": _share(0.98),
     "ppo.clip_range": _positive(0.2),
-    "ppo.entropy_coef": _at_least_0(0.003),
+    "ppo.entropy_coef": _at_least_0(0.005),
     "ppo.value_coef": _at_least_0(0.5),
     "ppo.max_grad_norm": _positive(0.5),
     "ppo.target_kl": Field(None, float, low=0, above=True, optional=True),
