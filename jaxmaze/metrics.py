@@ -38,7 +38,9 @@ class MetricsWriter:
         # may lack what metrics.jsonl has: they are made anew from it.
         for events in run.glob("events.out.tfevents.*"):
             events.unlink()
-        self._path.write_text("".join(line + "\n" for line in kept))
+        temporary = self._path.with_name(self._path.name + ".tmp")
+        temporary.write_text("".join(line + "\n" for line in kept))
+        temporary.replace(self._path)  # whole or not at all: a second crash loses nothing either
         self._file = self._path.open("a")
         self.board = SummaryWriter(str(run), flush_secs=5)
         for line in map(json.loads, kept):

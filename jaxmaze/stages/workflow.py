@@ -56,6 +56,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         "evaluation": tuned["pretrained"]["evaluation"],
         "members": tuned["pretrained"]["members"],
         "teacher": compared["teacher"],
+        "audit": tuned["pretrained"]["audit"],
         "clone": {"evaluation": cloned["evaluation"], "members": cloned["members"]},
         "arms": compared["arms"],
     }

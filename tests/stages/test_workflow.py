@@ -66,6 +66,8 @@ def test_arms_with_learning_rate_zero_do_not_change(finished):
 
 
 def test_fine_tuning_starts_at_the_clone(finished):
+    audit = finished.summary["audit"]
+    assert audit["max_log_prob_difference"] <= 1e-6 and audit["return"] == audit["clone_return"]
     curves = [finished.summary["arms"][a]["curve"]["iqm"] for a in ("pretrained", "pretrained_lr0")]
     assert curves[0][0] == curves[1][0]
 
