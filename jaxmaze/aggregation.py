@@ -136,8 +136,23 @@ def kept_rounds(
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
         if not path.name.isdigit() or int(path.name) >= count:
             shutil.rmtree(path)
+    whole = workdir / f"seed_{seed}" / runs.TRAJECTORIES
+    if count and not (folder / f"{count - 1:03d}").is_dir() and whole.is_dir():
+        return _apart(trajectories.read(whole, info), count)
     read = [trajectories.read(folder / f"{number:03d}", info) for number in range(count)]
     return [list(d.episodes) for d in read], [d.provenance for d in read]
+
+
+def _apart(
+    dataset: trajectories.Dataset, count: int
+) -> tuple[list[list[Episode]], list[dict[str, Any]]]:
+    """The first rounds of a finished run's aggregated data set."""
+    parts, provenances, at = [], [], 0
+    for part in dataset.provenance["rounds"][:count]:
+        parts.append(list(dataset.episodes[at : at + part["episodes"]]))
+        provenances.append({"policy": dataset.provenance["policy"], "round": part})
+        at += part["episodes"]
+    return parts, provenances
 
 
 def keep_all(

@@ -165,6 +165,10 @@ def _absolute(config: Config) -> Config:
         for name in ("bc.data", "ppo.init_from")
         if (value := config_lib.get(config, name)) is not None
     }
+    for name in ("rollout.policy", "dagger.policy"):  # a run's folder, or a name
+        value = config_lib.get(config, name)
+        if value is not None and Path(value).is_dir():
+            changes[name] = str(Path(value).resolve())
     return override(config, changes)
 
 

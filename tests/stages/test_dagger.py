@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +160,13 @@ def test_killed_at_any_moment_it_goes_on_to_the_bit(taught, tmp_path, at):
         jax.tree.map(np.testing.assert_array_equal, a, b)
     ours = json.loads((folder / "summary.json").read_text())
     assert ours["members"] == taught.summary["members"]  # the data's SHA-256 among it
+
+
+def test_a_lost_summary_is_made_again(taught, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(taught.folder, folder)
+    (folder / "summary.json").unlink()
+    assert api.resume(folder).summary["members"] == taught.summary["members"]
 
 
 def test_a_teacher_that_cannot_be_asked_is_one_line(config, recorded, tmp_path):
