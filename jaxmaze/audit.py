@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ import numpy as np
 
 from jaxmaze import collect, evaluation, policies, runs
 from jaxmaze.checkpoint import digest
+from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
@@ -40,7 +40,10 @@ class Record(NamedTuple):
       log_prob: ``[M, S]`` the policies' log-probabilities of them.
       seeds: ``[E]`` episodes.
       returns: ``[M, E]`` the policies' returns in them, deterministic.
-      demonstrated: whether states and actions are held-out demonstrations.
+      demonstrated: whether states and actions are demonstrations, of episodes held out for
+        validation; refitted clones have learned from them since.
+      temperature: ``[M]`` under which those actions were most likely, before any refit; NaN where
+        nothing was held out.
       digest: SHA-256 of the policies, in hexadecimal.
     """
 
@@ -50,6 +53,7 @@ class Record(NamedTuple):
     seeds: np.ndarray
     returns: np.ndarray
     demonstrated: np.ndarray
+    temperature: np.ndarray
     digest: np.ndarray
 
 
@@ -89,6 +93,7 @@ def write(
     info: backend.EnvInfo,
     config: Any,
     demonstrated: tuple[np.ndarray, np.ndarray] | None = None,
+    temperature: np.ndarray | None = None,
 ) -> None:
     """Keep what a run's policies do in its folder.
 
@@ -100,6 +105,7 @@ def write(
       config: the configuration; its ``evaluation`` section fixes the episodes.
       demonstrated: observations ``[M, S, *obs_shape]`` and the teacher's actions ``[M, S, ...]`` in
         held-out demonstrations; states that the policies themselves visit, if there are none.
+      temperature: ``[M]`` from :func:`temperature_of`, if known.
     """
     seeds = evaluation.selection_seeds(config, EPISODES)
     played = _play(networks, population, info, seeds, record=demonstrated is None)
@@ -111,7 +117,9 @@ def write(
     record = Record(
         obs, action, log_probs(networks, population, obs, action), seeds,
         np.array([[e.episode_return for e in episodes] for episodes in played]),
-        np.array(demonstrated is not None), np.array(digest(population)),
+        np.array(demonstrated is not None),
+        np.full(len(obs), np.nan) if temperature is None else temperature,
+        np.array(digest(population)),
     )  # fmt: skip
     temporary = run / (FILE + ".tmp")
     with temporary.open("wb") as file:
@@ -146,6 +154,17 @@ def held_out(
     return np.stack([c[0] for c in chosen]), np.stack([c[1] for c in chosen])
 
 
+def temperature_of(
+    networks: Networks, population: Policy, demonstrated: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """The temperature ``[M]`` under which demonstrated actions ``[M, S, ...]`` are most likely.
+
+    Of policies that have not learned from them: others would seem surer than they are.
+    """
+    find = functools.partial(exploration.likely_temperature, networks)
+    return np.asarray(jax.jit(jax.vmap(find))(population, *demonstrated))
+
+
 def read(run: Path) -> Record | None:
     """A run's record, None without one.
 
@@ -158,7 +177,7 @@ def read(run: Path) -> Record | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             return Record(**{name: file[name] for name in Record._fields})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # A damaged archive raises what its layers raise.
         raise UserError(
             f"{path} cannot be read ({type(error).__name__}); delete it to go on without its proof"
         ) from error
@@ -170,9 +189,11 @@ def env_difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     An argument that only one of them spells out may be the environment's own default: that is left
     to the episodes, which would go otherwise.
     """
-    for name in ("id", "max_episode_steps"):
-        if theirs.get(name) != ours.get(name):
-            return f"env.{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"
+    if theirs.get("id") != ours.get("id"):
+        return f"env.id is {theirs.get('id')!r} there and {ours.get('id')!r} here"
+    there, here = theirs.get("max_episode_steps"), ours.get("max_episode_steps")
+    if there != here and None not in (there, here):
+        return f"env.max_episode_steps is {there!r} there and {here!r} here"
     a, b = theirs.get("kwargs", {}), ours.get("kwargs", {})
     for name in a:
         if name in b and a[name] != b[name]:
@@ -203,13 +224,22 @@ def check(
     """
     raw = runs.read_config(run)
     theirs, ours = raw.get("config", {}).get("env", {}), json.loads(info.config.kwargs)
-    section = {"id": info.config.id, "max_episode_steps": info.config.max_episode_steps}
+    # Unset is the registered limit, on either side.
+    registered = backend.registered_limit(info)
+    limit = info.config.max_episode_steps or registered
+    section = {"id": info.config.id, "max_episode_steps": limit}
+    if theirs.get("id") == info.config.id and theirs.get("max_episode_steps") is None:
+        theirs = theirs | {"max_episode_steps": registered}
     difference = env_difference(theirs, section | {"kwargs": ours})
     figures: dict[str, Any] = {"origin": str(run), "difference": difference}
     if difference:
         _differs(config, f"{run} was trained in another environment: {difference}")
     if record is None:
         return figures | {"states": 0, "episodes": 0}
+    if digest(population) != str(record.digest):
+        news = "its parameters or observation statistics are not those it was evaluated with"
+        _differs(config, f"the policy taken over from {run} differs: {news}")
+        return figures | {"states": 0, "episodes": 0, "difference": difference or news}
     again = log_probs(networks, population, record.obs, record.action)
     gap = np.abs(again - record.log_prob)
     played = _play(networks, population, info, record.seeds, record=False)
@@ -223,22 +253,17 @@ def check(
         "return": float(returns.mean()),
         "max_return_difference": float(np.abs(returns - record.returns).max()),
     }
-    figures["difference"] = figures["difference"] or _verdict(figures, gap, record, population, raw)
+    figures["difference"] = difference or _verdict(figures, gap, record, raw)
     if figures["difference"] and not difference:
         _differs(config, f"the policy taken over from {run} differs: {figures['difference']}")
     return figures
 
 
-def _verdict(
-    figures: dict[str, Any], gap: np.ndarray, record: Record, population: Policy,
-    raw: dict[str, Any],
-) -> str:  # fmt: skip
+def _verdict(figures: dict[str, Any], gap: np.ndarray, record: Record, raw: dict[str, Any]) -> str:
     """What differs although the environment's arguments do not, in words; empty if nothing."""
     versions, old = runs.versions(), raw.get("versions", {})
     news = [f"{n} {old[n]} there and {v} here" for n, v in versions.items() if old.get(n, v) != v]
     why = f" ({', '.join(news)})" if news else ""
-    if digest(population) != str(record.digest):
-        return "its parameters or observation statistics are not those it was evaluated with"
     limit = TOLERANCE * np.maximum(1.0, np.abs(record.log_prob))
     if not (gap <= limit).all():
         return f"log-probabilities by {gap.max():.2g}, more than {TOLERANCE:g}{why}"

@@ -15,7 +15,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import audit, checkpoint, runs, trajectories
+from jaxmaze import audit, checkpoint, console, runs, trajectories
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
@@ -87,19 +87,21 @@ def load(
         return jax.tree.map(lambda x: x[index], tree)
 
     clones = mine(population)
-    states = _states(
-        networks, clones, None if record is None else mine((record.obs, record.action))
-    )
+    states = _states(networks, clones, None if record is None else mine(record.obs))
     temperature = _temperature(config, networks, clones, states, run, record)
+    ends = (temperature <= 1.01 * exploration.LOWEST) | (temperature >= 0.99 * exploration.HIGHEST)
+    if ends.any():
+        console.say(
+            f"note: the exploration asked for is out of reach of {ends.sum()} of {len(ends)} "
+            f"members; they start at a temperature of {temperature[ends][0]:.2g}"
+        )
     policies = _tempered(networks, clones, temperature)
-    start = _measured(networks, policies, states[0]) | {"temperature": temperature}
+    start = _measured(networks, policies, states) | {"temperature": temperature}
     shown = {name: float(x.mean()) for name, x in start.items()}
     return Origin(clones, policies, figures | shown, start)
 
 
-def _states(
-    networks: Networks, clones: Policy, recorded: tuple[np.ndarray, np.ndarray] | None
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _states(networks: Networks, clones: Policy, recorded: np.ndarray | None) -> np.ndarray:
     """States to measure exploration on: recorded ones, or drawn from the clones' statistics."""
     if recorded is not None:
         return recorded
@@ -107,15 +109,15 @@ def _states(
     noise = np.random.default_rng(0).normal(size=(audit.STATES, *shape)).astype(np.float32)
     scale, shift = np.sqrt(clones.obs_stats.var), clones.obs_stats.mean
     lead = (len(scale), 1, *shape)
-    return noise * scale.reshape(lead) + shift.reshape(lead), None
+    return noise * scale.reshape(lead) + shift.reshape(lead)
 
 
 def _temperature(
-    config: ml_collections.ConfigDict, networks: Networks, clones: Policy, states: Any, run: Path,
-    record: audit.Record | None,
+    config: ml_collections.ConfigDict, networks: Networks, clones: Policy, states: np.ndarray,
+    run: Path, record: audit.Record | None,
 ) -> np.ndarray:  # fmt: skip
     """The temperature ``[M]`` that ``config.ppo.exploration`` asks for."""
-    section, (obs, action) = config.ppo, states
+    section, obs = config.ppo, states
     if section.exploration == "kept":
         return np.ones(config.members, np.float32)
     if section.exploration == "reset":
@@ -123,13 +125,12 @@ def _temperature(
         entropy = exploration.entropy_of_share(networks, section.start_exploration)
         found = jax.jit(jax.vmap(lambda p, o: find(p, o, entropy)))(clones, obs)
         return np.asarray(found)
-    if record is None or not record.demonstrated:
+    if record is None or not np.isfinite(record.temperature).all():
         raise UserError(
             f"config.ppo.exploration=calibrated needs held-out demonstrations, which {run} has not "
-            "on record; start from a finished bc run, or choose kept or reset"
+            "on record; start from a finished bc run with some, or choose kept or reset"
         )
-    find = functools.partial(exploration.likely_temperature, networks)
-    return np.asarray(jax.jit(jax.vmap(find))(clones, obs, action))
+    return record.temperature[np.arange(config.members) % len(record.temperature)]
 
 
 def _tempered(networks: Networks, clones: Policy, temperature: np.ndarray) -> Policy:
@@ -196,11 +197,11 @@ def _data_of(run: Path) -> str:
     return data
 
 
-def discounted(demos: Demonstrations, gamma: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """Rewards to go ``[R]``, the discount ``[R]`` of what lies beyond a truncation, and the scale.
+def discounted(demos: Demonstrations, gamma: float) -> dict[str, np.ndarray]:
+    """What a critic is fitted to, as :class:`jaxmaze.core.critic.Returns` names it.
 
-    The scale is the standard deviation of ``G <- gamma * G + r`` over all steps, by which PPO
-    divides rewards (:func:`jaxmaze.core.normalization.scale_rewards`).
+    ``mean`` and ``scale`` are those of ``G <- gamma * G + r`` over all steps, by whose standard
+    deviation PPO divides rewards (:func:`jaxmaze.core.normalization.scale_rewards`).
     """
     to_go, left, running = (np.zeros(len(demos.reward)) for _ in range(3))
     ends = np.flatnonzero(np.append(np.diff(demos.episode) != 0, True)) + 1
@@ -214,4 +215,9 @@ def discounted(demos: Demonstrations, gamma: float) -> tuple[np.ndarray, np.ndar
             behind = gamma * behind + demos.reward[t]
             running[t] = behind
         begin = end
-    return to_go.astype(np.float32), left.astype(np.float32), max(float(running.std()), 1e-3)
+    return {
+        "reward_to_go": to_go.astype(np.float32),
+        "left": left.astype(np.float32),
+        "mean": np.asarray(running.mean(), np.float32),
+        "scale": np.asarray(max(running.std(), 1e-3), np.float32),
+    }

@@ -23,7 +23,8 @@ class Returns(NamedTuple):
         episode, 0 of a terminated one.
       episode: ``[R]`` int32, the row's episode.
       final_obs: ``[E, *obs_shape]`` the last observation of each episode.
-      scale: standard deviation of the discounted returns, by which rewards are divided.
+      mean: of the discounted returns that PPO scales rewards by, and
+      scale: their standard deviation, by which rewards are divided.
     """
 
     obs: Any
@@ -31,6 +32,7 @@ class Returns(NamedTuple):
     left: Any
     episode: Any
     final_obs: Any
+    mean: Any
     scale: Any
 
 
@@ -89,7 +91,7 @@ def fit(
     keys = jax.random.split(key, num_epochs)
     (params, opt_state), loss = jax.lax.scan(epoch, (state.value_params, state.value_opt), keys)
     reward_stats = normalization.RunningStats(
-        jnp.asarray(rows, jnp.float32), jnp.zeros(()), jnp.square(returns.scale)
+        jnp.asarray(rows, jnp.float32), returns.mean, jnp.square(returns.scale)
     )
     state = state._replace(
         value_params=params,

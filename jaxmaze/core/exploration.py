@@ -55,10 +55,15 @@ def likely_temperature(networks: Networks, policy: Policy, obs: Array, action: A
       obs: ``[B, *obs_shape]`` states, best such that the clone was not fitted to.
       action: ``[B, ...]`` what the teacher did there.
     """
+    dist = networks.distribution(policy.params, policy.obs_stats, obs)
 
     def loss(temperature: Array) -> Array:
-        params = networks.temper(policy.params, temperature)
-        return -networks.distribution(params, policy.obs_stats, obs).log_prob(action).mean()
+        if isinstance(dist, Categorical):
+            return -Categorical(dist.logits / temperature).log_prob(action).mean()
+        # Less a constant, and without the limits of a standard deviation: where they cut in, the
+        # likelihood would be flat.
+        z = (action - dist.mean) / (temperature * dist.std())
+        return (0.5 * z**2 + jnp.log(temperature)).sum(-1).mean()
 
     return _root(jax.grad(loss))
 

@@ -128,6 +128,11 @@ def spec_json(info: EnvInfo) -> str:
     return info.spec.to_json()
 
 
+def registered_limit(info: EnvInfo) -> int | None:
+    """Steps after which the environment truncates an episode if nothing else is asked for."""
+    return gym.spec(info.config.id).max_episode_steps
+
+
 def can_be_sent(info: EnvInfo) -> bool:
     """Whether another process can make the environment: not if its class lives in a notebook."""
     entry_point = info.spec.entry_point

@@ -145,7 +145,10 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     held_out = audit.held_out(
         np.asarray(problem.data.obs), np.asarray(problem.data.action), problem.validation
     )
-    audit.write(workdir, networks, policies, info, config, held_out)
+    temperature = None
+    if trainer.validates:
+        temperature = audit.temperature_of(networks, progress.train.best, held_out)
+    audit.write(workdir, networks, policies, info, config, held_out, temperature)
     runs.write_json(workdir / runs.SUMMARY, summary)
     show(summary, config)
     return summary

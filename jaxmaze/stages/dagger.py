@@ -239,10 +239,10 @@ class _Trainer:
         """Choose between the best round and the last, over more episodes than on the way."""
         if not self.section.playoff_episodes:
             return
-        more = self.section.eval_episodes + self.section.playoff_episodes
-        seeds = evaluation.selection_seeds(self.config, more)
+        seen = self.section.eval_episodes
+        seeds = evaluation.selection_seeds(self.config, seen + self.section.playoff_episodes)
         best, means = selection.play_off(
-            self.progress.best, self.progress.last, self.evaluator, seeds, self.step()
+            self.progress.best, self.progress.last, self.evaluator, seeds[seen:], self.step()
         )
         self.progress = self.progress._replace(best=best)
         self.writer.write(self.step(), "eval", "playoff", means)

@@ -196,8 +196,8 @@ class _Trainer:
 
         each = [handover.discounted(demos, arm.config.ppo.gamma) for arm in self.arms]
         own = {
-            name: np.stack([np.float32(x[i]) for x in each for _ in range(self.config.members)])
-            for i, name in enumerate(("reward_to_go", "left", "scale"))
+            name: np.stack([r[name] for r in each for _ in range(self.config.members)])
+            for name in each[0]
         }
         shared = {n: getattr(demos, n) for n in ("obs", "episode", "final_obs")}
         asked = self.from_clone & np.repeat(
@@ -218,7 +218,11 @@ class _Trainer:
         A crash between two arms' saves leaves one ahead of the others.
         """
         common = set.intersection(*(set(c.steps()) for c in self.checkpoints))
-        return self._load(max(common)) if common else -1
+        if common:
+            return self._load(max(common))
+        for saved in self.checkpoints:
+            saved.drop_after(-1)
+        return -1
 
     def _load(self, iteration: int) -> int:
         whole = jax.tree.map(np.array, (jax.device_get(self.state), self.best))
@@ -311,18 +315,22 @@ class _Trainer:
         """Choose between the best so far and the last, over more episodes than on the way."""
         if not self.section.playoff_episodes:
             return
-        more = self.section.eval_episodes + self.section.playoff_episodes
+        # Not the episodes on which the best was lucky.
+        seen = self.section.eval_episodes
+        more = evaluation.selection_seeds(self.config, seen + self.section.playoff_episodes)
         step = self.iteration * self.steps_per_iteration
         self.best, means = selection.play_off(
-            self.best, jax.device_get(self.state.average), self.evaluator,
-            evaluation.selection_seeds(self.config, more), step,
-        )  # fmt: skip
+            self.best, jax.device_get(self.state.average), self.evaluator, more[seen:], step
+        )
         for arm, writer in zip(self.arms, self.writers, strict=True):
             mine = {name: x[arm.members] for name, x in means.items()}
             writer.write(step, "eval", "playoff", mine)
 
     def _save(self) -> None:
-        """Write a checkpoint of each arm."""
+        """Write a checkpoint of each arm, once all have their last one and their logs on disk."""
+        for writer, saved in zip(self.writers, self.checkpoints, strict=True):
+            writer.flush()
+            saved.wait()  # no arm gets two ahead of another, which keeps only two
         state = jax.device_get(self.state)
         for arm, saved in zip(self.arms, self.checkpoints, strict=True):
             mine = jax.tree.map(lambda x, at=arm.members: x[at], (state, self.best))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmaze.core import critic, ppo
+from jaxmaze.core import critic, normalization, ppo
 from tests.core.test_ppo import NETWORKS, bits, hyper
 
 
@@ -19,6 +19,7 @@ def corridor(episodes, length, gamma, truncated):
         left=jnp.asarray(left * truncated, jnp.float32),
         episode=jnp.asarray(np.repeat(np.arange(episodes), length), jnp.int32),
         final_obs=jnp.ones((episodes, 2)),
+        mean=jnp.float32(3.0),
         scale=jnp.float32(2.0),
     )
 
@@ -39,6 +40,10 @@ def test_values_of_terminated_episodes_are_their_returns():
     assert float(metrics["explained_variance"]) > 0.98
     assert float(state.return_stats.stats.var) == pytest.approx(4.0)
     assert float(state.return_stats.stats.count) == 200
+    # Returns like the demonstrations' leave the unit that the critic has learned as it is.
+    like = 3.0 + 2.0 * jnp.where(jnp.arange(200) % 2 == 0, 1.0, -1.0)
+    merged = normalization.update_stats(state.return_stats.stats, like)
+    assert float(merged.var) == pytest.approx(4.0, rel=1e-4)
 
 
 def test_values_of_truncated_episodes_go_on_beyond_the_cut():

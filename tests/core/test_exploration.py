@@ -55,6 +55,16 @@ def test_the_temperature_that_actions_were_drawn_at_is_found(networks, truth):
     assert float(found) == pytest.approx(truth, rel=0.08)
 
 
+def test_a_wide_policy_is_calibrated_too():
+    # Where the standard deviation is cut off at its largest, the likelihood is flat.
+    p = policy(CONTINUOUS)
+    p = p._replace(params={**p.params, "log_std": jnp.full(2, 1.8)})
+    mean = CONTINUOUS.distribution(p.params, p.obs_stats, OBS).mean
+    action = mean + 1.3 * np.exp(1.8) * jax.random.normal(jax.random.key(3), mean.shape)
+    found = exploration.likely_temperature(CONTINUOUS, p, OBS, action)
+    assert float(found) == pytest.approx(1.3, rel=0.05)
+
+
 def test_the_temperature_of_an_entropy_is_found():
     p = policy(DISCRETE)
     for wanted in (0.2, 0.9):
