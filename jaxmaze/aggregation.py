@@ -14,7 +14,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import collect, policies, runs, trajectories
+from jaxmaze import collect, policies, runs, seeding, trajectories
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
@@ -24,15 +24,17 @@ from jaxmaze.trajectories import Episode
 ROUNDS = "rounds"
 
 
-def teacher_of(config: ml_collections.ConfigDict, info: backend.EnvInfo) -> policies.Act:
-    """The teacher that labels states.
+def teacher_of(
+    config: ml_collections.ConfigDict, info: backend.EnvInfo, number: int
+) -> policies.Act:
+    """The teacher that labels the states of a round; if it is random, from the round's own seed.
 
     Raises:
       UserError: if there is none of that name, it does not fit, or it cannot be asked.
     """
     name = config.dagger.policy or config.rollout.policy
     folder = Path(name)
-    if folder.is_dir():
+    if folder.is_dir() and name not in policies.registered():
         config_file = folder / runs.CONFIG
         kind = runs.read_config(folder)["kind"] if config_file.exists() else "data set"
         if kind in ("rollout", "compare", "data set"):
@@ -41,7 +43,8 @@ def teacher_of(config: ml_collections.ConfigDict, info: backend.EnvInfo) -> poli
                 "must; give a teacher that can (heuristic, a trained run's folder, "
                 "package.module:function), or clone recorded episodes with the recipe bc"
             )
-    found = policies.resolve(name, info, config.seed, deterministic=config.evaluation.deterministic)
+    seed = seeding.episode_seed(config.seed, seeding.POLICY, number)
+    found = policies.resolve(name, info, seed, deterministic=config.evaluation.deterministic)
     return policies.checked(found, info)
 
 

@@ -17,7 +17,7 @@ from jaxmaze import config as config_lib
 from jaxmaze import console, metrics, runs
 from jaxmaze.config import make_config
 from jaxmaze.errors import UserError
-from jaxmaze.policies import Act, LoadedPolicy, load_policy, resolve
+from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
 
 __all__ = [
     "LoadedPolicy",
@@ -167,7 +167,7 @@ def _absolute(config: Config) -> Config:
     }
     for name in ("rollout.policy", "dagger.policy"):  # a run's folder, or a name
         value = config_lib.get(config, name)
-        if value is not None and Path(value).is_dir():
+        if value not in (None, *registered()) and Path(value).is_dir():
             changes[name] = str(Path(value).resolve())
     return override(config, changes)
 

@@ -10,6 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from jaxmaze import config as config_lib
 from jaxmaze import console, handover
 from jaxmaze.core import ppo
 from jaxmaze.envs import gymnasium as backend
@@ -36,6 +37,28 @@ class Arm(NamedTuple):
     workdir: Path
     members: slice
     origin: Origin | None
+
+
+SHARED = (
+    "members", "env.id", "env.kwargs", "env.max_episode_steps", "network.hidden_sizes",
+    "network.activation", "evaluation.seed", "evaluation.episodes", "evaluation.deterministic",
+    "ppo.num_envs", "ppo.num_steps", "ppo.batch_size", "ppo.num_epochs", "ppo.total_env_steps",
+    "ppo.learning_rate_schedule", "ppo.anchor_schedule", "ppo.eval_every", "ppo.eval_episodes",
+    "ppo.playoff_episodes",
+)  # fmt: skip
+"""Fields that shape the common program, or the episodes that all are judged on."""
+
+
+def check_shared(configs: Sequence[ml_collections.ConfigDict]) -> None:
+    """Check that runs can train together.
+
+    Raises:
+      UserError: if a field differs that they share.
+    """
+    for name in SHARED:
+        values = [config_lib.get(config, name) for config in configs]
+        if any(value != values[0] for value in values):
+            raise UserError(f"runs that train together need the same {name}; train them apart")
 
 
 def num_iterations(config: ml_collections.ConfigDict) -> int:

@@ -163,10 +163,17 @@ def demonstrations(
     ``config.bc.data`` is taken instead where it is set, say because the data have moved.
 
     Raises:
-      UserError: if they cannot be found or read.
+      UserError: if they cannot be found or read, or are others than the clone's.
     """
-    path = config.bc.data or _data_of(Path(config.ppo.init_from))
+    path, wanted = config.bc.data, None
+    if path is None:
+        path, wanted = _data_of(Path(config.ppo.init_from))
     dataset = trajectories.read(path, info)
+    if wanted not in (None, dataset.sha256):
+        raise UserError(
+            f"{path} has changed since {config.ppo.init_from} was cloned from it; name the "
+            "demonstrations to use with --config.bc.data=DIR"
+        )
     obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.kind)
     demos = Demonstrations(
         obs, action,
@@ -178,23 +185,24 @@ def demonstrations(
     return demos, dataset.sha256
 
 
-def _data_of(run: Path) -> str:
-    """The data set behind a run, through all runs it started from."""
+def _data_of(run: Path) -> tuple[str, str | None]:
+    """The data set behind a run, through all runs it started from, and its SHA-256 if known."""
     run = runs.delivering(run)
     raw = runs.read_config(run)
-    if raw.get("kind") == "dagger":
-        return str(run / f"seed_{raw['seed']}")
+    if raw["kind"] == "dagger":
+        return str(run / f"seed_{raw['seed']}"), None
     section = raw.get("config", {})
-    before = section.get("ppo", {}).get("init_from") if raw.get("kind") == "ppo" else None
+    before = section.get("ppo", {}).get("init_from") if raw["kind"] == "ppo" else None
     if before:
         return _data_of(Path(before))
-    data = section.get("bc", {}).get("data")
-    if raw.get("kind") != "bc" or not data or not Path(data).is_dir():
-        raise UserError(
-            f"the demonstrations behind {run} are not at hand "
-            f"({data or 'it is not a clone'}); name some with --config.bc.data=DIR"
-        )
-    return data
+    data = section.get("bc", {}).get("data") if raw["kind"] == "bc" else None
+    for path in (data, run.parent / "rollout"):  # a workflow's folder may have moved as a whole
+        if data and path and Path(path).is_dir():
+            return str(path), raw.get("data_sha256")
+    raise UserError(
+        f"the demonstrations behind {run} are not at hand ({data or 'it is not a clone'}); name "
+        "some with --config.bc.data=DIR"
+    )
 
 
 def discounted(demos: Demonstrations, gamma: float) -> dict[str, np.ndarray]:

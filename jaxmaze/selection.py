@@ -50,10 +50,11 @@ def choose(
 ) -> tuple[Selection, np.ndarray]:
     """Take or leave each member's new policy.
 
-    Policies whose mean return lies within one standard error of the highest mean count as tied
-    with it (the one-standard-error rule of Breiman et al., 1984, "Classification and Regression
-    Trees", section 3.4.3); among the tied the one with the lowest standard error is kept. Returns
-    are told apart no better than that, and of equals the dependable one is wanted.
+    Policies whose mean return lies within one standard error of the highest mean so far count as
+    tied with it (the one-standard-error rule of Breiman et al., 1984, "Classification and
+    Regression Trees", section 3.4.3); of the new one and the kept one, if both are tied, the one
+    with the lower standard error is kept. Returns are told apart no better than that, and of equals
+    the dependable one is wanted. One that was left is gone: its weights are not kept.
 
     Args:
       kept: the selection so far.
@@ -78,6 +79,25 @@ def choose(
         keep(mean, kept.mean), keep(error, kept.error), keep(step, kept.step), top_mean, top_error
     )
     return chosen, better
+
+
+def block(kept: Selection, member: int, unit: str) -> dict[str, Any]:
+    """The block ``selection`` of a member in summary.json: when, and how it did, in 95 %.
+
+    Args:
+      kept: the selection.
+      member: whose.
+      unit: what ``step`` counts.
+    """
+    mean, error = float(kept.mean[member]), float(kept.error[member])
+    known = np.isfinite(error)  # not after a single episode
+    return {
+        unit: int(kept.step[member]),
+        "mean": mean,
+        "standard_error": error if known else None,
+        "low": mean - 1.96 * error if known else None,
+        "high": mean + 1.96 * error if known else None,
+    }
 
 
 class Best(NamedTuple):

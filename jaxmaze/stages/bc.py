@@ -158,18 +158,14 @@ def _member(
     config: ml_collections.ConfigDict, progress: Progress, member: int, result: Any
 ) -> dict[str, Any]:
     """One member's part of the summary."""
-    figures = {
+    figures: dict[str, Any] = {
         "seed": config.seed + member,
         "env_steps": 0,
         "best_epoch": int(progress.train.best_epoch[member]),
         "evaluation": result.summary(),
     }
     if config.bc.best_by == "return":
-        figures["selection"] = {
-            "epoch": int(progress.selection.step[member]),
-            "mean": float(progress.selection.mean[member]),
-            "standard_error": float(progress.selection.error[member]),
-        }
+        figures["selection"] = selection.block(progress.selection, member, "epoch")
     return figures
 
 

@@ -65,7 +65,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
       UserError: for a teacher that cannot be asked, or does not fit.
     """
     info = backend.describe(backend.EnvConfig.of(config.env))
-    teacher = aggregation.teacher_of(config, info)
+    teacher = aggregation.teacher_of(config, info, 0)
     identity = runs.identity(config, KIND, teacher_sha256=policies.digest_of(teacher))
     if runs.claim(workdir, identity):
         console.say(f"{workdir} is finished already")
@@ -77,7 +77,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         checkpoint.Checkpoints(workdir) as checkpoints,
     ):
         evaluator = evaluation.Evaluator(pool, config.evaluation.deterministic)
-        trainer = _Trainer(config, networks, info, teacher, workdir, evaluator, checkpoints)
+        trainer = _Trainer(config, networks, info, workdir, evaluator, checkpoints)
         with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
             trainer.train(writer)
         summary = trainer.finish()
@@ -99,12 +99,11 @@ class _Trainer:
         config: ml_collections.ConfigDict,
         networks: Networks,
         info: backend.EnvInfo,
-        teacher: policies.Act,
         workdir: Path,
         evaluator: evaluation.Evaluator,
         checkpoints: checkpoint.Checkpoints,
     ):
-        self.config, self.networks, self.info, self.teacher = config, networks, info, teacher
+        self.config, self.networks, self.info = config, networks, info
         self.workdir, self.evaluator, self.checkpoints = workdir, evaluator, checkpoints
         self.section, self.seeds = config.dagger, cloning.member_seeds(config)
         self.start = time.perf_counter()
@@ -154,7 +153,10 @@ class _Trainer:
                 bar.advance()
 
     def _play(self, share: float) -> np.ndarray:
-        """A round's episodes of all members; returns ``[M]`` how often clone and teacher agreed."""
+        """A round's episodes of all members.
+
+        Returns ``[M]`` the share of steps at which what was done is what the teacher would do.
+        """
         path = (seeding.STAGE_DAGGER, self.round)
         seeds = np.array(
             [
@@ -170,8 +172,10 @@ class _Trainer:
             for s in self.seeds
         ]
         clones = None if self.round == 0 else self.progress.last
+        # A fresh one each round: one that draws random numbers draws the same after a resume.
+        teacher = aggregation.teacher_of(self.config, self.info, self.round)
         played = aggregation.play(
-            self.info, self.networks, self.teacher, clones, seeds, share, generators
+            self.info, self.networks, teacher, clones, seeds, share, generators
         )
         agreed = []
         for m, (seed, episodes) in enumerate(zip(self.seeds, played, strict=True)):
@@ -271,11 +275,7 @@ class _Trainer:
                 "env_steps": int(labels[m]),
                 "labels": int(labels[m]),
                 "evaluation": best[m].summary(),
-                "selection": {
-                    "labels": int(chosen.step[m]),
-                    "mean": float(chosen.mean[m]),
-                    "standard_error": float(chosen.error[m]),
-                },
+                "selection": selection.block(chosen, m, "labels"),
                 "last": last[m].summary(),
                 "data_sha256": sha256[m],
             }

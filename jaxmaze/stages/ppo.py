@@ -64,6 +64,7 @@ def run_arms(
       UserError: for runs to start from that do not fit.
     """
     first = next(iter(arms.values()))[0]
+    arms_lib.check_shared([config for config, _ in arms.values()])
     info = backend.describe(backend.EnvConfig.of(first.env))
     networks = config_lib.networks(first, info.spaces)
     listed: list[Arm] = []
@@ -72,14 +73,17 @@ def run_arms(
     demonstrations = SharedDemonstrations(info)
     for name, (config, workdir) in arms.items():
         section = config.ppo
-        key = (section.init_from, config.members, section.exploration, section.start_exploration)
+        key = (
+            section.init_from, config.members, section.audit, section.exploration,
+            section.start_exploration,
+        )  # fmt: skip
         if key not in known:
             known[key] = handover.load(config, networks, info)
-        origin, hashes = known[key], dict[str, str]()
+        origin, hashes = known[key], dict[str, str | None]()
         if origin is not None:
             hashes["origin_sha256"] = checkpoint.digest(origin.clones)
-        if needs_demonstrations(config) and (sha256 := demonstrations.of(config)):
-            hashes["data_sha256"] = sha256
+        if needs_demonstrations(config):
+            hashes["data_sha256"] = demonstrations.of(config)
         done.append(runs.claim(workdir, runs.identity(config, KIND, **hashes)))
         listed.append(Arm(name, config, workdir, slice(at, at + config.members), origin))
         at += config.members
@@ -353,7 +357,7 @@ class _Trainer:
                     "seed": self.seeds[m],
                     "env_steps": steps,
                     "evaluation": best[m].summary(),
-                    "selection": self._selected(m),
+                    "selection": selection.block(self.best.selection, m, "env_steps"),
                     "last": last[m].summary(),
                 }
                 for m in range(self.members)[arm.members]
@@ -378,18 +382,6 @@ class _Trainer:
                 f"{arm.config.members} members x {e['episodes'] // arm.config.members} episodes"
             )
         return summaries
-
-    def _selected(self, member: int) -> dict[str, float]:
-        """When a member's best policy was taken, and how it did then, with a 95 % interval."""
-        chosen = self.best.selection
-        mean, error = float(chosen.mean[member]), float(chosen.error[member])
-        return {
-            "env_steps": int(chosen.step[member]),
-            "mean": mean,
-            "standard_error": error,
-            "low": mean - 1.96 * error,
-            "high": mean + 1.96 * error,
-        }
 
     def close(self) -> None:
         """Close workers, logs and checkpoints."""

@@ -39,7 +39,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     console.say(f"[1/4] record {config.rollout.n_episodes} episodes of {config.rollout.policy}")
     recorded = rollout.run(config, workdir / "rollout", record=True)
     console.say(f"[2/4] clone it, {config.members} members")
-    cloned = bc.run(_with(config, "bc", data=str(workdir / "rollout")), workdir / "bc")
+    cloned = bc.run(_with(config, "bc", data=str((workdir / "rollout").resolve())), workdir / "bc")
     console.say(f"[3/4] fine-tune: {len(ARMS)} arms of {config.members} members each")
     arms = {arm: (_arm(config, arm, workdir), workdir / "ppo" / arm) for arm in ARMS}
     tuned = ppo.run_arms(arms)
@@ -88,7 +88,7 @@ def _with(
 def _arm(config: ml_collections.ConfigDict, arm: str, workdir: Path) -> ml_collections.ConfigDict:
     fields: dict[str, Any] = {}
     if arm.startswith("pretrained"):
-        fields["init_from"] = str(workdir / "bc")
+        fields["init_from"] = str((workdir / "bc").resolve())
     if arm.endswith("lr0"):
         fields["learning_rate"] = 0.0
     return _with(config, "ppo", **fields)

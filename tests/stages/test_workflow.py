@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -11,6 +13,7 @@ from jaxmaze import api, arms, checkpoint, evaluation, metrics
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.stages import ppo, workflow
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +164,55 @@ def test_interrupted_fine_tuning_goes_on_to_the_bit(finished, small, tmp_path, m
         assert a == b
 
 
+def test_a_crash_between_the_arms_saves_is_gone_on_from(finished, small, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(finished.folder, copy)
+    for arm in workflow.ARMS:
+        (copy / "ppo" / arm / "summary.json").unlink()
+    for stage in ("compare", "."):
+        (copy / stage / "summary.json").unlink()
+    # One arm has no checkpoint yet, the others have.
+    shutil.rmtree(copy / "ppo" / "pretrained" / "checkpoints")
+    again = api.train(small, copy)
+    for arm in workflow.ARMS:
+        ours, theirs = (r.summary["arms"][arm]["members"] for r in (again, finished))
+        assert ours == theirs
+
+
+def test_a_crash_after_the_last_save_loses_no_line(finished, tmp_path):
+    config = api.override(
+        finished.config,
+        {"stage": "ppo", "ppo.init_from": str(finished.folder / "bc")},
+    )
+    whole = api.train(config, tmp_path / "whole")
+
+    script = (
+        "import os\n"
+        "from jaxmaze import api, cli\n"
+        "from jaxmaze.stages import ppo\n"
+        "def killed(self):\n"
+        "    [saved.wait() for saved in self.checkpoints]\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "ppo._Trainer.finish = killed\n"
+        "cli.prepare()\n"
+        f"api.train(api.Run({str(whole.folder)!r}).config, {str(tmp_path / 'broken')!r})\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == -9
+    resumed = api.resume(tmp_path / "broken")
+    assert [json.dumps(x) for x in resumed.metrics()] == [json.dumps(x) for x in whole.metrics()]
+    assert any("playoff/best" in x for x in whole.metrics())
+
+
+def test_runs_that_differ_in_the_program_do_not_train_together(small, tmp_path):
+    other = api.override(small, {"ppo.anchor_schedule": "constant"})
+    with pytest.raises(UserError, match=r"need the same ppo\.anchor_schedule"):
+        ppo.run_arms({"a": (small, tmp_path / "a"), "b": (other, tmp_path / "b")})
+
+
 def test_the_first_probabilities_equal_the_clones(finished, tmp_path, monkeypatch):
     clone = finished.folder / "bc"
-    config = api.override(api.Run(clone).config, {"stage": "ppo", "ppo.init_from": str(clone)})
+    fields = {"stage": "ppo", "ppo.init_from": str(clone), "ppo.exploration": "kept"}
+    config = api.override(api.Run(clone).config, fields)
     info = backend.describe(backend.EnvConfig.of(config.env))
     networks, theirs, _ = checkpoint.load_best(clone)
     started = []
