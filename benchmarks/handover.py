@@ -1,7 +1,8 @@
 """What each part of the handover from clone to PPO is worth: variants side by side, over seeds.
 
     python benchmarks/handover.py --workdir=outputs/handover [--config=configs/lunar_lander.py]
-        [--members=10] [--seed=100] [--variants="default,no burn-in"] [--set=ppo.gamma=0.99 ...]
+        [--members=10] [--seed=100] [--teacher_seed=0]
+        [--variants="default,blind critic"] [--set=ppo.gamma=0.99 ...]
 
 Records teacher episodes, clones them with each seed, and fine-tunes each clone under every variant
 below, all as members of one program. Prints a table, and writes it with machine and versions to
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--config", default="configs/lunar_lander.py")
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--teacher_seed", type=int, help="of the episodes; the first seed if unset")
     parser.add_argument("--variants", default=",".join(VARIANTS), help="names, comma-separated")
     parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE for all variants")
     args = parser.parse_args()
@@ -60,7 +62,8 @@ def main() -> None:
         name, _, text = item.partition("=")
         overrides[name] = cli.parse_value(name, text)
     config = api.load_config(args.config, overrides)
-    teacher = api.record(config, args.workdir / "teacher")
+    taught = {} if args.teacher_seed is None else {"seed": args.teacher_seed}
+    teacher = api.record(api.override(config, taught), args.workdir / "teacher")
     clone = api.clone(config, teacher, args.workdir / "clone")
     judged = rollout.run(config, args.workdir / "judged", seeds=evaluation.test_seeds(config))
     origin = {"stage": "ppo", "ppo.init_from": str((args.workdir / "clone").resolve())}
