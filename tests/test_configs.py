@@ -37,7 +37,8 @@ def workflows(tmp_path_factory):
 def test_a_config_runs(path, recipe, tmp_path, workflows):
     loaded = api.load_config(f"{path}:{recipe}", SMALL)
     plain = api.load_config(path, SMALL)
-    if api.override(plain, {"stage": loaded.stage}).to_dict() == loaded.to_dict():
+    same = api.override(plain, {"stage": loaded.stage}).to_dict() == loaded.to_dict()
+    if same and loaded.stage != "dagger":
         run = workflows(path)  # which goes through this very stage, and is not run again for it
         folder = {"workflow": ".", "bc": "bc", "ppo": "ppo/from_scratch"}[loaded.stage]
         assert api.Run(run.folder / folder).summary["kind"] == loaded.stage
