@@ -35,6 +35,7 @@ def draw(results: list[dict[str, Any]]) -> Figure:
     fig = Figure(figsize=(4.2 * len(results), 7), layout="constrained")
     FigureCanvasAgg(fig)
     grid = fig.subplots(2, len(results), squeeze=False, height_ratios=(1, 1))
+    rows = [n for n in results[0]["variants"] if n != "from scratch"]
     for i, result in enumerate(results):
         above, below = grid[0, i], grid[1, i]
         for name, colour in CURVES.items():
@@ -47,8 +48,13 @@ def draw(results: list[dict[str, Any]]) -> Figure:
         members = result["arguments"]["members"]
         above.set(title=f"{result['environment']}, {members} seeds", xlabel="1000 env steps a seed")
         above.set_xlim(left=0)
-        rows = [n for n in result["variants"] if n != "from scratch"]
+        # From scratch begins far below; what the others do is what is to be seen.
+        tuned = [v["curve"]["iqm"] for n, v in result["variants"].items() if n != "from scratch"]
+        low, high = min(map(min, tuned)), max(map(max, tuned))
+        above.set_ylim(low - 0.7 * (high - low), high + 0.3 * (high - low))
         for y, name in enumerate(rows):
+            if name not in result["variants"]:
+                continue
             t = result["variants"][name]
             colour = CURVES.get(name, "C7")
             below.plot([t["final_low"], t["final_high"]], [y, y], color=colour, lw=3, alpha=0.5)
@@ -57,7 +63,7 @@ def draw(results: list[dict[str, Any]]) -> Figure:
         below.axvline(result["teacher"], color="black", ls="--", lw=1)
         below.axvline(result["clone"]["iqm"], color="grey", ls=":", lw=1)
         below.set_yticks(range(len(rows)), rows if i == 0 else [""] * len(rows))
-        below.invert_yaxis()
+        below.set_ylim(len(rows) - 0.5, -0.5)
         below.set_xlabel("final return: IQM, 95 % interval, x worst seed")
         for axes in (above, below):
             axes.grid(alpha=0.3)
