@@ -120,5 +120,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         config.rollout.n_episodes = 3
         config.bc.update(batch_size=32, num_epochs=40, validation_percentage=50.0, patience=0)
         config.bc.update(best_by="return", eval_every=5, eval_episodes=30)
-        config.ppo.update(critic_burn_in=10, eval_episodes=100)
+        # Three episodes teach a critic nothing: it is burnt in, as the guide does it.
+        config.ppo.update(critic_fit_epochs=0, critic_burn_in=10, burn_in_until=None)
+        config.ppo.update(exploration="kept", entropy_coef=0.01, eval_episodes=100)
     return config
