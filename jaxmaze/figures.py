@@ -8,10 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from jaxmaze.report import save
-
-__all__ = ["LOSS_AND_RETURN", "loss_and_return", "save"]
-
 LOSS_AND_RETURN = Path("report") / "validation_loss_and_return.png"
 
 

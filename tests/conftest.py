@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +65,54 @@ def command(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[
         text=True,
         timeout=300,
     )
+
+
+def lines(folder: Path) -> list[str]:
+    """A run's metrics.jsonl, line by line."""
+    path = folder / "metrics.jsonl"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def killed(arguments: list[str], folder: Path, when: Callable[[list[str]], bool]) -> None:
+    """Run a command into a folder and kill it, workers and all, once its metrics are so far."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments, f"--workdir={folder}"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not when(lines(folder)) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert when(lines(folder)) and not (folder / "summary.json").exists()
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """All points of all tags, as TensorBoard reads them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    return {t: [(e.step, e.value) for e in events.Scalars(t)] for t in events.Tags()["scalars"]}
+
+
+def goes_on_as(folder: Path, whole: Path) -> dict:
+    """Resume a killed run and check that it ends as an uninterrupted one; returns its summary."""
+    done = command("jaxmaze.train", f"--resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert lines(folder) == lines(whole)
+    logged = scalars(folder)
+    assert logged == scalars(whole)
+    assert all(len({step for step, _ in points}) == len(points) for points in logged.values())
+    for member in range(2):
+        a, b = (api.load_policy(run, member).policy for run in (folder, whole))
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+    ours, theirs = (json.loads((run / "summary.json").read_text()) for run in (folder, whole))
+    assert ours["members"] == theirs["members"]
+    return ours
 
 
 @pytest.fixture(scope="session")

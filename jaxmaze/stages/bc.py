@@ -18,6 +18,7 @@ from jaxmaze import (
     evaluation,
     figures,
     metrics,
+    report,
     runs,
     seeding,
     selection,
@@ -158,15 +159,15 @@ def _member(
     config: ml_collections.ConfigDict, progress: Progress, member: int, result: Any
 ) -> dict[str, Any]:
     """One member's part of the summary."""
-    figures: dict[str, Any] = {
+    block: dict[str, Any] = {
         "seed": config.seed + member,
         "env_steps": 0,
         "best_epoch": int(progress.train.best_epoch[member]),
         "evaluation": result.summary(),
     }
     if config.bc.best_by == "return":
-        figures["selection"] = selection.block(progress.selection, member, "epoch")
-    return figures
+        block["selection"] = selection.block(progress.selection, member, "epoch")
+    return block
 
 
 def _draw(workdir: Path, config: ml_collections.ConfigDict, writer: metrics.MetricsWriter) -> None:
@@ -174,7 +175,7 @@ def _draw(workdir: Path, config: ml_collections.ConfigDict, writer: metrics.Metr
     writer.flush()
     fig = figures.loss_and_return(metrics.read(workdir), config.members)
     if fig is not None:
-        figures.save(fig, workdir / figures.LOSS_AND_RETURN)
+        report.save(fig, workdir / figures.LOSS_AND_RETURN)
         writer.board.add_figure("imitation/validation_loss_and_return", fig, 0)
 
 

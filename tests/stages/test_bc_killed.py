@@ -1,19 +1,12 @@
 """Cloning killed with SIGKILL goes on with the same result to the bit, and its logs are whole."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
-import jax
 import numpy as np
 import pytest
 
 from jaxmaze import api, figures
-from tests.conftest import CONFIG, ROOT, command, flags
-from tests.stages.test_ppo_killed import lines, scalars
+from tests.conftest import CONFIG, command, flags, goes_on_as, killed, lines
 
 OVERRIDES = {
     "members": 2,
@@ -47,31 +40,11 @@ def whole(arguments, tmp_path_factory):
 @pytest.mark.parametrize("phase", ["imitation", "refit"])
 def test_killed_in_either_phase_it_goes_on_to_the_bit(arguments, whole, tmp_path, phase):
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, "-m", *arguments, f"--workdir={folder}"],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while (
-        not any(f'"{phase}/' in line for line in lines(folder))
-        and process.poll() is None
-        and time.monotonic() < deadline
-    ):
-        time.sleep(0.001)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert lines(folder) and not (folder / "summary.json").exists()
+    killed(arguments, folder, lambda logged: any(f'"{phase}/' in line for line in logged))
     before = len(lines(folder))
-    done = command("jaxmaze.train", f"--resume={folder}")
-    assert done.returncode == 0, done.stderr
-    assert lines(folder) == lines(whole) and len(lines(folder)) > before
-    assert scalars(folder) == scalars(whole)
-    for member in range(2):
-        a, b = (api.load_policy(run, member).policy for run in (folder, whole))
-        jax.tree.map(np.testing.assert_array_equal, a, b)
-    ours, theirs = (json.loads((run / "summary.json").read_text()) for run in (folder, whole))
-    assert ours["members"] == theirs["members"]
-    assert ours["members"][0]["selection"]["epoch"] == ours["members"][0]["best_epoch"]
+    first = goes_on_as(folder, whole)["members"][0]
+    assert len(lines(folder)) > before
+    assert first["selection"]["epoch"] == first["best_epoch"]
 
 
 def test_what_is_done_is_not_done_again(arguments, whole, tmp_path, monkeypatch):

@@ -1,12 +1,6 @@
 """DAgger: what is asked, kept and learned, and that a killed run goes on to the bit."""
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import jax
 import numpy as np
@@ -15,8 +9,7 @@ import pytest
 from jaxmaze import aggregation, api, policies, trajectories
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
-from tests.conftest import CONFIG, ROOT, SMALL, command, flags
-from tests.stages.test_ppo_killed import lines, scalars
+from tests.conftest import CONFIG, SMALL, command, flags, goes_on_as, killed
 
 OVERRIDES = SMALL | {
     "env.max_episode_steps": 60,
@@ -152,26 +145,9 @@ def test_a_random_teacher_answers_the_same_after_a_resume(config, tmp_path):
 @pytest.mark.parametrize("at", [1, 5])
 def test_killed_at_any_moment_it_goes_on_to_the_bit(taught, tmp_path, at):
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jaxmaze.train", f"--config={CONFIG}:dagger", *flags(OVERRIDES),
-         f"--workdir={folder}"],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while len(lines(folder)) < at and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert lines(folder) and not (folder / "summary.json").exists()
-    done = command("jaxmaze.train", f"--resume={folder}")
-    assert done.returncode == 0, done.stderr
-    assert lines(folder) == lines(taught.folder)
-    assert scalars(folder) == scalars(taught.folder)
-    for member in range(2):
-        a, b = (api.load_policy(run, member).policy for run in (folder, taught.folder))
-        jax.tree.map(np.testing.assert_array_equal, a, b)
-    ours = json.loads((folder / "summary.json").read_text())
-    assert ours["members"] == taught.summary["members"]  # the data's SHA-256 among it
+    arguments = ["jaxmaze.train", f"--config={CONFIG}:dagger", *flags(OVERRIDES)]
+    killed(arguments, folder, lambda logged: len(logged) >= at)
+    goes_on_as(folder, taught.folder)  # the members' blocks have the data's SHA-256
 
 
 def test_a_lost_summary_is_made_again(taught, tmp_path):
