@@ -239,6 +239,18 @@ def test_demonstrations_that_are_gone_are_asked_for(small, cloned, recorded, tmp
     assert len(demos.obs) == recorded.summary["env_steps"]
 
 
+def test_demonstrations_that_have_changed_are_not_taken_for_the_clones(small, cloned, tmp_path):
+    folder = tmp_path / "clone"
+    shutil.copytree(cloned.folder, folder)
+    raw = json.loads((folder / "config.json").read_text())
+    raw["data_sha256"] = "0" * 64
+    (folder / "config.json").write_text(json.dumps(raw))
+    config = ppo_config(small, folder, ppo__cloning_coef=0.1)
+    info = backend.describe(backend.EnvConfig.of(config.env))
+    with pytest.raises(UserError, match=r"has changed since .* was cloned from it; .*bc.data=DIR"):
+        handover.demonstrations(config, info)
+
+
 def test_a_tuned_run_is_a_start_too_and_its_demonstrations_are_the_clones(small, tuned):
     config = ppo_config(small, tuned.folder)
     figures = load(config).figures
