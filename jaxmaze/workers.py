@@ -12,13 +12,14 @@ import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxmaze.collect import Actor, ActorConfig, EpisodeResult, Segment, join
+from jaxmaze.actors import Actor, ActorConfig, EpisodeResult, Segment, join
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError, WorkerError
@@ -50,34 +51,49 @@ class Pool:
             workers = 0
         workers = min(workers, config.num_shards)
         shards = list(range(config.num_shards))
-        self._actors = [Actor(config, s) for s in shards] if workers == 0 else []
+        self._actor = Actor(config, shards) if workers == 0 else None
         self._workers = [
             _Worker(config, shards[w::workers], backend.spec_json(info)) for w in range(workers)
         ]
 
-    def _call(self, method: str, *args: Any) -> list[Any]:
-        """The method's results of all shards, in the order of the shards."""
-        if not self._workers:
-            return [getattr(actor, method)(*args) for actor in self._actors]
+    def _begin(self, method: str, *args: Any) -> Callable[[], list[list[Any]]]:
+        """Let all actors start; what is returned waits for their results, worker by worker."""
+        if self._actor is not None:
+            result = [getattr(self._actor, method)(*args)]
+            return lambda: result
         for worker in self._workers:
             worker.send((method, args))
-        results = [worker.receive() for worker in self._workers]
-        count = len(self._workers)
-        return [results[s % count][s // count] for s in range(self.config.num_shards)]
+        return lambda: [worker.receive() for worker in self._workers]
 
     def reset(self, epoch: int) -> None:
-        """Reset all training environments (:meth:`jaxmaze.collect.Actor.reset`)."""
-        self._call("reset", epoch)
+        """Reset all training environments (:meth:`jaxmaze.actors.Actor.reset`)."""
+        self._begin("reset", epoch)()
+
+    def begin(self, policies: Policy, iteration: int, num_steps: int) -> Callable[[], Segment]:
+        """Start to collect a segment ``[L, T, N, ...]`` (:meth:`jaxmaze.actors.Actor.collect`).
+
+        Returns:
+          What waits for the segment; nothing else may be asked of the pool before.
+        """
+        finish = self._begin("collect", jax.device_get(policies), iteration, num_steps)
+
+        def wait() -> Segment:
+            results = finish()  # of each worker, for each of its shards
+            count = len(results)
+            shards = range(self.config.num_shards)
+            return join([results[s % count][s // count] for s in shards])
+
+        return wait
 
     def collect(self, policies: Policy, iteration: int, num_steps: int) -> Segment:
-        """A segment ``[M, T, N, ...]`` of all members (:meth:`jaxmaze.collect.Actor.collect`)."""
-        return join(self._call("collect", jax.device_get(policies), iteration, num_steps))
+        """A segment ``[L, T, N, ...]`` of all members in training."""
+        return self.begin(policies, iteration, num_steps)()
 
     def evaluate(
         self, policies: Policy, seeds: np.ndarray, deterministic: bool, active: np.ndarray
     ) -> list[EpisodeResult]:
-        """All members' episodes (:meth:`jaxmaze.collect.Actor.evaluate`)."""
-        parts = self._call("evaluate", jax.device_get(policies), seeds, deterministic, active)
+        """All members' episodes (:meth:`jaxmaze.actors.Actor.evaluate`)."""
+        parts = self._begin("evaluate", jax.device_get(policies), seeds, deterministic, active)()
         return [result for part in parts for result in part]
 
     def close(self) -> None:
@@ -150,11 +166,11 @@ def _serve(connection: Connection) -> None:
     """A worker's loop: run methods of its actors until the connection closes."""
     config, shards, spec = connection.recv()
     backend.register(spec)
-    actors = [Actor(config, shard) for shard in shards]
+    actor = Actor(config, shards)
     while True:
         method, args = connection.recv()
         try:
-            connection.send((True, [getattr(actor, method)(*args) for actor in actors]))
+            connection.send((True, getattr(actor, method)(*args)))
         except UserError as error:
             connection.send((False, ("user", str(error))))
         except (BrokenPipeError, ConnectionResetError):

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze.collect import ActorConfig
+from jaxmaze.actors import ActorConfig
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs import gymnasium as backend

@@ -40,9 +40,16 @@ class Categorical(NamedTuple):
         log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
         return (jnp.exp(log_p) * (log_p - log_q)).sum(-1)
 
+    def pick(self, noise: Array) -> Array:
+        """The actions, int32 ``[...]``, that Gumbel ``noise`` ``[..., A]`` makes a sample.
+
+        ``argmax_a logits(a) + g(a)``; Maddison, Tarlow & Minka (2014), "A* Sampling", section 2.
+        """
+        return jnp.argmax(self.logits + noise, -1).astype(jnp.int32)
+
     def sample(self, key: Array) -> Array:
         """One action for each row, int32 ``[...]``."""
-        return jax.random.categorical(key, self.logits).astype(jnp.int32)
+        return self.pick(jax.random.gumbel(key, self.logits.shape))
 
     def mode(self) -> Array:
         """The most probable action, int32 ``[...]``."""
@@ -84,10 +91,13 @@ class DiagGaussian(NamedTuple):
         shift = ((self.mean - other.mean) * jnp.exp(-b)) ** 2
         return (0.5 * (ratio + shift - 1.0) + b - a).sum(-1)
 
+    def pick(self, noise: Array) -> Array:
+        """The actions ``[..., A]``, unbounded, that standard normal ``noise`` makes a sample."""
+        return self.mean + jnp.exp(self._log_std()) * noise
+
     def sample(self, key: Array) -> Array:
         """One unbounded action for each row, ``[..., A]``."""
-        noise = jax.random.normal(key, self.mean.shape)
-        return self.mean + jnp.exp(self._log_std()) * noise
+        return self.pick(jax.random.normal(key, self.mean.shape))
 
     def mode(self) -> Array:
         """The mean, ``[..., A]``."""

@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmaze.core import distributions, normalization
 from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, SpaceSpec
@@ -146,6 +147,11 @@ class Networks:
         action = dist.mode() if key is None else dist.sample(key)
         return action, dist.log_prob(action)
 
+    def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """Random numbers ``[*shape, A]`` that make samples of distributions (their ``pick``)."""
+        drawn = jax.random.gumbel if self.spaces.kind == "discrete" else jax.random.normal
+        return drawn(key, (*shape, self.spaces.num_actions))
+
     def project(self, params: Params) -> Params:
         """Policy parameters with the standard deviation put back into its range.
 
@@ -168,8 +174,12 @@ class Networks:
         divided = jax.tree.map(lambda x: x / temperature, layers[last])
         return {**params, "MLP_0": {**layers, last: divided}}
 
-    def to_env(self, action: Array) -> Array:
-        """Actions as the environment takes them: continuous ones clipped to their bounds."""
+    def to_env(self, action: Any) -> Any:
+        """Actions as the environment takes them: continuous ones clipped to their bounds.
+
+        In numpy or in JAX, as they come.
+        """
         if self.spaces.kind == "discrete":
             return action
-        return jnp.clip(action, jnp.asarray(self.spaces.low), jnp.asarray(self.spaces.high))
+        low, high = (np.asarray(x, np.float32) for x in (self.spaces.low, self.spaces.high))
+        return action.clip(low, high)

@@ -25,7 +25,7 @@ from jaxmaze import (
     trajectories,
 )
 from jaxmaze import config as config_lib
-from jaxmaze.collect import ActorConfig
+from jaxmaze.actors import ActorConfig
 from jaxmaze.core import bc
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy

@@ -28,7 +28,7 @@ from jaxmaze import (
     selection,
 )
 from jaxmaze import config as config_lib
-from jaxmaze.collect import ActorConfig
+from jaxmaze.actors import ActorConfig
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend

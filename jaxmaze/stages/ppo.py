@@ -15,11 +15,10 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import arms as arms_lib
 from jaxmaze import (
+    actors,
     audit,
     checkpoint,
-    collect,
     console,
     evaluation,
     handover,
@@ -29,6 +28,7 @@ from jaxmaze import (
     seeding,
     selection,
 )
+from jaxmaze import arms as arms_lib
 from jaxmaze import config as config_lib
 from jaxmaze.arms import Arm, SharedDemonstrations, needs_demonstrations
 from jaxmaze.core import critic, optimizer, ppo
@@ -120,7 +120,7 @@ class _Trainer:
         self.hyper = jax.tree.map(lambda *x: np.concatenate(x), *hypers)
         self.checkpoint_every = arms_lib.checkpoint_every(config, info.spec.max_episode_steps)
         self.pool = Pool(
-            collect.ActorConfig(
+            actors.ActorConfig(
                 info.config, networks, self.seeds, section.num_envs, num_shards(section.num_envs)
             ),
             info, config.env.workers,
