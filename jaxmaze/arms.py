@@ -132,6 +132,7 @@ def static(arms: Sequence[Arm]) -> ppo.Static:
         batch_size=section.batch_size,
         num_iterations=num_iterations(config),
         linear_schedule=section.learning_rate_schedule == "linear",
+        cloned=any(a.origin is not None for a in arms),
         anchored=any(a.origin is not None and a.config.ppo.anchor_coef > 0 for a in arms),
         rehearses=any(a.origin is not None and a.config.ppo.cloning_coef > 0 for a in arms),
         linear_anchor=section.anchor_schedule == "linear",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmaze.core import advantages, losses, normalization, optimizer
+from jaxmaze.core import advantages, losses, normalization, optimizer, shuffle
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.ppo import Hyper, State
 from jaxmaze.core.types import Array, Params
@@ -82,7 +82,7 @@ def fit(
 
     def epoch(carry: Any, key: Array) -> tuple[Any, Array]:
         target = targets(networks, state._replace(value_params=carry[0]), returns)
-        order = jax.random.permutation(key, rows)[: steps * batch_size].reshape(steps, -1)
+        order = shuffle.permutation(key, rows)[: steps * batch_size].reshape(steps, -1)
         carry, loss = jax.lax.scan(lambda c, i: minibatch(c, (i, target)), carry, order)
         return carry, loss.mean()
 

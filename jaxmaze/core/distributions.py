@@ -27,8 +27,9 @@ class Categorical(NamedTuple):
     def log_prob(self, action: Array) -> Array:
         """Log-probability ``[...]`` of ``action`` ``[...]`` (integers)."""
         log_p = jax.nn.log_softmax(self.logits)
-        index = action.astype(jnp.int32)[..., None]
-        return jnp.take_along_axis(log_p, index, axis=-1)[..., 0]
+        # Not by an index: its gradient would be a scatter, which the CPU does one by one.
+        chosen = jnp.arange(self.logits.shape[-1]) == action.astype(jnp.int32)[..., None]
+        return jnp.where(chosen, log_p, 0.0).sum(-1)
 
     def entropy(self) -> Array:
         """``-sum_a p(a) log p(a)``, in nats, ``[...]``."""

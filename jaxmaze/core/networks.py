@@ -10,7 +10,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxmaze.core import distributions, normalization
 from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, SpaceSpec
@@ -174,12 +173,8 @@ class Networks:
         divided = jax.tree.map(lambda x: x / temperature, layers[last])
         return {**params, "MLP_0": {**layers, last: divided}}
 
-    def to_env(self, action: Any) -> Any:
-        """Actions as the environment takes them: continuous ones clipped to their bounds.
-
-        In numpy or in JAX, as they come.
-        """
+    def to_env(self, action: Array) -> Array:
+        """Actions as the environment takes them: continuous ones clipped to their bounds."""
         if self.spaces.kind == "discrete":
             return action
-        low, high = (np.asarray(x, np.float32) for x in (self.spaces.low, self.spaces.high))
-        return action.clip(low, high)
+        return jnp.clip(action, jnp.asarray(self.spaces.low), jnp.asarray(self.spaces.high))

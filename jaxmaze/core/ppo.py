@@ -1,85 +1,40 @@
 """Proximal policy optimisation: one member's state and its whole update as one pure function.
 
 Policy and value have networks and optimizers of their own, so that a critic can be burnt in while
-nothing of the policy changes, not even the age of its moments.
+nothing of the policy changes, not even the age of its moments, and each can be updated on a device
+of its own.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmaze.core import advantages, exploration, losses, normalization, optimizer, schedules
-from jaxmaze.core.distributions import Distribution
+from jaxmaze.core import (
+    advantages,
+    exploration,
+    losses,
+    normalization,
+    optimizer,
+    ppo_passes,
+    schedules,
+)
 from jaxmaze.core.networks import Networks
+from jaxmaze.core.ppo_passes import Demonstrations, Hyper, Metrics, Rates, Rows, Static
 from jaxmaze.core.types import Array, Params, Policy, Rollout
 
-Metrics = dict[str, Array]
+__all__ = [
+    "OF_VALUE", "POLICY", "VALUE", "Demonstrations", "Hyper", "Metrics", "State", "Static", "init",
+    "merge", "reset_environments", "update",
+]  # fmt: skip
 
-
-class Static(NamedTuple):
-    """What shapes the compiled program; the same for all members.
-
-    Attributes:
-      num_epochs: passes over each segment.
-      batch_size: rows of a minibatch; divides the segment's ``T * N`` rows.
-      num_iterations: iterations of the whole run, for the learning-rate schedule.
-      linear_schedule: whether the learning rate falls linearly to 0.
-      anchored: whether any member is held to its clone (:attr:`Hyper.anchor_coef`).
-      rehearses: whether any member goes on cloning (:attr:`Hyper.cloning_coef`).
-      linear_anchor: whether both holds are let go linearly until the end.
-    """
-
-    num_epochs: int
-    batch_size: int
-    num_iterations: int
-    linear_schedule: bool
-    anchored: bool = False
-    rehearses: bool = False
-    linear_anchor: bool = True
-
-
-class Hyper(NamedTuple):
-    """Hyper-parameters of one member, scalars.
-
-    Attributes:
-      learning_rate: the policy's; 0 leaves policy and statistics as they are, to the bit.
-      value_learning_rate: the critic's.
-      gamma: discount.
-      gae_lambda: trace decay of the advantages.
-      clip_range: PPO's epsilon.
-      entropy_coef: weight of the entropy bonus.
-      value_coef: weight of the value loss (before its gradient is clipped).
-      max_grad_norm: limit of each network's gradient norm.
-      target_kl: the policy stops for the rest of an update past 1.5 times this; inf for never.
-      critic_burn_in: at most so many first iterations only the critic learns.
-      burn_in_until: explained variance that ends the burn-in sooner; inf for never.
-      anchor_coef: weight of ``KL(clone || policy)`` in the policy's loss.
-      anchor_target_kl: divergence that the weight is adapted to; inf for the schedule instead.
-      cloning_coef: weight of the cloning loss on demonstrations in the policy's loss.
-      average_decay: how slowly the averaged policy follows, an iteration; 0 for no averaging.
-      adapt_stats: 1.0 if the observation statistics follow the data, 0.0 if they stay.
-    """
-
-    learning_rate: Any
-    value_learning_rate: Any
-    gamma: Any
-    gae_lambda: Any
-    clip_range: Any
-    entropy_coef: Any
-    value_coef: Any
-    max_grad_norm: Any
-    target_kl: Any
-    critic_burn_in: Any
-    burn_in_until: Any
-    anchor_coef: Any
-    anchor_target_kl: Any
-    cloning_coef: Any
-    average_decay: Any
-    adapt_stats: Any
+POLICY, VALUE = 0, 1
+"""The two parts of an update."""
+OF_VALUE = ("value_loss", "value_grad_norm")
+"""Metrics that the value's part gives."""
 
 
 class State(NamedTuple):
@@ -112,48 +67,6 @@ class State(NamedTuple):
     anchor_factor: Array
 
 
-class Demonstrations(NamedTuple):
-    """What the teacher did, one row a step; the same for all members.
-
-    Attributes:
-      obs: ``[R, *obs_shape]`` raw observations.
-      action: ``[R]`` int32 or ``[R, A]`` float32.
-    """
-
-    obs: Any
-    action: Any
-
-
-class _Rows(NamedTuple):
-    """A segment's rows, flattened to ``[T * N, ...]``, with what the losses need."""
-
-    obs: Array
-    action: Array
-    log_prob: Array
-    advantage: Array
-    target: Array
-    clone: Distribution
-
-
-class _Rates(NamedTuple):
-    """Learning rates of policy and value, and the weights of both anchors, in one iteration."""
-
-    policy: Array
-    value: Array
-    anchor: Array
-    cloning: Array
-
-
-class _Learner(NamedTuple):
-    """What changes from minibatch to minibatch."""
-
-    policy_params: Params
-    value_params: Params
-    policy_opt: optax.OptState
-    value_opt: optax.OptState
-    go_on: Array
-
-
 def init(networks: Networks, key: Array, num_envs: int) -> State:
     """A state at iteration 0 with fresh networks and statistics of nothing."""
     policy_key, value_key, train_key = jax.random.split(key, 3)
@@ -181,27 +94,26 @@ def reset_environments(state: State) -> State:
 
 
 def _prepare(
-    networks: Networks, state: State, rollout: Rollout, hyper: Hyper, clone: Policy
-) -> tuple[_Rows, normalization.ReturnStats, Metrics]:
+    networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper, clone: Policy
+) -> tuple[Rows, normalization.ReturnStats, Metrics]:
     """Scale rewards, estimate advantages and flatten time and environments."""
     done = jnp.maximum(rollout.terminated, rollout.truncated)
     return_stats, reward = normalization.scale_rewards(
         state.return_stats, rollout.reward, done, hyper.gamma
     )
-    stats = state.policy.obs_stats
-    value = networks.value(state.value_params, stats, rollout.obs)
-    next_value = networks.value(state.value_params, stats, rollout.next_obs)
+    value, next_value = _values(networks, state, rollout)
     advantage, target = advantages.gae(
         reward, value, next_value, rollout.terminated, rollout.truncated,
         hyper.gamma, hyper.gae_lambda,
     )  # fmt: skip
-    rows = _Rows(
+    held_to = networks.distribution(clone.params, clone.obs_stats, rollout.obs)
+    rows = Rows(
         rollout.obs,
         rollout.action,
         rollout.log_prob,
         losses.normalize_advantages(advantage),
         target,
-        networks.distribution(clone.params, clone.obs_stats, rollout.obs),
+        held_to if static.cloned else None,
     )
     rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rows)
     return rows, return_stats, {
@@ -210,104 +122,24 @@ def _prepare(
     }  # fmt: skip
 
 
-def _policy_loss(
-    networks: Networks, static: Static, stats: normalization.RunningStats, hyper: Hyper,
-    rates: _Rates, params: Params, rows: _Rows, shown: Demonstrations | None,
-) -> tuple[Array, Metrics]:  # fmt: skip
-    """PPO's loss with what holds the policy to its clone."""
-    dist = networks.distribution(params, stats, rows.obs)
-    loss = losses.clipped_policy_loss(
-        dist.log_prob(rows.action), rows.log_prob, rows.advantage, dist.entropy(),
-        hyper.clip_range, hyper.entropy_coef,
-    )  # fmt: skip
-    total = loss.loss
-    metrics = {
-        "policy_loss": loss.surrogate,
-        "entropy": loss.entropy,
-        "approx_kl": loss.approx_kl,
-        "clip_fraction": loss.clip_fraction,
-    }
-    if static.anchored:
-        total = total + rates.anchor * rows.clone.kl(dist).mean()
-    if static.rehearses and shown is not None:
-        demonstrated = networks.distribution(params, stats, shown.obs)
-        cloning, _ = losses.cloning_loss(demonstrated, shown.action, jnp.ones(len(shown.obs)), 0.0)
-        total = total + rates.cloning * cloning
-        metrics["cloning_loss"] = cloning
-    return total, metrics
+def _values(networks: Networks, state: State, rollout: Rollout) -> tuple[Array, Array]:
+    """Values ``[T, N]`` of the observations and of the ones that follow them."""
+    stats = state.policy.obs_stats
+    obs = jnp.concatenate([rollout.obs, rollout.next_obs[-1:]])
+    value = networks.value(state.value_params, stats, obs)
 
+    def cut_short() -> Array:
+        return networks.value(state.value_params, stats, rollout.next_obs)
 
-def _minibatch(
-    networks: Networks, static: Static, stats: normalization.RunningStats, hyper: Hyper,
-    rates: _Rates, policy_moves: Array, learner: _Learner, rows: _Rows,
-    shown: Demonstrations | None,
-) -> tuple[_Learner, Metrics]:  # fmt: skip
-    """One gradient step of policy and value."""
-
-    def policy_loss(params: Params) -> tuple[Array, Metrics]:
-        return _policy_loss(networks, static, stats, hyper, rates, params, rows, shown)
-
-    def value_loss(params: Params) -> Array:
-        value = networks.value(params, stats, rows.obs)
-        return hyper.value_coef * losses.value_loss(value, rows.target)
-
-    grads, metrics = jax.grad(policy_loss, has_aux=True)(learner.policy_params)
-    v_loss, v_grads = jax.value_and_grad(value_loss)(learner.value_params)
-    go_on = learner.go_on & (metrics["approx_kl"] <= 1.5 * hyper.target_kl)
-    policy = optimizer.step(
-        learner.policy_params, learner.policy_opt, grads, rates.policy, hyper.max_grad_norm
-    )
-    value = optimizer.step(
-        learner.value_params, learner.value_opt, v_grads, rates.value, hyper.max_grad_norm
-    )
-    policy_params, policy_opt = optimizer.where(
-        go_on & policy_moves,
-        (networks.project(policy[0]), policy[1]),
-        (learner.policy_params, learner.policy_opt),
-    )
-    metrics |= {
-        "value_loss": v_loss,
-        "policy_grad_norm": policy[2],
-        "value_grad_norm": value[2],
-    }
-    return _Learner(policy_params, value[0], policy_opt, value[1], go_on), metrics
-
-
-def _epochs(
-    networks: Networks, static: Static, state: State, rows: _Rows, hyper: Hyper, rates: _Rates,
-    policy_moves: Array, demonstrations: Demonstrations | None,
-) -> tuple[_Learner, Metrics]:  # fmt: skip
-    """All passes over a segment; metrics are means over the minibatches."""
-    num_rows, stats = rows.advantage.shape[0], state.policy.obs_stats
-    learner = _Learner(
-        state.policy.params, state.value_params, state.policy_opt, state.value_opt, jnp.array(True)
-    )
-
-    def epoch(learner: _Learner, key: Array) -> tuple[_Learner, Metrics]:
-        order = jax.random.permutation(key, num_rows).reshape(-1, static.batch_size)
-        chosen = jnp.zeros((len(order), 0), jnp.int32)
-        if static.rehearses and demonstrations is not None:
-            chosen = jax.random.randint(
-                jax.random.fold_in(key, 1), order.shape, 0, len(demonstrations.obs)
-            )
-
-        def minibatch(learner: _Learner, x: tuple[Array, Array]) -> tuple[_Learner, Metrics]:
-            batch = jax.tree.map(lambda leaf: leaf[x[0]], rows)
-            shown = jax.tree.map(lambda leaf: leaf[x[1]], demonstrations)
-            return _minibatch(
-                networks, static, stats, hyper, rates, policy_moves, learner, batch, shown
-            )
-
-        return jax.lax.scan(minibatch, learner, (order, chosen))
-
-    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.iteration)
-    learner, metrics = jax.lax.scan(epoch, learner, jax.random.split(key, static.num_epochs))
-    return learner, {name: x.mean() for name, x in metrics.items()}
+    # What follows is the next row, but where an episode ended; beyond a terminal state no value
+    # counts, so that only a truncation asks for others.
+    next_value = jax.lax.cond((rollout.truncated > 0).any(), cut_short, lambda: value[1:])
+    return value[:-1], next_value
 
 
 def update(
     networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper, clone: Policy,
-    demonstrations: Demonstrations | None = None,
+    demonstrations: Demonstrations | None = None, part: Array | None = None,
 ) -> tuple[State, Metrics]:  # fmt: skip
     """One PPO iteration: advantages, then epochs of shuffled minibatches.
 
@@ -319,11 +151,13 @@ def update(
       hyper: the member's hyper-parameters.
       clone: what the member started from, or anything where nothing holds it to a clone.
       demonstrations: ``R`` rows to go on cloning from; None where nothing does.
+      part: which half to do, ``POLICY`` or ``VALUE``, for :func:`merge` to put them together; both
+        by default.
 
     Returns:
       The new state, and means over the minibatches (scalars).
     """
-    rows, return_stats, metrics = _prepare(networks, state, rollout, hyper, clone)
+    rows, return_stats, metrics = _prepare(networks, static, state, rollout, hyper, clone)
     ready = (
         state.ready
         | (state.burn_in >= hyper.critic_burn_in)
@@ -332,18 +166,29 @@ def update(
     burn_in = state.burn_in + (~ready).astype(jnp.int32)
     policy_moves = ready & (hyper.learning_rate > 0)
     rates = _rates(static, state.iteration - burn_in, burn_in, state.anchor_factor, hyper)
-    learner, means = _epochs(
-        networks, static, state, rows, hyper, rates, policy_moves, demonstrations
-    )
     stats = state.policy.obs_stats
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.iteration)
+    common = (networks, static, stats, hyper, rates)
+    start = (state.policy.params, state.policy_opt)
+    (policy_params, policy_opt), of_policy = jax.lax.cond(
+        policy_moves if part is None else policy_moves & (part == POLICY),
+        lambda: ppo_passes.policy_passes(*common, start, rows, key, demonstrations),
+        lambda: ppo_passes.policy_at_rest(*common, start, rows, demonstrations),
+    )
+    start = (state.value_params, state.value_opt)
+    (value_params, value_opt), of_value = jax.lax.cond(
+        jnp.array(True) if part is None else part == VALUE,
+        lambda: ppo_passes.value_passes(*common, start, rows, key),
+        lambda: (start, dict.fromkeys(OF_VALUE, jnp.zeros(()))),
+    )
     new_stats = optimizer.where(
         policy_moves & (hyper.adapt_stats > 0),
         normalization.update_stats(stats, networks.flatten_obs(rows.obs)),
         stats,
     )
-    after = networks.distribution(learner.policy_params, new_stats, rows.obs)
-    clone_kl = rows.clone.kl(after).mean()
-    policy = Policy(learner.policy_params, new_stats)
+    after = networks.distribution(policy_params, new_stats, rows.obs)
+    clone_kl = jnp.zeros(()) if rows.clone is None else rows.clone.kl(after).mean()
+    policy = Policy(policy_params, new_stats)
     # Single iterations differ by their luck with minibatches; their average does not.
     average = schedules.averaged(
         state.average, policy, state.iteration - burn_in, hyper.average_decay
@@ -352,9 +197,9 @@ def update(
     state = State(
         policy=policy,
         average=optimizer.where(policy_moves, average, state.average),
-        value_params=learner.value_params,
-        policy_opt=learner.policy_opt,
-        value_opt=learner.value_opt,
+        value_params=value_params,
+        policy_opt=policy_opt,
+        value_opt=value_opt,
         return_stats=return_stats,
         key=state.key,
         iteration=state.iteration + 1,
@@ -362,26 +207,32 @@ def update(
         ready=ready,
         anchor_factor=jnp.where(policy_moves, factor, state.anchor_factor),
     )
-    return state, metrics | means | {
+    return state, metrics | of_policy | of_value | {
         "learning_rate": jnp.where(ready, rates.policy, 0.0),
         "critic_ready": ready.astype(jnp.float32),
         "clone_kl": clone_kl,
         "anchor_coef": rates.anchor,
-        "policy_l2_norm": optax.tree.norm(learner.policy_params),
+        "policy_l2_norm": optax.tree.norm(policy_params),
         "reward_scale": jnp.sqrt(return_stats.stats.var + normalization.EPSILON),
         **exploration.metrics(after),
     }
 
 
+def merge(policy: tuple[State, Metrics], value: tuple[State, Metrics]) -> tuple[State, Metrics]:
+    """One update from its two parts, which started from the same state and segment."""
+    state = policy[0]._replace(value_params=value[0].value_params, value_opt=value[0].value_opt)
+    return state, policy[1] | {name: value[1][name] for name in OF_VALUE}
+
+
 def _rates(
     static: Static, iteration: Array, burn_in: Array, anchor_factor: Array, hyper: Hyper
-) -> _Rates:
+) -> Rates:
     """What the schedules give ``iteration`` iterations after the burn-in."""
     left = schedules.left(iteration, jnp.maximum(static.num_iterations - burn_in, 1))
     rate = left if static.linear_schedule else 1.0
     hold = left if static.linear_anchor else jnp.ones(())
     adapts = jnp.isfinite(hyper.anchor_target_kl)
-    return _Rates(
+    return Rates(
         hyper.learning_rate * rate,
         hyper.value_learning_rate * rate,
         hyper.anchor_coef * jnp.where(adapts, anchor_factor, hold),

@@ -15,27 +15,24 @@ import jax
 import ml_collections
 import numpy as np
 
+from jaxmaze import arms as arms_lib
 from jaxmaze import (
-    actors,
     audit,
     checkpoint,
     console,
     evaluation,
     handover,
     metrics,
-    parallel,
     runs,
-    seeding,
     selection,
 )
-from jaxmaze import arms as arms_lib
 from jaxmaze import config as config_lib
+from jaxmaze.actors import ActorConfig
 from jaxmaze.arms import Arm, SharedDemonstrations, needs_demonstrations
-from jaxmaze.core import critic, optimizer, ppo
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
+from jaxmaze.population import Population
 from jaxmaze.workers import Pool, num_shards
 
 KIND = "ppo"
@@ -109,20 +106,18 @@ class _Trainer:
         demonstrations: handover.Demonstrations | None,
     ):
         self.arms, self.networks, self.start = arms, networks, time.perf_counter()
-        self.info, self.demonstrations = info, demonstrations
+        self.info = info
         self.config = config = arms[0].config
         self.section = section = config.ppo
-        self.seeds = tuple(a.config.seed + i for a in arms for i in range(a.config.members))
-        self.members = len(self.seeds)
-        self.static = arms_lib.static(arms)
+        self.num_iterations = arms_lib.num_iterations(config)
         self.steps_per_iteration = section.num_envs * section.num_steps
-        hypers = [arms_lib.hyper(arm) for arm in arms]
-        self.hyper = jax.tree.map(lambda *x: np.concatenate(x), *hypers)
         self.checkpoint_every = arms_lib.checkpoint_every(config, info.spec.max_episode_steps)
+        self.population = Population(arms, networks, demonstrations)
+        self.seeds, self.members = self.population.seeds, len(self.population.seeds)
+        shards = num_shards(section.num_envs)
+        learners = tuple(int(m) for m in self.population.learners)
         self.pool = Pool(
-            actors.ActorConfig(
-                info.config, networks, self.seeds, section.num_envs, num_shards(section.num_envs)
-            ),
+            ActorConfig(info.config, networks, self.seeds, section.num_envs, shards, learners),
             info, config.env.workers,
         )  # fmt: skip
         try:
@@ -134,83 +129,16 @@ class _Trainer:
     def _open(self) -> None:
         """States, checkpoints and logs, new or as an earlier start left them."""
         self.evaluator = evaluation.Evaluator(self.pool, self.config.evaluation.deterministic)
-        self._compile()
-        blank = checkpoint.blank_policies(self.networks, self.config.members)
-        origins = [blank if a.origin is None else a.origin.policies for a in self.arms]
-        self.clones: Policy = jax.tree.map(lambda *x: np.concatenate(x), *origins)
-        self.from_clone = np.repeat(
-            [arm.origin is not None for arm in self.arms], self.config.members
-        )
-        self.state = self._init()
-        self.best = selection.Best(jax.device_get(self.state.policy), selection.start(self.members))
+        policies = self.population.policies()
+        self.best = selection.Best(policies, selection.start(self.members))
         self.checkpoints = [checkpoint.Checkpoints(arm.workdir) for arm in self.arms]
         self.iteration = self._restore()
         resumed = self.iteration * self.steps_per_iteration if self.iteration >= 0 else None
         self.writers = [metrics.MetricsWriter(arm.workdir, resumed) for arm in self.arms]
 
-    def _compile(self) -> None:
-        networks, static = self.networks, self.static
-        shown = None
-        if static.rehearses and self.demonstrations is not None:
-            shown = ppo.Demonstrations(self.demonstrations.obs, self.demonstrations.action)
-
-        def update(
-            state: ppo.State, rollout: Any, hyper: ppo.Hyper, clone: Policy, shown: Any
-        ) -> Any:
-            return ppo.update(networks, static, state, rollout, hyper, clone, shown)
-
-        compiled = parallel.vmap_members(update, self.members, shared=(4,), donate=(0,))
-        shown = jax.device_put(shown)
-        self._update = lambda state, rollout: compiled(
-            state, rollout, self.hyper, self.clones, shown
-        )
-        self._reset = parallel.vmap_members(ppo.reset_environments, self.members, donate=(0,))
-
-    def _init(self) -> ppo.State:
-        networks, num_envs = self.networks, self.section.num_envs
-
-        def init(seed: Any, origin: Policy, cloned: Any) -> ppo.State:
-            key = jax.random.fold_in(jax.random.key(seed), seeding.STAGE_PPO)
-            state = ppo.init(networks, key, num_envs)
-            policy = optimizer.where(cloned, origin, state.policy)
-            return state._replace(policy=policy, average=policy)
-
-        seeds = np.asarray(self.seeds, np.uint32)
-        state = parallel.vmap_members(init, self.members)(seeds, self.clones, self.from_clone)
-        policies = jax.device_get(state.policy)
-        for arm in self.arms:
-            mine = jax.tree.map(lambda x, at=arm.members: x[at], policies)
-            if arm.origin is not None and (
-                checkpoint.digest(mine) != checkpoint.digest(arm.origin.policies)
-            ):
-                raise AssertionError("the state does not start with the policies handed over")
-        return state
-
     def _fit_critics(self) -> None:
         """Fit the critics of the arms that ask for it to the demonstrations' returns."""
-        epochs, demos = arms_lib.critic_fit_epochs(self.arms), self.demonstrations
-        if not epochs or demos is None:
-            return
-        networks, batch_size = self.networks, self.section.batch_size
-
-        def fit(state: Any, hyper: Any, asked: Any, own: Any, shared: Any) -> Any:
-            returns = critic.Returns(**own, **shared)
-            fitted, means = critic.fit(networks, batch_size, epochs, state, returns, hyper)
-            return optimizer.where(asked, fitted, state), means
-
-        each = [handover.discounted(demos, arm.config.ppo.gamma) for arm in self.arms]
-        own = {
-            name: np.stack([r[name] for r in each for _ in range(self.config.members)])
-            for name in each[0]
-        }
-        shared = {n: getattr(demos, n) for n in ("obs", "episode", "final_obs")}
-        asked = self.from_clone & np.repeat(
-            [arm.config.ppo.critic_fit_epochs > 0 for arm in self.arms], self.config.members
-        )
-        self.state, means = parallel.vmap_members(fit, self.members, shared=(4,))(
-            self.state, self.hyper, asked, own, shared
-        )
-        means = jax.device_get(means)
+        asked, means = self.population.fit_critics()
         for arm, writer in zip(self.arms, self.writers, strict=True):
             if asked[arm.members].any():
                 mine = {name: x[arm.members] for name, x in means.items()}
@@ -229,7 +157,7 @@ class _Trainer:
         return -1
 
     def _load(self, iteration: int) -> int:
-        whole = jax.tree.map(np.array, (jax.device_get(self.state), self.best))
+        whole = jax.tree.map(np.array, (self.population.whole(), self.best))
         for arm, saved in zip(self.arms, self.checkpoints, strict=True):
             mine = jax.tree.map(lambda x, at=arm.members: x[at], whole)
             restored = saved.restore(mine, iteration)
@@ -238,13 +166,14 @@ class _Trainer:
                 jax.tree.leaves(whole), jax.tree.leaves(restored), strict=True
             ):
                 target[arm.members] = source
-        self.state, self.best = whole
+        state, self.best = whole
+        self.population.restore(state)
         self.start -= self.checkpoints[0].meta(iteration)["wall_seconds"]
         return iteration
 
     def train(self) -> None:
         """Iterations, with evaluations between them; some of these are checkpoints."""
-        every, total = self.section.eval_every, self.static.num_iterations
+        every, total = self.section.eval_every, self.num_iterations
         with console.progress("fine-tune", total) as bar:
             if self.iteration < 0:
                 self.iteration = 0
@@ -259,7 +188,7 @@ class _Trainer:
             while self.iteration < total:
                 if self.iteration % self.checkpoint_every == 0:
                     self.pool.reset(self.iteration)
-                    self.state = self._reset(self.state)
+                    self.population.reset_environments()
                 for _ in range(min(every, total - self.iteration)):
                     self._iterate()
                     bar.advance()
@@ -270,12 +199,20 @@ class _Trainer:
                     self._save()
 
     def _iterate(self) -> None:
-        segment = self.pool.collect(self.state.policy, self.iteration, self.section.num_steps)
-        self.state, means = self._update(self.state, segment.rollout)
+        if not len(self.population.learners):
+            self.iteration += 1
+            return
+        segment = self.pool.collect(
+            self.population.behaviour(), self.iteration, self.section.num_steps
+        )
+        means = self.population.update(segment.rollout)
         self.iteration += 1
-        self._log_training(jax.device_get(means), segment.episodes)
+        self._log_training(means, segment.episodes)
 
-    def _log_training(self, means: dict[str, Any], episodes: list[tuple[int, float, int]]) -> None:
+    def _log_training(
+        self, means: dict[str, np.ndarray], episodes: list[tuple[int, float, int]]
+    ) -> None:
+        """Log what the learners did; ``means`` are ``[L]``."""
         step = self.iteration * self.steps_per_iteration
         bad = [name for name, x in means.items() if not np.isfinite(x).all()]
         if bad:
@@ -283,25 +220,29 @@ class _Trainer:
                 f"training diverged: {', '.join(bad)} not finite after {step} steps; lower "
                 "config.ppo.learning_rate. The last checkpoint is whole"
             )
-        stats = [
-            metrics.rollout_stats(
-                [r for m, r, _ in episodes if m == member],
-                [n for m, _, n in episodes if m == member],
-            )
-            for member in range(self.members)
-        ]
         for arm, writer in zip(self.arms, self.writers, strict=True):
-            mine = {name: x[arm.members] for name, x in means.items()}
+            everyone = range(self.members)[arm.members]
+            mine = np.isin(self.population.learners, everyone)
+            if not mine.any():
+                continue  # nobody here learns
+            of_arm = {name: x[mine] for name, x in means.items()}
             if arm.origin is None:  # nothing to drift from, nothing to burn in
-                mine = {n: x for n, x in mine.items() if n not in OF_CLONES}
-            writer.write(step, "train", "ppo", mine)
-            writer.write(step, "train", "rollout_stats", metrics.per_member(stats[arm.members]))
+                of_arm = {n: x for n, x in of_arm.items() if n not in OF_CLONES}
+            writer.write(step, "train", "ppo", of_arm)
+            stats = [
+                metrics.rollout_stats(
+                    [r for m, r, _ in episodes if m == member],
+                    [n for m, _, n in episodes if m == member],
+                )
+                for member in everyone
+            ]
+            writer.write(step, "train", "rollout_stats", metrics.per_member(stats))
 
     def _evaluate(self, bar: console.Progress) -> None:
         """Evaluate all members, keep the best, log."""
         step = self.iteration * self.steps_per_iteration
         seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
-        policies = jax.device_get(self.state.average)
+        policies = self.population.policies()
         results = self.evaluator(policies, seeds)
         returns = np.stack([r.returns for r in results])
         score = returns.mean(1)
@@ -324,7 +265,7 @@ class _Trainer:
         more = evaluation.selection_seeds(self.config, seen + self.section.playoff_episodes)
         step = self.iteration * self.steps_per_iteration
         self.best, means = selection.play_off(
-            self.best, jax.device_get(self.state.average), self.evaluator, more[seen:], step
+            self.best, self.population.policies(), self.evaluator, more[seen:], step
         )
         for arm, writer in zip(self.arms, self.writers, strict=True):
             mine = {name: x[arm.members] for name, x in means.items()}
@@ -335,7 +276,7 @@ class _Trainer:
         for writer, saved in zip(self.writers, self.checkpoints, strict=True):
             writer.flush()
             saved.wait()  # no arm gets two ahead of another, which keeps only two
-        state = jax.device_get(self.state)
+        state = self.population.whole()
         for arm, saved in zip(self.arms, self.checkpoints, strict=True):
             mine = jax.tree.map(lambda x, at=arm.members: x[at], (state, self.best))
             meta = checkpoint.describe(self.networks, self.seeds[arm.members], KIND)
@@ -345,7 +286,7 @@ class _Trainer:
     def finish(self) -> dict[str, dict[str, Any]]:
         """Evaluate the last and the best policies on the test episodes; write the summaries."""
         seeds = evaluation.test_seeds(self.config)
-        last = self.evaluator(self.state.average, seeds)
+        last = self.evaluator(self.population.policies(), seeds)
         best = self.evaluator(self.best.policy, seeds)
         steps = self.iteration * self.steps_per_iteration
         wall = time.perf_counter() - self.start

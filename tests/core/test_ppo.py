@@ -303,3 +303,41 @@ def test_members_differ_only_by_their_own_hyper_parameters():
             lambda a, b, m=m: np.testing.assert_allclose(a[m], b, atol=2e-4),
             together.policy, alone.policy,
         )  # fmt: skip
+
+
+def test_the_two_halves_of_an_update_make_a_whole():
+    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
+    update = jax.jit(ppo.update, static_argnums=(0, 1))
+    whole, means = update(NETWORKS, STATIC, state, segment, hyper(), state.policy)
+    halves = [
+        update(NETWORKS, STATIC, state, segment, hyper(), state.policy, None, np.int32(part))
+        for part in (ppo.POLICY, ppo.VALUE)
+    ]
+    merged, merged_means = ppo.merge(*halves)
+    assert bits(merged) == bits(whole)
+    assert bits(merged_means) == bits(means)
+    # Neither half does the other's work.
+    assert bits(halves[0][0].value_params) == bits(state.value_params)
+    assert bits(halves[1][0].policy.params) == bits(state.policy.params)
+
+
+def test_values_beyond_a_truncation_are_the_final_observations():
+    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    obs = jax.random.normal(jax.random.key(1), (T + 1, N, 2))
+    final = jax.random.normal(jax.random.key(2), (T, N, 2))
+    cut = np.zeros((T, N), np.float32)
+    zeros = jnp.zeros((T, N))
+    for where in ([], [(3, 1), (T - 1, 0)]):
+        for t, n in where:
+            cut[t, n] = 1.0
+        next_obs = jnp.where(cut[..., None] > 0, final, obs[1:])
+        segment = Rollout(obs[:-1], zeros, zeros, zeros, next_obs, zeros, jnp.asarray(cut))
+        value, next_value = jax.jit(ppo._values, static_argnums=0)(NETWORKS, state, segment)
+        stats = state.policy.obs_stats
+        np.testing.assert_allclose(
+            value, NETWORKS.value(state.value_params, stats, segment.obs), atol=1e-6
+        )
+        np.testing.assert_allclose(
+            next_value, NETWORKS.value(state.value_params, stats, next_obs), atol=1e-6
+        )

@@ -219,7 +219,7 @@ def test_the_first_probabilities_equal_the_clones(finished, tmp_path, monkeypatc
     monkeypatch.setattr(ppo._Trainer, "train", lambda self: started.append(self))
     monkeypatch.setattr(ppo._Trainer, "finish", lambda self: {"run": {}})
     ppo.run(config, tmp_path / "run")
-    state = jax.device_get(started[0].state)
+    policy = started[0].population.policies()
     obs = np.random.default_rng(0).normal(size=(2, 500, 8)).astype(np.float32)
 
     @jax.jit
@@ -227,7 +227,7 @@ def test_the_first_probabilities_equal_the_clones(finished, tmp_path, monkeypatc
     def logits(policy, obs):
         return networks.distribution(policy.params, policy.obs_stats, obs).logits
 
-    np.testing.assert_array_equal(logits(state.policy, obs), logits(theirs, obs))
+    np.testing.assert_array_equal(logits(policy, obs), logits(theirs, obs))
     assert info.spaces == networks.spaces
 
 
@@ -300,6 +300,6 @@ def test_an_unchanged_policy_is_not_played_again(finished, monkeypatch):
 
 
 def _result(member, episode):
-    from jaxmaze.collect import EpisodeResult
+    from jaxmaze.actors import EpisodeResult
 
     return EpisodeResult(int(member), episode, float(member + episode), 10, True)
