@@ -130,7 +130,7 @@ def override(config: Config, overrides: Mapping[str, Any]) -> Config:
         config_lib.check_name(name)
         *path, leaf = name.split(".")
         target = values
-        if path[2:]:
+        if path[2:] or (path and path[0] == "sweep" and path[1:]):
             raise UserError(f"config.{name} is nested too deeply; give env.kwargs one by one")
         for part in path:
             target = target[part]
@@ -147,14 +147,15 @@ def train(config: Config, workdir: str | Path) -> Run:
     Raises:
       UserError: for input that cannot be used.
     """
-    from jaxmaze.stages import bc, dagger, ppo, workflow
+    from jaxmaze.stages import bc, dagger, ppo, sweep, workflow
 
     config = _absolute(config_lib.validate(config))
     note = runs.version_note(Path(workdir))
     if note:
         console.say(note)
     stages = {"workflow": workflow.run, "bc": bc.run, "dagger": dagger.run, "ppo": ppo.run}
-    stages[config.stage](config, Path(workdir))
+    run = sweep.run if config.sweep else stages[config.stage]
+    run(config, Path(workdir))
     return Run(workdir)
 
 
@@ -181,7 +182,7 @@ def resume(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     kind = runs.read_config(folder)["kind"]
-    if kind not in config_lib.STAGES:
+    if kind not in (*config_lib.STAGES, "sweep"):
         again = {
             "rollout": "a rollout, which is not resumed; record it again",
             "compare": "a comparison, which is not resumed; compare its runs again",

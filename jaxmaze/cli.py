@@ -18,6 +18,7 @@ import ml_collections
 from absl import app, flags
 from absl import logging as absl_logging
 
+from jaxmaze import compile_cache, sweeps
 from jaxmaze import config as config_lib
 from jaxmaze.errors import UserError, WorkerError
 
@@ -109,6 +110,9 @@ def parse_value(name: str, text: str) -> Any:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError):
             return text
+    if name.startswith("sweep."):
+        full = sweeps.full_name(name.removeprefix("sweep."))
+        return tuple(parse_value(full, part.strip()) for part in text.strip("()").split(","))
     field = config_lib.FIELDS[name]
     if field.optional and text == "None":
         return None
@@ -160,3 +164,4 @@ def prepare() -> None:
     logging.getLogger("jax").setLevel(logging.ERROR)
     backend.quiet()
     parallel.use_all_cores()
+    compile_cache.enable()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import ml_collections
 from ml_collections import config_dict
 
+from jaxmaze import sweeps
 from jaxmaze.core.networks import ACTIVATIONS, Networks
 from jaxmaze.core.types import NetworkSpec, SpaceSpec
 from jaxmaze.errors import UserError
@@ -65,9 +66,10 @@ FIELDS: dict[str, Field] = {
     "stage": Field("workflow", str, choices=STAGES),
     "seed": Field(0, int, low=0, high=2**31 - 1),
     "members": _count(1),
+    "sweep": Field({}, dict),
     "env.id": Field(None, str),
     "env.kwargs": Field({}, dict),
-    "env.backend": Field("gymnasium", str, choices=("gymnasium",)),
+    "env.backend": Field("gymnasium", str, choices=("gymnasium", "envpool")),
     "env.max_episode_steps": _count(None, optional=True),
     "env.workers": _count(None, low=0, optional=True),
     "network.hidden_sizes": Field((64, 64), tuple),
@@ -122,6 +124,7 @@ FIELDS: dict[str, Field] = {
     "ppo.anchor_target_kl": Field(None, float, low=0, above=True, optional=True),
     "ppo.cloning_coef": _at_least_0(0.0),
     "ppo.average_decay": Field(0.9, float, low=0, high=0.9999),
+    "ppo.overlap": Field(False, bool),
     "ppo.eval_every": _count(8),
     "ppo.eval_episodes": _count(20),
     "ppo.playoff_episodes": _count(80, low=0),
@@ -179,8 +182,12 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 def _set(config: ml_collections.ConfigDict, name: str, value: Any) -> None:
     if name.startswith("env.kwargs."):
         name, value = "env.kwargs", config.env.kwargs.to_dict() | {name.split(".", 2)[2]: value}
+    if name.startswith("sweep."):
+        name, value = "sweep", config.sweep.to_dict() | {name.split(".", 1)[1]: value}
     section, _, leaf = name.rpartition(".")
     target = config[section] if section else config
+    if name == "sweep":
+        value = {k: tuple(v) if isinstance(v, list | tuple) else (v,) for k, v in value.items()}
     if isinstance(value, Mapping):
         value = ml_collections.ConfigDict(dict(value))
     field = FIELDS[name]
@@ -199,6 +206,12 @@ def check_name(name: str) -> None:
       UserError: with the nearest name that does.
     """
     if name in FIELDS or name.startswith("env.kwargs."):
+        return
+    if name.startswith("sweep."):
+        if name.removeprefix("sweep.") not in sweeps.names():
+            raise UserError(
+                f"config.{name} cannot be swept; these can: {', '.join(sweeps.names())}"
+            )
         return
     if name in SECTIONS:
         raise UserError(
@@ -286,7 +299,31 @@ def validate(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
             shown = "not set" if value is None else f"{value!r}"
             raise UserError(f"config.{name} is {shown}; it must be {expected(name)}")
     _check_ppo(config)
+    _check_sweep(config)
     return config
+
+
+def _check_sweep(config: ml_collections.ConfigDict) -> None:
+    """Whether the stage can take the sweep's fields, and those their values."""
+    if not config.sweep:
+        return
+    if config.stage not in sweeps.FIELDS:
+        raise UserError(
+            f"config.sweep works with the stages {' and '.join(sweeps.FIELDS)}, not with "
+            f"{config.stage}: choose a recipe such as :ppo"
+        )
+    for name, values in config.sweep.items():
+        if name not in sweeps.FIELDS[config.stage]:
+            raise UserError(
+                f"config.sweep.{name} cannot be swept in {config.stage}; these can: "
+                f"{', '.join(sweeps.FIELDS[config.stage])}"
+            )
+        full = f"{config.stage}.{name}"
+        for value in values:
+            if not _fits(full, value):
+                raise UserError(f"config.sweep.{name} has {value!r}; each must be {expected(full)}")
+        if not values or len(set(values)) < len(values):
+            raise UserError(f"config.sweep.{name}={values} must be different values")
 
 
 def _check_ppo(config: ml_collections.ConfigDict) -> None:
@@ -326,6 +363,8 @@ def _finite(value: Any) -> Any:
     """JSON has no infinity: limits that are "none" are written as the text "inf"."""
     if isinstance(value, Mapping):
         return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, tuple):
+        return [_finite(v) for v in value]
     return "inf" if isinstance(value, float) and value == math.inf else value
 
 
@@ -333,10 +372,16 @@ def from_dict(values: Mapping[str, Any]) -> ml_collections.ConfigDict:
     """The inverse of :func:`to_dict`, validated."""
     restored = {
         section: (
-            {k: math.inf if v == "inf" else v for k, v in part.items()}
+            {k: _infinite(v) for k, v in part.items()}
             if isinstance(part, Mapping) and section != "env"
             else part
         )
         for section, part in values.items()
     }
     return validate(make_config(restored))
+
+
+def _infinite(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_infinite(v) for v in value)
+    return math.inf if value == "inf" else value

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmaze.core import losses, normalization, optimizer
+from jaxmaze.core import losses, normalization, optimizer, shuffle
 from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Params, Policy
@@ -101,6 +101,13 @@ def _agreement(dist: Distribution, action: Array, weight: Array) -> Metrics:
     return {"box_mean_abs_deviation": losses.weighted_mean(deviation, weight)}
 
 
+def _training_first(order: Array, weight: Array) -> Array:
+    """The rows of ``order`` ``[R]`` with a positive weight, in that order, then the others."""
+    trains = weight[order] > 0
+    place = jnp.where(trains, jnp.cumsum(trains), trains.sum() + jnp.cumsum(~trains)) - 1
+    return jnp.zeros_like(order).at[place].set(order, unique_indices=True)
+
+
 def epoch(
     networks: Networks, batch_size: int, steps: int, state: State, data: Data, weight: Array,
     hyper: Hyper,
@@ -123,8 +130,7 @@ def epoch(
     """
     active = ~state.stopped & (state.epoch < hyper.num_epochs)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.epoch)
-    shuffle = jax.random.uniform(key, weight.shape)
-    order = jnp.argsort(jnp.where(weight > 0, shuffle, 2.0))
+    order = _training_first(shuffle.permutation(key, len(weight)), weight)
     padding = max(0, steps * batch_size - order.shape[0])
     order = jnp.pad(order, (0, padding))[: steps * batch_size].reshape(steps, batch_size)
     used = jnp.arange(steps * batch_size) < weight.sum()

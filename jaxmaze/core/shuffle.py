@@ -24,25 +24,22 @@ def permutation(key: Array, num: int) -> Array:
       key: a JAX key.
       num: static, at least 1.
     """
-    bits = max(2, (num - 1).bit_length())
-    low = bits // 2
+    half = max(1, ((num - 1).bit_length() + 1) // 2)  # bits of each half of a number
+    mask = (1 << half) - 1
     keys = jax.random.bits(key, (ROUNDS,), jnp.uint32)
 
-    def once(x: Array) -> Array:
-        # The number is (left, right); each round mixes right into left and swaps the two, so that
-        # with an odd number of bits their widths alternate.
-        for i in range(ROUNDS):
-            width = low if i % 2 == 0 else bits - low
-            left, right = x >> width, x & ((1 << width) - 1)
-            left = (left ^ _mixed(right ^ keys[i])) & ((1 << (bits - width)) - 1)
-            x = (right << (bits - width)) | left
-        return x
+    def mix(i: Array, halves: tuple[Array, Array]) -> tuple[Array, Array]:
+        left, right = halves
+        return right, (left ^ _mixed(right ^ keys[i])) & mask
 
-    order = once(jnp.arange(num, dtype=jnp.uint32))
-    if num != 1 << bits:
-        order = jax.lax.while_loop(
-            lambda x: (x >= num).any(), lambda x: jnp.where(x >= num, once(x), x), order
-        )
+    def walk(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, outside = state
+        left, right = jax.lax.fori_loop(0, ROUNDS, mix, (x >> half, x & mask))
+        x = jnp.where(outside, (left << half) | right, x)
+        return x, x >= num
+
+    start = (jnp.arange(num, dtype=jnp.uint32), jnp.ones(num, bool))
+    order, _ = jax.lax.while_loop(lambda state: state[1].any(), walk, start)
     return order.astype(jnp.int32)
 
 

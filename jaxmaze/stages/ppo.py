@@ -7,7 +7,7 @@ segment sizes train together; each ends up with the files of a run of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,13 @@ from jaxmaze import (
     selection,
 )
 from jaxmaze import config as config_lib
-from jaxmaze.actors import ActorConfig
+from jaxmaze.actors import ActorConfig, Segment
 from jaxmaze.arms import Arm, SharedDemonstrations, needs_demonstrations
 from jaxmaze.core.networks import Networks
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.population import Population
+from jaxmaze.stopwatch import Stopwatch
 from jaxmaze.workers import Pool, num_shards
 
 KIND = "ppo"
@@ -112,6 +113,7 @@ class _Trainer:
         self.num_iterations = arms_lib.num_iterations(config)
         self.steps_per_iteration = section.num_envs * section.num_steps
         self.checkpoint_every = arms_lib.checkpoint_every(config, info.spec.max_episode_steps)
+        self.watch = Stopwatch()
         self.population = Population(arms, networks, demonstrations)
         self.seeds, self.members = self.population.seeds, len(self.population.seeds)
         shards = num_shards(section.num_envs)
@@ -180,34 +182,54 @@ class _Trainer:
                 for arm, writer in zip(self.arms, self.writers, strict=True):
                     if arm.origin is not None:
                         writer.write(0, "train", "handover", arm.origin.start)
-                self._fit_critics()
+                with self.watch("fit critics"):
+                    self._fit_critics()
                 self._evaluate(bar)
                 self._save()
             else:
                 bar.advance(self.iteration)
             while self.iteration < total:
                 if self.iteration % self.checkpoint_every == 0:
-                    self.pool.reset(self.iteration)
+                    with self.watch("reset"):
+                        self.pool.reset(self.iteration)
                     self.population.reset_environments()
-                for _ in range(min(every, total - self.iteration)):
-                    self._iterate()
-                    bar.advance()
+                self._iterate(min(every, total - self.iteration), bar)
                 self._evaluate(bar)
                 if self.iteration == total:
-                    self._play_off()
+                    with self.watch("play-off"):
+                        self._play_off()
                 if self.iteration % self.checkpoint_every == 0 or self.iteration == total:
                     self._save()
 
-    def _iterate(self) -> None:
+    def _iterate(self, count: int, bar: console.Progress) -> None:
+        """So many iterations; with overlap, each but the first acts as one update ago.
+
+        All that was collected has been learned from at the end, so that a checkpoint needs nothing
+        but states.
+        """
         if not len(self.population.learners):
-            self.iteration += 1
+            self.iteration += count
+            bar.advance(count)
             return
-        segment = self.pool.collect(
-            self.population.behaviour(), self.iteration, self.section.num_steps
-        )
-        means = self.population.update(segment.rollout)
-        self.iteration += 1
-        self._log_training(means, segment.episodes)
+
+        def begin(iteration: int) -> Callable[[], Segment]:
+            policies = self.population.behaviour()
+            return self.pool.begin(policies, iteration, self.section.num_steps)
+
+        overlap, pending = self.section.overlap, begin(self.iteration)
+        for left in reversed(range(count)):
+            with self.watch("collect"):
+                segment = pending()
+            if overlap and left:
+                pending = begin(self.iteration + 1)
+            with self.watch("update"):
+                means = self.population.update(segment.rollout)
+            self.iteration += 1
+            if not overlap and left:
+                pending = begin(self.iteration)
+            with self.watch("log"):
+                self._log_training(means, segment.episodes)
+            bar.advance()
 
     def _log_training(
         self, means: dict[str, np.ndarray], episodes: list[tuple[int, float, int]]
@@ -243,7 +265,8 @@ class _Trainer:
         step = self.iteration * self.steps_per_iteration
         seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
         policies = self.population.policies()
-        results = self.evaluator(policies, seeds)
+        with self.watch("evaluate"):
+            results = self.evaluator(policies, seeds)
         returns = np.stack([r.returns for r in results])
         score = returns.mean(1)
         chosen, better = selection.choose(
@@ -273,9 +296,10 @@ class _Trainer:
 
     def _save(self) -> None:
         """Write a checkpoint of each arm, once all have their last one and their logs on disk."""
-        for writer, saved in zip(self.writers, self.checkpoints, strict=True):
-            writer.flush()
-            saved.wait()  # no arm gets two ahead of another, which keeps only two
+        with self.watch("wait for the last checkpoint"):
+            for writer, saved in zip(self.writers, self.checkpoints, strict=True):
+                writer.flush()
+                saved.wait()  # no arm gets two ahead of another, which keeps only two
         state = self.population.whole()
         for arm, saved in zip(self.arms, self.checkpoints, strict=True):
             mine = jax.tree.map(lambda x, at=arm.members: x[at], (state, self.best))
@@ -286,8 +310,9 @@ class _Trainer:
     def finish(self) -> dict[str, dict[str, Any]]:
         """Evaluate the last and the best policies on the test episodes; write the summaries."""
         seeds = evaluation.test_seeds(self.config)
-        last = self.evaluator(self.population.policies(), seeds)
-        best = self.evaluator(self.best.policy, seeds)
+        with self.watch("test"):
+            last = self.evaluator(self.population.policies(), seeds)
+            best = self.evaluator(self.best.policy, seeds)
         steps = self.iteration * self.steps_per_iteration
         wall = time.perf_counter() - self.start
         summaries = {}
@@ -310,6 +335,7 @@ class _Trainer:
                 "evaluation": evaluation.pooled(best[arm.members]).summary(),
                 "last": evaluation.pooled(last[arm.members]).summary(),
                 "members": members,
+                "timing": self.watch.summary(),
             }
             if arm.origin is not None:
                 summaries[arm.name]["audit"] = arm.origin.figures

@@ -67,7 +67,7 @@ def test_probabilities_of_a_stochastic_teacher_are_learned():
     data = bc.Data(
         np.ones((3000, 2), np.float32), rng.choice(3, 3000, p=[0.6, 0.3, 0.1]).astype(np.int32)
     )
-    state, _ = train(DISCRETE, data, np.ones(3000, np.float32), 30, batch_size=100)
+    state, _ = train(DISCRETE, data, np.ones(3000, np.float32), 30, batch_size=1000)
     logits = DISCRETE.distribution(state.policy.params, state.policy.obs_stats, data.obs[:1]).logits
     share = np.bincount(data.action) / 3000
     np.testing.assert_allclose(jax.nn.softmax(logits)[0], share, atol=0.03)
