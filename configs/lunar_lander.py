@@ -35,7 +35,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
             "wind_power": 15.0,
             "turbulence_power": 1.5,
         },
-        "backend": "gymnasium",
+        "backend": "gymnasium",  # "envpool": training on C++ threads, with the extra of that name
         # "max_episode_steps": the registered limit, 1000, if not set
         # "workers": worker processes; one a core if not set, 0 for none
     }

@@ -19,7 +19,7 @@ import numpy as np
 from jaxmaze import seeding
 from jaxmaze.collect import env_actions, run_episodes
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.core.types import Policy, Rollout, SpaceSpec
 from jaxmaze.envs import gymnasium as backend
 
 NOISE_BLOCK = 128
@@ -116,16 +116,54 @@ def _noise(networks: Networks, seeds: Any, paths: Any, num_steps: int, width: in
     return jnp.moveaxis(drawn, 2, 0)
 
 
+def choose(networks: Networks, policies: Policy, obs: np.ndarray, noise: Any) -> np.ndarray:
+    """Actions ``[S, L, n, ...]`` of ``L`` members at ``obs`` ``[S, L, n, ...]``, unclipped.
+
+    Modes where ``noise`` is None, samples with a step of what :func:`draw` gives.
+    """
+    return np.asarray(_choose(networks, policies, obs, noise))
+
+
+def log_probs(
+    networks: Networks, policies: Policy, obs: np.ndarray, action: np.ndarray
+) -> np.ndarray:
+    """Log-probabilities ``[L, T, n]`` of one shard's actions."""
+    return np.asarray(_log_prob(networks, policies, obs, action))
+
+
+def draw(
+    config: ActorConfig, shards: Sequence[int], width: int, num_steps: int, *path: int,
+    members: Sequence[int] | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Random numbers ``[T, S, L, n, A]``, a function of members' seeds, ``path`` and shard.
+
+    Args:
+      config: its learners draw, if no other ``members`` are named.
+      shards: the ``S`` shards.
+      width: ``n``, environments of a member in a shard.
+      num_steps: ``T``.
+      *path: what they are for.
+      members: whose.
+    """
+    members = config.learners() if members is None else members
+    seeds = np.array([config.seeds[m] % 2**32 for m in members], np.uint32)
+    paths = np.array([(*path, shard) for shard in shards], np.uint32)
+    return np.asarray(_noise(config.networks, seeds, paths, num_steps, width))
+
+
+def to_env(spaces: SpaceSpec, action: np.ndarray) -> np.ndarray:
+    """What ``Networks.to_env`` does, in numpy, where a small call costs a tenth."""
+    if spaces.kind == "discrete":
+        return action
+    return action.clip(np.asarray(spaces.low, np.float32), np.asarray(spaces.high, np.float32))
+
+
 class Actor:
     """The environments of some shards and what is done with them."""
 
     def __init__(self, config: ActorConfig, shards: Sequence[int]):
         self.config, self.shards = config, list(shards)
         self.width = config.num_envs // config.num_shards
-        spaces = config.networks.spaces
-        self._bounds: tuple[np.ndarray, ...] | None = None
-        if spaces.kind == "continuous":
-            self._bounds = tuple(np.asarray(x, np.float32) for x in (spaces.low, spaces.high))
         self._training: list[gym.Env] = []
         self._evaluation: list[gym.Env] = []
 
@@ -140,17 +178,6 @@ class Actor:
 
     def _make(self, count: int) -> list[gym.Env]:
         return [backend.make(self.config.env) for _ in range(count)]
-
-    def _to_env(self, action: np.ndarray) -> np.ndarray:
-        """What ``Networks.to_env`` does, in numpy, where a small call costs a tenth."""
-        if self._bounds is None:
-            return action
-        return action.clip(*self._bounds)
-
-    def _draw(self, members: Sequence[int], num_steps: int, *path: int) -> np.ndarray:
-        seeds = np.array([self.config.seeds[m] % 2**32 for m in members], np.uint32)
-        paths = np.array([(*path, shard) for shard in self.shards], np.uint32)
-        return np.asarray(_noise(self.config.networks, seeds, paths, num_steps, self.width))
 
     def reset(self, epoch: int) -> None:
         """Reset all training environments, to episodes that belong to this ``epoch`` alone.
@@ -191,7 +218,7 @@ class Actor:
         """
         networks, learners = self.config.networks, self.config.learners()
         policies = jax.device_put(policies)
-        noise = self._draw(learners, num_steps, seeding.TRAINING, iteration)
+        noise = draw(self.config, self.shards, self.width, num_steps, seeding.TRAINING, iteration)
         lead = (len(self.shards), len(learners), self.width)
         shape = (*lead, *self._obs.shape[1:])
         obs = np.empty((num_steps + 1, *self._obs.shape), np.float32)
@@ -200,7 +227,7 @@ class Actor:
         ends: list[tuple[Any, ...]] = []
         for t in range(num_steps):
             obs[t] = self._obs
-            action = np.asarray(_choose(networks, policies, self._obs.reshape(shape), noise[t]))
+            action = choose(networks, policies, self._obs.reshape(shape), noise[t])
             actions.append(action)
             self._step(action.reshape(len(self.slots), *action.shape[3:]), reward[t], t, ends)
         obs[num_steps] = self._obs
@@ -222,7 +249,7 @@ class Actor:
                 Rollout(
                     obs=parts[0][s],
                     action=taken[s],
-                    log_prob=np.asarray(_log_prob(networks, policies, parts[0][s], taken[s])),
+                    log_prob=log_probs(networks, policies, parts[0][s], taken[s]),
                     reward=parts[1][s],
                     next_obs=parts[2][s],
                     terminated=parts[3][s],
@@ -236,7 +263,7 @@ class Actor:
     def _step(self, action: np.ndarray, reward: np.ndarray, t: int, ends: list) -> None:
         """One step of every environment; ``reward`` ``[K]`` is filled in, ends are noted."""
         envs, progress = self._training, self._progress
-        steps = env_actions(envs[0].action_space, self._to_env(action))
+        steps = env_actions(envs[0].action_space, to_env(self.config.networks.spaces, action))
         for k, env in enumerate(envs):
             observation, r, over, cut, _ = env.step(steps[k])
             reward[k] = r
@@ -276,11 +303,15 @@ class Actor:
             step += 1
             now = step % NOISE_BLOCK
             if not deterministic and now == 0:
-                noise = self._draw(members, NOISE_BLOCK, seeding.TEST, step // NOISE_BLOCK)
+                noise = draw(
+                    config, self.shards, self.width, NOISE_BLOCK, seeding.TEST,
+                    step // NOISE_BLOCK, members=members,
+                )  # fmt: skip
             obs = obs.reshape(*lead, *obs.shape[1:])
             drawn = None if noise is None else noise[now]
-            action = np.asarray(_choose(config.networks, policies, obs, drawn))
-            return self._to_env(action.reshape(len(slots), *action.shape[3:]))
+            action = choose(config.networks, policies, obs, drawn)
+            flat = action.reshape(len(slots), *action.shape[3:])
+            return to_env(config.networks.spaces, flat)
 
         return [
             EpisodeResult(slots[k][0], e.index, e.episode_return, len(e.rewards), e.terminated)

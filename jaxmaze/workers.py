@@ -59,8 +59,8 @@ class Pool:
     def _begin(self, method: str, *args: Any) -> Callable[[], list[list[Any]]]:
         """Let all actors start; what is returned waits for their results, worker by worker."""
         if self._actor is not None:
-            result = [getattr(self._actor, method)(*args)]
-            return lambda: result
+            actor = self._actor  # in this process nothing goes on before it is waited for
+            return lambda: [getattr(actor, method)(*args)]
         for worker in self._workers:
             worker.send((method, args))
         return lambda: [worker.receive() for worker in self._workers]

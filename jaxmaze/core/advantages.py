@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxmaze.core import losses
 from jaxmaze.core.types import Array
 
 
@@ -49,7 +50,14 @@ def gae(
     return advantage, advantage + value
 
 
-def explained_variance(prediction: Array, target: Array) -> Array:
-    """``1 - Var(target - prediction) / Var(target)``; 0 where the target does not vary."""
-    var = jnp.var(target)
-    return jnp.where(var > 0, 1.0 - jnp.var(target - prediction) / jnp.maximum(var, 1e-12), 0.0)
+def explained_variance(prediction: Array, target: Array, weight: Array | None = None) -> Array:
+    """``1 - Var(target - prediction) / Var(target)``; 0 where the target does not vary.
+
+    Over the rows that ``weight`` marks, if there is one; all arrays have the same shape.
+    """
+
+    def variance(x: Array) -> Array:
+        return losses.mean((x - losses.mean(x, weight)) ** 2, weight)
+
+    var = variance(target)
+    return jnp.where(var > 0, 1.0 - variance(target - prediction) / jnp.maximum(var, 1e-12), 0.0)

@@ -25,6 +25,11 @@ def weighted_mean(x: Array, weight: Array) -> Array:
     return (x * weight).sum() / jnp.maximum(weight.sum(), 1e-8)
 
 
+def mean(x: Array, weight: Array | None = None) -> Array:
+    """The mean of ``x``, over the rows that ``weight`` marks if there is one; any shape."""
+    return x.mean() if weight is None else weighted_mean(x, weight)
+
+
 def cloning_loss(
     dist: Distribution, action: Array, weight: Array, entropy_coef: Array | float
 ) -> tuple[Array, Array]:
@@ -43,9 +48,10 @@ def cloning_loss(
     return -weighted_mean(dist.log_prob(action), weight) - entropy_coef * entropy, entropy
 
 
-def normalize_advantages(advantage: Array) -> Array:
-    """Zero mean and unit variance over all rows of the batch (any shape)."""
-    return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+def normalize_advantages(advantage: Array, weight: Array | None = None) -> Array:
+    """Zero mean and unit variance over all (marked) rows of the batch (any shape)."""
+    centred = advantage - mean(advantage, weight)
+    return centred / (jnp.sqrt(mean(centred**2, weight)) + 1e-8)
 
 
 def clipped_policy_loss(
@@ -55,6 +61,7 @@ def clipped_policy_loss(
     entropy: Array,
     clip_range: Array | float,
     entropy_coef: Array | float,
+    weight: Array | None = None,
 ) -> PolicyLoss:
     """PPO's clipped surrogate with an entropy bonus.
 
@@ -70,21 +77,22 @@ def clipped_policy_loss(
       entropy: ``[B]`` of the policy that learns.
       clip_range: epsilon.
       entropy_coef: weight of the entropy bonus.
+      weight: ``[B]`` 0 for rows that do not count; all do by default.
     """
     log_ratio = log_prob - old_log_prob
     ratio = jnp.exp(log_ratio)
     clipped = jnp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
-    surrogate = -jnp.minimum(ratio * advantage, clipped * advantage).mean()
-    mean_entropy = entropy.mean()
+    surrogate = -mean(jnp.minimum(ratio * advantage, clipped * advantage), weight)
+    mean_entropy = mean(entropy, weight)
     return PolicyLoss(
         loss=surrogate - entropy_coef * mean_entropy,
         surrogate=surrogate,
         entropy=mean_entropy,
-        approx_kl=((ratio - 1.0) - log_ratio).mean(),
-        clip_fraction=(jnp.abs(ratio - 1.0) > clip_range).mean(),
+        approx_kl=mean((ratio - 1.0) - log_ratio, weight),
+        clip_fraction=mean((jnp.abs(ratio - 1.0) > clip_range).astype(jnp.float32), weight),
     )
 
 
-def value_loss(value: Array, target: Array) -> Array:
+def value_loss(value: Array, target: Array, weight: Array | None = None) -> Array:
     """Half the mean squared error of values ``[B]`` against their targets ``[B]``."""
-    return 0.5 * jnp.mean((value - target) ** 2)
+    return 0.5 * mean((value - target) ** 2, weight)

@@ -87,7 +87,7 @@ def init_return_stats(num_envs: int) -> ReturnStats:
 
 
 def scale_rewards(
-    state: ReturnStats, reward: Array, done: Array, gamma: Array
+    state: ReturnStats, reward: Array, done: Array, gamma: Array, weight: Array | None = None
 ) -> tuple[ReturnStats, Array]:
     """Divide rewards by the standard deviation of the discounted return.
 
@@ -100,6 +100,7 @@ def scale_rewards(
       reward: ``[T, N]``.
       done: ``[T, N]`` 1.0 where an episode ended with this step.
       gamma: scalar discount.
+      weight: ``[T, N]`` 0.0 for rows that do not count; all do by default.
 
     Returns:
       The new statistics, which include this batch, and the rewards ``[T, N]`` scaled by them.
@@ -111,5 +112,6 @@ def scale_rewards(
         return g_t * (1.0 - done_t), g_t
 
     accumulator, g = jax.lax.scan(step, state.accumulator, (reward, done))
-    stats = update_stats(state.stats, g.reshape(-1))
+    weight = None if weight is None else weight.reshape(-1)
+    stats = update_stats(state.stats, g.reshape(-1), weight)
     return ReturnStats(stats, accumulator), reward / jnp.sqrt(stats.var + EPSILON)

@@ -99,7 +99,7 @@ def _prepare(
     """Scale rewards, estimate advantages and flatten time and environments."""
     done = jnp.maximum(rollout.terminated, rollout.truncated)
     return_stats, reward = normalization.scale_rewards(
-        state.return_stats, rollout.reward, done, hyper.gamma
+        state.return_stats, rollout.reward, done, hyper.gamma, rollout.valid
     )
     value, next_value = _values(networks, state, rollout)
     advantage, target = advantages.gae(
@@ -111,13 +111,14 @@ def _prepare(
         rollout.obs,
         rollout.action,
         rollout.log_prob,
-        losses.normalize_advantages(advantage),
+        losses.normalize_advantages(advantage, rollout.valid),
         target,
+        rollout.valid,
         held_to if static.cloned else None,
     )
     rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rows)
     return rows, return_stats, {
-        "explained_variance": advantages.explained_variance(value, target),
+        "explained_variance": advantages.explained_variance(value, target, rollout.valid),
         "value_mean": value.mean(),
     }  # fmt: skip
 
@@ -183,11 +184,13 @@ def update(
     )
     new_stats = optimizer.where(
         policy_moves & (hyper.adapt_stats > 0),
-        normalization.update_stats(stats, networks.flatten_obs(rows.obs)),
+        normalization.update_stats(stats, networks.flatten_obs(rows.obs), rows.weight),
         stats,
     )
     after = networks.distribution(policy_params, new_stats, rows.obs)
-    clone_kl = jnp.zeros(()) if rows.clone is None else rows.clone.kl(after).mean()
+    clone_kl = (
+        jnp.zeros(()) if rows.clone is None else losses.mean(rows.clone.kl(after), rows.weight)
+    )
     policy = Policy(policy_params, new_stats)
     # Single iterations differ by their luck with minibatches; their average does not.
     average = schedules.averaged(

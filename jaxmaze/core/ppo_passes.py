@@ -98,7 +98,8 @@ class Demonstrations(NamedTuple):
 class Rows(NamedTuple):
     """A segment's rows, flattened to ``[T * N, ...]``, with what the losses need.
 
-    ``clone`` is the clone's distribution in each row, None where nobody starts from one.
+    ``weight`` is 0 for rows that do not count, None where all do. ``clone`` is the clone's
+    distribution in each row, None where nobody starts from one.
     """
 
     obs: Array
@@ -106,6 +107,7 @@ class Rows(NamedTuple):
     log_prob: Array
     advantage: Array
     target: Array
+    weight: Array | None
     clone: Distribution | None
 
 
@@ -126,7 +128,7 @@ def policy_loss(
     dist = networks.distribution(params, stats, rows.obs)
     loss = losses.clipped_policy_loss(
         dist.log_prob(rows.action), rows.log_prob, rows.advantage, dist.entropy(),
-        hyper.clip_range, hyper.entropy_coef,
+        hyper.clip_range, hyper.entropy_coef, rows.weight,
     )  # fmt: skip
     total = loss.loss
     metrics = {
@@ -136,7 +138,7 @@ def policy_loss(
         "clip_fraction": loss.clip_fraction,
     }
     if static.anchored and rows.clone is not None:
-        total = total + rates.anchor * rows.clone.kl(dist).mean()
+        total = total + rates.anchor * losses.mean(rows.clone.kl(dist), rows.weight)
     if static.rehearses and shown is not None:
         demonstrated = networks.distribution(params, stats, shown.obs)
         cloning, _ = losses.cloning_loss(demonstrated, shown.action, jnp.ones(len(shown.obs)), 0.0)
@@ -203,10 +205,13 @@ def value_passes(
 
     def minibatch(carry: Any, index: Array) -> tuple[Any, Metrics]:
         params, opt_state = carry
-        obs, target = rows.obs[index], rows.target[index]
+        obs, target, weight = jax.tree.map(
+            lambda leaf: leaf[index], (rows.obs, rows.target, rows.weight)
+        )
 
         def loss(params: Params) -> Array:
-            return hyper.value_coef * losses.value_loss(networks.value(params, stats, obs), target)
+            value = networks.value(params, stats, obs)
+            return hyper.value_coef * losses.value_loss(value, target, weight)
 
         value, grads = jax.value_and_grad(loss)(params)
         params, opt_state, norm = optimizer.step(

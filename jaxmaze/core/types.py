@@ -55,6 +55,8 @@ class Rollout(NamedTuple):
       next_obs: ``[T, N, *obs_shape]``.
       terminated: ``[T, N]`` 1.0 where the task ended (no value beyond), else 0.0.
       truncated: ``[T, N]`` 1.0 where the episode was cut (a value beyond), else 0.0.
+      valid: ``[T, N]`` 0.0 for rows that are no steps and must not be learned from (the resets of
+        environments that reset in a step of their own), else 1.0; None if all are.
     """
 
     obs: Any
@@ -64,6 +66,7 @@ class Rollout(NamedTuple):
     next_obs: Any
     terminated: Any
     truncated: Any
+    valid: Any = None
 
 
 class Policy(NamedTuple):

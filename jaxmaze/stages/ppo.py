@@ -30,6 +30,7 @@ from jaxmaze import config as config_lib
 from jaxmaze.actors import ActorConfig, Segment
 from jaxmaze.arms import Arm, SharedDemonstrations, needs_demonstrations
 from jaxmaze.core.networks import Networks
+from jaxmaze.envs import envpool
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.population import Population
@@ -64,6 +65,8 @@ def run_arms(
     first = next(iter(arms.values()))[0]
     arms_lib.check_shared([config for config, _ in arms.values()])
     info = backend.describe(backend.EnvConfig.of(first.env))
+    if first.env.backend == "envpool":
+        envpool.check(info)
     networks = config_lib.networks(first, info.spaces)
     listed: list[Arm] = []
     done, at = [], 0
@@ -118,10 +121,12 @@ class _Trainer:
         self.seeds, self.members = self.population.seeds, len(self.population.seeds)
         shards = num_shards(section.num_envs)
         learners = tuple(int(m) for m in self.population.learners)
-        self.pool = Pool(
-            ActorConfig(info.config, networks, self.seeds, section.num_envs, shards, learners),
-            info, config.env.workers,
-        )  # fmt: skip
+        actors = ActorConfig(info.config, networks, self.seeds, section.num_envs, shards, learners)
+        self.pool = Pool(actors, info, config.env.workers)
+        # Where experience comes from; evaluation is the pool's in any case.
+        self.collector = (
+            envpool.Collector(actors, info) if config.env.backend == "envpool" else self.pool
+        )
         try:
             self._open()
         except BaseException:
@@ -191,7 +196,7 @@ class _Trainer:
             while self.iteration < total:
                 if self.iteration % self.checkpoint_every == 0:
                     with self.watch("reset"):
-                        self.pool.reset(self.iteration)
+                        self.collector.reset(self.iteration)
                     self.population.reset_environments()
                 self._iterate(min(every, total - self.iteration), bar)
                 self._evaluate(bar)
@@ -214,7 +219,7 @@ class _Trainer:
 
         def begin(iteration: int) -> Callable[[], Segment]:
             policies = self.population.behaviour()
-            return self.pool.begin(policies, iteration, self.section.num_steps)
+            return self.collector.begin(policies, iteration, self.section.num_steps)
 
         overlap, pending = self.section.overlap, begin(self.iteration)
         for left in reversed(range(count)):
@@ -353,5 +358,6 @@ class _Trainer:
     def close(self) -> None:
         """Close workers, logs and checkpoints."""
         self.pool.close()
+        self.collector.close()
         for closing in (*getattr(self, "writers", ()), *self.checkpoints):
             closing.close()

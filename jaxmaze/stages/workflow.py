@@ -14,6 +14,7 @@ from typing import Any
 import ml_collections
 
 from jaxmaze import console, evaluation, policies, runs, trajectories
+from jaxmaze.envs import envpool
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.stages import bc, compare, ppo, rollout
 
@@ -67,6 +68,8 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
 def _check(config: ml_collections.ConfigDict) -> None:
     """Find what would stop a later stage before the folder is taken."""
     info = backend.describe(backend.EnvConfig.of(config.env))
+    if config.env.backend == "envpool":
+        envpool.check(info)
     policies.resolve(config.rollout.policy, info, config.seed)
     trajectories.split(config.rollout.n_episodes, config.bc.validation_percentage, config.seed)
 

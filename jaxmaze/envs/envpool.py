@@ -1,0 +1,146 @@
+"""envpool: environments in C++ threads, for training. Needs ``pip install 'jaxmaze[envpool]'``.
+
+Evaluation stays on gymnasium: envpool's physics differ slightly (LunarLander's contacts), and what
+is reported should not.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import jax
+import numpy as np
+
+from jaxmaze import seeding
+from jaxmaze.actors import ActorConfig, Segment, choose, draw, log_probs, to_env
+from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.envs.gymnasium import EnvInfo
+from jaxmaze.errors import UserError
+
+
+def check(info: EnvInfo) -> None:
+    """Check that envpool has the same environment.
+
+    Raises:
+      UserError: if it is not installed, does not know the environment, or cannot set its arguments.
+    """
+    try:
+        import envpool
+    except ImportError as error:
+        raise UserError(
+            "config.env.backend=envpool needs a package that is missing; install it with "
+            "pip install 'jaxmaze[envpool]'"
+        ) from error
+    name = info.config.id
+    if name not in envpool.list_all_envs():
+        raise UserError(
+            f"config.env.backend=envpool has no {name}; config.env.backend=gymnasium runs it"
+        )
+    creator = gym.envs.registration.load_env_creator(str(gym.spec(name).entry_point))
+    defaults = {n: p.default for n, p in inspect.signature(creator).parameters.items()}
+    defaults |= gym.spec(name).kwargs
+    for argument, value in json.loads(info.config.kwargs).items():
+        if argument not in defaults or defaults[argument] != value:
+            raise UserError(
+                f"config.env.backend=envpool cannot set env.kwargs.{argument}={value!r}; leave it "
+                "at the environment's default, or use config.env.backend=gymnasium"
+            )
+
+
+class Collector:
+    """The training environments of a population in one envpool.
+
+    envpool resets an environment in a step of its own, which ignores the action and has no reward;
+    such rows are marked as not valid.
+    """
+
+    def __init__(self, config: ActorConfig, info: EnvInfo):
+        self._config, self._info = config, info
+        learners = config.learners()
+        self._slots = [(m, n) for m in learners for n in range(config.num_envs)]
+        self._lead = (len(learners), config.num_envs)
+        self._env: Any = None
+
+    def reset(self, epoch: int) -> None:
+        """Start anew, with episodes that belong to this ``epoch`` alone."""
+        import envpool
+
+        config = self._config
+        seeds = [
+            seeding.episode_seed(config.seeds[m], seeding.TRAINING, n, epoch)
+            for m, n in self._slots
+        ]
+        limit = self._info.spec.max_episode_steps
+        options = {} if limit is None else {"max_episode_steps": limit}
+        self.close()
+        self._env = envpool.make(
+            config.env.id, env_type="gymnasium", num_envs=len(seeds), seed=seeds, **options
+        )
+        self._obs = self._env.reset()[0].astype(np.float32)
+        self._resets = np.zeros(len(seeds), bool)
+        self._returns, self._lengths = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64)
+
+    def begin(self, policies: Policy, iteration: int, num_steps: int) -> Callable[[], Segment]:
+        """What collects a segment when it is asked to; as :meth:`jaxmaze.workers.Pool.begin`."""
+        return lambda: self.collect(policies, iteration, num_steps)
+
+    def collect(self, policies: Policy, iteration: int, num_steps: int) -> Segment:
+        """``num_steps`` rows ``[L, T, N, ...]`` of every environment with sampled actions."""
+        config, count = self._config, len(self._slots)
+        policies = jax.device_put(policies)
+        noise = draw(config, [0], config.num_envs, num_steps, seeding.TRAINING, iteration)
+        obs = np.empty((num_steps + 1, *self._obs.shape), np.float32)
+        reward = np.empty((num_steps, count), np.float32)
+        over, cut = np.empty((2, num_steps, count), bool)
+        kind = np.int32 if config.networks.spaces.kind == "discrete" else np.float32
+        actions, shape = [], (1, *self._lead, *self._obs.shape[1:])
+        obs[0] = self._obs
+        for t in range(num_steps):
+            action = choose(config.networks, policies, obs[t].reshape(shape), noise[t])[0]
+            actions.append(action)
+            sent = to_env(config.networks.spaces, action).reshape(count, *action.shape[2:])
+            obs[t + 1], reward[t], over[t], cut[t], _ = self._env.step(sent.astype(kind))
+        self._obs = obs[-1]
+        done = over | cut
+        resets = np.concatenate([self._resets[None], done])
+        self._resets = resets[-1]
+
+        def members_first(x: np.ndarray) -> np.ndarray:
+            return np.moveaxis(x.reshape(num_steps, *self._lead, *x.shape[2:]), 0, 1)
+
+        seen, action = members_first(obs[:-1]), np.stack(actions, 1)
+        rollout = Rollout(
+            obs=seen,
+            action=action,
+            log_prob=log_probs(config.networks, policies, seen, action),
+            reward=members_first(reward),
+            next_obs=members_first(obs[1:]),
+            terminated=members_first(over.astype(np.float32)),
+            truncated=members_first((cut & ~over).astype(np.float32)),
+            valid=members_first((~resets[:-1]).astype(np.float32)),
+        )
+        return Segment(rollout, self._episodes(reward, done, ~resets[:-1]))
+
+    def _episodes(
+        self, reward: np.ndarray, done: np.ndarray, valid: np.ndarray
+    ) -> list[tuple[int, float, int]]:
+        """Member, return and length of the episodes that ended, in the order of time."""
+        episodes = []
+        for t in range(len(reward)):
+            self._returns += reward[t]
+            self._lengths += valid[t]
+            for k in np.flatnonzero(done[t]):
+                member = self._slots[k][0]
+                episodes.append((member, float(self._returns[k]), int(self._lengths[k])))
+                self._returns[k], self._lengths[k] = 0.0, 0
+        return episodes
+
+    def close(self) -> None:
+        """End the environments' threads."""
+        if self._env is not None:
+            self._env.close()
+            self._env = None
