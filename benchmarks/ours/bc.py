@@ -42,7 +42,7 @@ def main(_: list[str]) -> None:
         data, hyper = cloning.rows_on_device(obs, action), fitter.hyper(_EPOCHS.value)
         state, epoch = fitter.init(data, weight), fitter.epoch(steps, False)
         for i in range(_EPOCHS.value):
-            state, means, _ = epoch(state, data, weight, np.zeros_like(weight), hyper)
+            state, _, _ = epoch(state, data, weight, np.zeros_like(weight), hyper)
             if i == 0:
                 jax.block_until_ready(state)
                 first = time.perf_counter()
@@ -53,9 +53,7 @@ def main(_: list[str]) -> None:
     whole, _unused = fit(fitter)
     again, rest = fit(fitter)
     policy = jax.tree.map(lambda x: x[0], fit.state.policy)  # type: ignore[attr-defined]
-    episodes = collect.play(
-        info, LoadedPolicy(networks, policy), evaluation.test_seeds(config), 16
-    )
+    episodes = collect.play(info, LoadedPolicy(networks, policy), evaluation.test_seeds(config), 16)
     samples = len(obs) * _EPOCHS.value * _MEMBERS.value
     print(json.dumps({
         "library": "jaxmaze",

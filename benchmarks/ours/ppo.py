@@ -1,0 +1,63 @@
+"""jaxmaze's PPO as a command would run it, timed by its own stopwatch; one line of JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import tempfile
+from pathlib import Path
+
+import jaxmaze
+from jaxmaze import cli
+
+ZOO = {
+    "ppo.num_steps": 1024, "ppo.learning_rate": 3e-4, "ppo.value_learning_rate": 3e-4,
+    "ppo.learning_rate_schedule": "constant", "ppo.entropy_coef": 0.01, "ppo.average_decay": 0.0,
+    "ppo.eval_every": 10**6, "ppo.playoff_episodes": 0,
+}  # fmt: skip
+"""rl-zoo's settings for LunarLander where they differ from the defaults, without evaluations."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--total_env_steps", type=int, default=200_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--members", type=int, default=1)
+    parser.add_argument("--backend", default="gymnasium")
+    parser.add_argument("--overlap", action="store_true")
+    parser.add_argument("--eval_episodes", type=int, default=1)
+    args = parser.parse_args()
+    cli.prepare()
+    overrides = ZOO | {
+        "ppo.total_env_steps": args.total_env_steps, "seed": args.seed, "members": args.members,
+        "env.backend": args.backend, "ppo.overlap": args.overlap,
+        "ppo.eval_episodes": 1, "evaluation.episodes": args.eval_episodes,
+    }  # fmt: skip
+    config = jaxmaze.load_config("configs/lunar_lander.py:ppo", overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        summary = jaxmaze.train(config, Path(folder) / "run").summary
+    timing = summary["timing"]
+    loop = {part: timing[part] for part in ("collect", "update", "log")}
+    # The first iteration compiles; peers compile nothing that long, so it is told apart.
+    seconds = sum(part["rest"] for part in loop.values())
+    steps = loop["collect"]["count"] * args.members * config.ppo.num_envs * config.ppo.num_steps
+    print(json.dumps({
+        "library": f"jaxmaze, {args.backend}" + (", overlap" if args.overlap else ""),
+        "version": importlib.metadata.version("jaxmaze"),
+        "env_steps": summary["env_steps"],
+        "train_seconds": seconds,
+        "collect_seconds": loop["collect"]["rest"],
+        "update_seconds": loop["update"]["rest"],
+        "log_seconds": loop["log"]["rest"],
+        "first_iteration_seconds": sum(part["first"] for part in loop.values()),
+        "steps_per_second": steps / seconds,
+        "steps_per_second_with_compilation": summary["env_steps"]
+        / (seconds + sum(part["first"] for part in loop.values())),
+        "wall_seconds": summary["wall_seconds"],
+        "mean_return": summary["last"]["mean"],
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
