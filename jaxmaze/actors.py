@@ -22,6 +22,7 @@ from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout, SpaceSpec
 from jaxmaze.envs import gymnasium as backend
 
+TINY = np.float32(1e-30)
 NOISE_BLOCK = 128
 """Steps of an evaluation for which random numbers are drawn at once."""
 
@@ -99,23 +100,6 @@ def _log_prob(networks: Networks, policies: Policy, obs: Any, action: Any) -> An
     return jax.vmap(one)(policies, obs, action)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3, 4))
-def _noise(networks: Networks, seeds: Any, paths: Any, num_steps: int, width: int) -> Any:
-    """Random numbers ``[T, S, L, n, A]`` for members' ``seeds`` ``[L]`` and shards' ``paths``.
-
-    All of a segment's at once: drawing them step by step would cost more than the policy does.
-    """
-
-    def one(path: Any, seed: Any) -> Any:
-        key = jax.random.key(seed)
-        for i in range(path.shape[0]):
-            key = jax.random.fold_in(key, path[i])
-        return networks.noise(key, (num_steps, width))
-
-    drawn = jax.vmap(jax.vmap(one, (None, 0)), (0, None))(paths, seeds)
-    return jnp.moveaxis(drawn, 2, 0)
-
-
 def choose(networks: Networks, policies: Policy, obs: np.ndarray, noise: Any) -> np.ndarray:
     """Actions ``[S, L, n, ...]`` of ``L`` members at ``obs`` ``[S, L, n, ...]``, unclipped.
 
@@ -137,6 +121,9 @@ def draw(
 ) -> np.ndarray:  # fmt: skip
     """Random numbers ``[T, S, L, n, A]``, a function of members' seeds, ``path`` and shard.
 
+    Gumbel or normal ones, as distributions ``pick`` with. A whole segment's at once, in numpy:
+    drawing them step by step would cost more than the policy does, and there is nothing to compile.
+
     Args:
       config: its learners draw, if no other ``members`` are named.
       shards: the ``S`` shards.
@@ -146,9 +133,19 @@ def draw(
       members: whose.
     """
     members = config.learners() if members is None else members
-    seeds = np.array([config.seeds[m] % 2**32 for m in members], np.uint32)
-    paths = np.array([(*path, shard) for shard in shards], np.uint32)
-    return np.asarray(_noise(config.networks, seeds, paths, num_steps, width))
+    spaces = config.networks.spaces
+    lead = (num_steps, len(shards), len(members))
+    noise = np.empty((*lead, width, spaces.num_actions), np.float32)
+    for s, shard in enumerate(shards):
+        for m, member in enumerate(members):
+            rng = seeding.generator(config.seeds[member], seeding.ACTION, *path, shard)
+            drawn = noise[:, s, m]
+            if spaces.kind == "discrete":  # minus the logarithm of an exponential is Gumbel
+                drawn[...] = rng.standard_exponential(drawn.shape, np.float32)
+                np.negative(np.log(np.maximum(drawn, TINY, out=drawn), out=drawn), out=drawn)
+            else:
+                drawn[...] = rng.standard_normal(drawn.shape, np.float32)
+    return noise
 
 
 def to_env(spaces: SpaceSpec, action: np.ndarray) -> np.ndarray:

@@ -59,8 +59,8 @@ class Fitter:
         def select(state: bc.State, better: Any) -> bc.State:
             return bc.select(state, better, patience)
 
-        self._init = parallel.vmap_members(init, self.members, shared=self._shared)
-        self.select = parallel.vmap_members(select, self.members)
+        self._init = parallel.vmap_members(init, self.members, self._shared, once=True)
+        self.select = parallel.vmap_members(select, self.members, once=True)
         self._stage = stage
         self._seeds = np.asarray(member_seeds(config), np.uint32)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, PartitionSpec
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxmaze import workers
 
@@ -15,6 +18,9 @@ AXIS = "members"
 CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
 """Of XLA's compiler: the widest registers there are; without them a PPO update took 1.1-1.3 times
 as long. A machine that has none so wide is not affected."""
+
+FAST_COMPILATION = {"xla_backend_optimization_level": 0}
+"""For programs that run once: compiling them cost hundreds of times what running them does."""
 
 
 def use_all_cores() -> None:
@@ -33,12 +39,52 @@ def num_devices(members: int) -> int:
     return max(d for d in range(1, devices + 1) if members % d == 0)
 
 
+class Program:
+    """A function compiled for all members, when it is first called or in the background before.
+
+    Called as the function, with a leading axis ``[M]``.
+    """
+
+    def __init__(self, make: Callable[[int], Any]):
+        """``make`` gives the jitted function for a number of arguments."""
+        self._make = functools.cache(make)
+        self._compiling: threading.Thread | None = None
+
+    def prepare(self, *args: Any) -> None:
+        """Begin to compile for arguments like these; arrays, or ``jax.ShapeDtypeStruct``.
+
+        The next call waits for it. The compiler lets Python go on meanwhile.
+        """
+
+        def shape(x: Any) -> jax.ShapeDtypeStruct:
+            placed = getattr(x, "sharding", None)
+            spread = placed if isinstance(placed, NamedSharding) else None
+            return jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=spread)
+
+        shapes = jax.tree.map(shape, args)
+
+        def compile_() -> None:
+            # What is wrong with the function shows when it is called.
+            with contextlib.suppress(Exception):
+                self._make(len(args)).lower(*shapes).compile()
+
+        self._compiling = threading.Thread(target=compile_)
+        self._compiling.start()
+
+    def __call__(self, *args: Any) -> Any:
+        if self._compiling is not None:
+            self._compiling.join()
+            self._compiling = None
+        return self._make(len(args))(*args)
+
+
 def vmap_members(
     function: Callable[..., Any],
     members: int,
     shared: Sequence[int] = (),
     donate: Sequence[int] = (),
-) -> Callable[..., Any]:
+    once: bool = False,
+) -> Program:
     """Compile a function of one member for ``members`` of them.
 
     Args:
@@ -46,6 +92,7 @@ def vmap_members(
       members: ``M``, the leading axis of all arguments and results.
       shared: positions of arguments that are the same for all members, without that axis.
       donate: positions of arguments whose memory the result may take.
+      once: whether it is called so seldom that it should compile fast rather than run fast.
 
     Returns:
       The compiled function over leading axes ``[M, ...]``. Members are split evenly over as many
@@ -71,17 +118,21 @@ def vmap_members(
 
         return jax.lax.map(one, own)
 
-    def over_members(*args: Any) -> Any:
-        if count == 1:
-            return mapped(*args)
-        specs = tuple(
-            PartitionSpec() if i in shared else PartitionSpec(AXIS) for i in range(len(args))
-        )
-        devices = jax.devices()[:count]
-        mesh = jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
-        return jax.shard_map(
-            mapped, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
-        )(*args)
+    options = (FAST_COMPILATION if once else CPU_OPTIONS) if on_cpu else None
+    devices = jax.devices()[:count]
+    mesh = jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
-    options = CPU_OPTIONS if on_cpu else None
-    return jax.jit(over_members, donate_argnums=tuple(donate), compiler_options=options)
+    def make(arguments: int) -> Any:
+        jit = functools.partial(jax.jit, donate_argnums=tuple(donate), compiler_options=options)
+        if count == 1:
+            return jit(mapped)
+        specs = tuple(
+            PartitionSpec() if i in shared else PartitionSpec(AXIS) for i in range(arguments)
+        )
+        spread = jax.shard_map(
+            mapped, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
+        )
+        # Said beforehand, so that arrays from the host and from a device are one program.
+        return jit(spread, in_shardings=tuple(NamedSharding(mesh, spec) for spec in specs))
+
+    return Program(make)

@@ -53,7 +53,9 @@ class Population:
             # Policy and critic of a member go to different devices if that spreads the work better.
             self._halves = parallel.num_devices(2 * count) > parallel.num_devices(count)
             self._compile(2 * count if self._halves else count)
-            self._reset = parallel.vmap_members(ppo.reset_environments, count, donate=(0,))
+            self._reset = parallel.vmap_members(
+                ppo.reset_environments, count, donate=(0,), once=True
+            )
 
     def _of_learners(self, tree: Any) -> Any:
         return jax.tree.map(lambda x: np.asarray(x)[self.learners], tree)
@@ -68,7 +70,7 @@ class Population:
             return state._replace(policy=policy, average=policy)
 
         seeds = np.asarray(self.seeds, np.uint32)
-        init_all = parallel.vmap_members(init, len(seeds))
+        init_all = parallel.vmap_members(init, len(seeds), once=True)
         state = jax.device_get(init_all(seeds, clones, self.from_clone))
         for arm in self.arms:
             mine = jax.tree.map(lambda x, at=arm.members: x[at], state.policy)
@@ -92,6 +94,33 @@ class Population:
 
         donate = () if self._halves else (0,)
         self._update = parallel.vmap_members(update, units, shared=(4,), donate=donate)
+
+    def prepare(self) -> None:
+        """Begin to compile the update in the background."""
+        if not len(self.learners):
+            return
+        section, spaces = self.config.ppo, self.networks.spaces
+        lead = (len(self.learners), section.num_steps, section.num_envs)
+        discrete = spaces.kind == "discrete"
+        obs, scalar = (
+            jax.ShapeDtypeStruct((*lead, *shape), np.float32) for shape in (spaces.obs_shape, ())
+        )
+        action = jax.ShapeDtypeStruct(
+            lead if discrete else (*lead, spaces.num_actions), np.int32 if discrete else np.float32
+        )
+        valid = scalar if self.config.env.backend == "envpool" else None
+        rollout = Rollout(obs, action, scalar, scalar, obs, scalar, scalar, valid)
+        self.reset_environments()  # puts the states where the update finds them
+        args: tuple[Any, ...] = (self._state, rollout, self._hyper, self._clones)
+        if not self._halves:
+            self._update.prepare(*args, self._shown)
+            return
+
+        def twice(x: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((2 * x.shape[0], *x.shape[1:]), x.dtype)
+
+        part = jax.ShapeDtypeStruct((lead[0] * 2,), np.int32)
+        self._update.prepare(*jax.tree.map(twice, args), self._shown, part)
 
     def update(self, rollout: Rollout) -> dict[str, np.ndarray]:
         """One PPO iteration of the learners.
@@ -168,7 +197,8 @@ class Population:
         }
         shared = {n: getattr(demos, n) for n in ("obs", "episode", "final_obs")}
         mine = asked[self.learners]
-        state, hyper = jax.tree.map(lambda x: x[mine], (self._state, self._hyper))
+        here = jax.device_get((self._state, self._hyper))
+        state, hyper = jax.tree.map(lambda x: x[mine], here)
         fitted, means = jax.device_get(
             parallel.vmap_members(fit, int(asked.sum()), shared=(3,))(state, hyper, own, shared)
         )
@@ -178,7 +208,7 @@ class Population:
             into[mine] = rows
             return into
 
-        self._state = jax.tree.map(put, self._state, fitted)
+        self._state = jax.tree.map(put, here[0], fitted)
         spread = {name: np.full(len(asked), np.nan, np.float32) for name in means}
         for name, x in means.items():
             spread[name][asked] = x

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-ROLLOUT, TRAINING, SELECTION, TEST, POLICY, AGGREGATION, MIXTURE = range(7)
+ROLLOUT, TRAINING, SELECTION, TEST, POLICY, AGGREGATION, MIXTURE, ACTION = range(8)
 """What a seed is for. Selecting a model and reporting it never use the same episodes."""
 
 STAGE_BC, STAGE_PPO, STAGE_DAGGER = 101, 102, 103
@@ -23,3 +23,8 @@ def episode_seed(root: int, *path: int) -> int:
 def episode_seeds(root: int, stream: int, num: int) -> np.ndarray:
     """``[num]`` seeds of a fixed list of episodes; the first ones do not depend on ``num``."""
     return np.array([episode_seed(root, stream, i) for i in range(num)], np.int64)
+
+
+def generator(root: int, *path: int) -> np.random.Generator:
+    """Random numbers that are a function of ``root`` and ``path``."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(root, spawn_key=path)))

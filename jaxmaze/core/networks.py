@@ -37,9 +37,7 @@ def orthogonal(scale: float) -> Callable[..., Array]:
         gaussian = jax.random.normal(key, (long, short), dtype)
 
         def column(j: Array, q: Array) -> Array:
-            v = gaussian[:, j]
-            for _ in range(2):
-                v = v - q @ (q.T @ v)
+            v = jax.lax.fori_loop(0, 2, lambda _, v: v - q @ (q.T @ v), gaussian[:, j])
             return q.at[:, j].set(v / jnp.linalg.norm(v))
 
         q = jax.lax.fori_loop(0, short, column, jnp.zeros((long, short), dtype))
@@ -145,11 +143,6 @@ class Networks:
         dist = self.distribution(policy.params, policy.obs_stats, obs)
         action = dist.mode() if key is None else dist.sample(key)
         return action, dist.log_prob(action)
-
-    def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
-        """Random numbers ``[*shape, A]`` that make samples of distributions (their ``pick``)."""
-        drawn = jax.random.gumbel if self.spaces.kind == "discrete" else jax.random.normal
-        return drawn(key, (*shape, self.spaces.num_actions))
 
     def project(self, params: Params) -> Params:
         """Policy parameters with the standard deviation put back into its range.

@@ -136,6 +136,7 @@ class _Trainer:
     def _open(self) -> None:
         """States, checkpoints and logs, new or as an earlier start left them."""
         self.evaluator = evaluation.Evaluator(self.pool, self.config.evaluation.deterministic)
+        self.population.prepare()
         policies = self.population.policies()
         self.best = selection.Best(policies, selection.start(self.members))
         self.checkpoints = [checkpoint.Checkpoints(arm.workdir) for arm in self.arms]
