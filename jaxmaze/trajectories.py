@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import warnings
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 DATASET_ID = "trajectory_data-v0"
 LABELS = "teacher_action"
 """The name of an episode's labels among Minari's infos."""
+FILE_BATCH = 16
+"""Episodes between closing and opening a file: HDF5 keeps what it knows of all it saw in one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +190,7 @@ def write_each(
     Raises:
       UserError: if an episode is not whole, or a dataset is there already.
     """
+    import minari
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 
@@ -200,16 +204,19 @@ def write_each(
     digest = hashlib.sha256()
 
     def buffers() -> Iterator[Any]:
-        for episode in episodes:
-            check(episode, info, str(path))
-            _add(digest, episode)
-            yield _buffer(EpisodeBuffer, episode)
+        for e in episodes:
+            check(e, info, str(path))
+            _add(digest, e)
+            yield _buffer(EpisodeBuffer, e)
 
-    storage.update_episodes(buffers())
+    left = buffers()
+    for first in left:
+        batch = itertools.islice(left, FILE_BATCH - 1)
+        storage.update_episodes(itertools.chain((first,), batch))
     storage.update_metadata(
         {
             "dataset_id": DATASET_ID,
-            "minari_version": _minari_version(),
+            "minari_version": minari.__version__,
             "algorithm_name": str(provenance.get("policy", "unknown")),
             "description": "Episodes recorded by jaxmaze; see the field jaxmaze_provenance.",
             "jaxmaze_provenance": json.dumps(provenance),
@@ -217,12 +224,6 @@ def write_each(
         }
     )
     return digest.hexdigest()
-
-
-def _minari_version() -> str:
-    import minari
-
-    return minari.__version__
 
 
 def _buffer(cls: Any, episode: Episode) -> Any:
@@ -307,10 +308,12 @@ def _open(folder: Path) -> Any:
 def _parts(folder: Path, storage: Any) -> Generator[tuple[dict[str, Any], int | None], None, None]:
     """Each episode as Minari gives it, and its seed; one at a time."""
     try:
-        every = range(storage.total_episodes)
-        metadata = storage.get_episode_metadata(every)
-        for part, about in zip(storage.get_episodes(every), metadata, strict=True):
-            yield part, about.get("seed")
+        count = storage.total_episodes
+        for start in range(0, count, FILE_BATCH):
+            batch = range(start, min(start + FILE_BATCH, count))
+            metadata = storage.get_episode_metadata(batch)
+            for part, about in zip(storage.get_episodes(batch), metadata, strict=True):
+                yield part, about.get("seed")
     except Exception as error:  # A damaged HDF5 file raises OSError, KeyError and others.
         raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
 
