@@ -125,6 +125,7 @@ def epoch(folder: Path, members: int) -> float:
     info = backend.describe(backend.EnvConfig(ENV_ID))
     dataset = trajectories.read(folder, info)
     problem = bc.prepare(config, dataset, info)
+    del dataset  # as the stage does
     networks = config_lib.networks(config, info.spaces)
     fitter = cloning.Fitter(config, networks, seeding.STAGE_BC)
     state = fitter.init(problem.data, problem.train)

@@ -91,6 +91,15 @@ def init(networks: Networks, key: Array, data: Data, weight: Array) -> State:
     )
 
 
+def _take(data: Any, index: Array) -> Any:
+    """The rows ``index`` ``[B]`` of every leaf ``[R, ...]``, the last one for those beyond it.
+
+    Rows are taken where they are needed, a batch at a time: padded or reordered they would be there
+    twice.
+    """
+    return jax.tree.map(lambda leaf: leaf.at[index].get(mode="clip"), data)
+
+
 def _agreement(dist: Distribution, action: Array, weight: Array) -> Metrics:
     """Accuracy for discrete actions, mean absolute deviation for continuous ones."""
     mode = dist.mode()
@@ -114,7 +123,7 @@ def epoch(
         Minibatches beyond a member's own rows change nothing.
       state: the member's state; unchanged if it has stopped.
       data: ``R`` rows.
-      weight: ``[R]`` 1.0 for training rows, else 0.0.
+      weight: ``[R]`` True or 1.0 for training rows, else False or 0.0.
       hyper: the member's hyper-parameters.
 
     Returns:
@@ -125,10 +134,7 @@ def epoch(
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.epoch)
     shuffle = jax.random.uniform(key, weight.shape)
     order = jnp.argsort(jnp.where(weight > 0, shuffle, 2.0))
-    padding = max(0, steps * batch_size - order.shape[0])
-    order = jnp.pad(order, (0, padding))[: steps * batch_size].reshape(steps, batch_size)
-    used = jnp.arange(steps * batch_size) < weight.sum()
-    used = used.astype(jnp.float32).reshape(steps, batch_size)
+    count = (weight > 0).sum()
     stats = state.policy.obs_stats
 
     def loss_fn(params: Params, batch: Data, w: Array) -> tuple[Array, Metrics]:
@@ -140,10 +146,11 @@ def epoch(
             **_agreement(dist, batch.action, w),
         }
 
-    def minibatch(carry: Any, x: tuple[Array, Array]) -> tuple[Any, tuple[Metrics, Array]]:
+    def minibatch(carry: Any, start: Array) -> tuple[Any, tuple[Metrics, Array]]:
         params, opt_state = carry
-        index, w = x
-        batch = jax.tree.map(lambda leaf: leaf[index], data)
+        place = start + jnp.arange(batch_size)
+        w = (place < count).astype(jnp.float32)
+        batch = _take(data, _take(order, place))
         grads, metrics = jax.grad(loss_fn, has_aux=True)(params, batch, w)
         new_params, new_opt, grad_norm = optimizer.step(
             params, opt_state, grads, hyper.learning_rate, hyper.max_grad_norm, hyper.weight_decay
@@ -154,7 +161,7 @@ def epoch(
         return carry, (metrics | {"policy_grad_norm": grad_norm}, w.sum())
 
     (params, opt_state), (metrics, rows) = jax.lax.scan(
-        minibatch, (state.policy.params, state.opt_state), (order, used)
+        minibatch, (state.policy.params, state.opt_state), batch_size * jnp.arange(steps)
     )
     means = {name: losses.weighted_mean(x, rows) for name, x in metrics.items()}
     means["policy_l2_norm"] = optax.tree.norm(params)
@@ -170,13 +177,9 @@ def evaluate(
     networks: Networks, policy: Policy, data: Data, weight: Array, entropy_coef: Array | float = 0.0
 ) -> Metrics:
     """Loss, its gradient's norm and accuracy over the rows that ``weight`` ``[R]`` marks."""
+    data, weight = jax.tree.map(jnp.asarray, (data, weight))
     rows = weight.shape[0]
     chunk = min(EVALUATION_CHUNK, rows)
-    padding = -rows % chunk
-
-    def chunked(x: Array) -> Array:
-        x = jnp.pad(x, [(0, padding)] + [(0, 0)] * (x.ndim - 1))
-        return x.reshape((-1, chunk, *x.shape[1:]))
 
     def loss_fn(params: Params, batch: Data, w: Array) -> tuple[Array, Metrics]:
         dist = networks.distribution(params, policy.obs_stats, batch.obs)
@@ -184,16 +187,17 @@ def evaluate(
         means = {"policy_loss": loss, "policy_entropy": entropy}
         return loss, means | _agreement(dist, batch.action, w)
 
-    def step(total: Any, x: tuple[Data, Array]) -> tuple[Any, None]:
-        batch, w = x
+    def step(total: Any, start: Array) -> tuple[Any, None]:
+        place = start + jnp.arange(chunk)
+        batch, w = _take((data, weight), place)
+        w = jnp.where(place < rows, w, 0).astype(jnp.float32)
         grads, means = jax.grad(loss_fn, has_aux=True)(policy.params, batch, w)
         return jax.tree.map(lambda t, m: t + m * w.sum(), total, (grads, means)), None
 
-    chunks = (jax.tree.map(chunked, data), chunked(weight))
-    first = jax.tree.map(lambda x: x[0], chunks)
+    first = _take((data, weight.astype(jnp.float32)), jnp.arange(chunk))
     shapes = jax.eval_shape(jax.grad(loss_fn, has_aux=True), policy.params, *first)
     zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    total, _ = jax.lax.scan(step, zero, chunks)
+    total, _ = jax.lax.scan(step, zero, jnp.arange(0, rows, chunk))
     grads, means = jax.tree.map(lambda x: x / jnp.maximum(weight.sum(), 1.0), total)
     return means | {
         "policy_l2_norm": optax.tree.norm(policy.params),
