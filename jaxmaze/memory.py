@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-BLOCK_BYTES = 2**22
-"""Room for the arrays of several episodes, taken at once."""
+BLOCK_BYTES = 2**26
+"""Room for the arrays of many episodes, taken at once: untouched it costs nothing, and blocks of
+this size go back to the system when they are freed, unlike small arrays."""
 ALIGNMENT = 64
 """Bytes; XLA uses the host's arrays as its own, without a copy, where they start at a multiple."""
 

@@ -15,6 +15,8 @@ from jaxmaze.core.types import Array, Params, Policy
 
 EVALUATION_CHUNK = 4096
 """Rows of one forward pass when a whole data set is evaluated."""
+STATISTICS_CHUNK = 2**17
+"""Rows whose statistics are taken at once; their sums take several times the rows' memory."""
 
 
 class Data(NamedTuple):
@@ -76,10 +78,7 @@ def init(networks: Networks, key: Array, data: Data, weight: Array) -> State:
     """Fresh parameters, and observation statistics of the rows that ``weight`` ``[R]`` marks."""
     init_key, train_key = jax.random.split(key)
     params = networks.init_policy(init_key)
-    stats = normalization.update_stats(
-        networks.init_stats(), networks.flatten_obs(data.obs), weight
-    )
-    policy = Policy(params, stats)
+    policy = Policy(params, _statistics(networks, data.obs, weight))
     return State(
         policy=policy,
         opt_state=optimizer.init(params),
@@ -89,6 +88,34 @@ def init(networks: Networks, key: Array, data: Data, weight: Array) -> State:
         best_epoch=jnp.zeros((), jnp.int32),
         stopped=jnp.zeros((), bool),
     )
+
+
+def _statistics(networks: Networks, obs: Array, weight: Array) -> normalization.RunningStats:
+    """Statistics of the observations ``[R, *obs_shape]`` that ``weight`` ``[R]`` marks."""
+    rows = weight.shape[0]
+    if rows <= STATISTICS_CHUNK:
+        return normalization.update_stats(networks.init_stats(), networks.flatten_obs(obs), weight)
+
+    def step(stats: Any, start: Array) -> tuple[Any, None]:
+        place = start + jnp.arange(STATISTICS_CHUNK)
+        batch, w = _take((obs, weight), place)
+        w = jnp.where(place < rows, w, 0).astype(jnp.float32)
+        return normalization.update_stats(stats, networks.flatten_obs(batch), w), None
+
+    obs, weight = jnp.asarray(obs), jnp.asarray(weight)
+    starts = jnp.arange(0, rows, STATISTICS_CHUNK)
+    return jax.lax.scan(step, networks.init_stats(), starts)[0]
+
+
+@jax.custom_batching.sequential_vmap
+def _shuffled(key: Array, weight: Array) -> Array:
+    """The positions ``[R]`` of the rows that ``weight`` marks in random order, then the others.
+
+    One member after the other, as random numbers and sorting take five times the memory of the
+    result.
+    """
+    shuffle = jax.random.uniform(jax.random.wrap_key_data(key), weight.shape)
+    return jnp.argsort(jnp.where(weight > 0, shuffle, 2.0))
 
 
 def _take(data: Any, index: Array) -> Any:
@@ -132,8 +159,7 @@ def epoch(
     """
     active = ~state.stopped & (state.epoch < hyper.num_epochs)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.epoch)
-    shuffle = jax.random.uniform(key, weight.shape)
-    order = jnp.argsort(jnp.where(weight > 0, shuffle, 2.0))
+    order = _shuffled(jax.random.key_data(key), weight)
     count = (weight > 0).sum()
     stats = state.policy.obs_stats
 
