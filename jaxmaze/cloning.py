@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxmaze import parallel
 from jaxmaze.core import bc
@@ -106,9 +106,24 @@ class Fitter:
         )  # fmt: skip
 
 
-def rows_on_device(obs: np.ndarray, action: np.ndarray) -> bc.Data:
-    """Demonstrations as the compiled functions take them."""
-    return bc.Data(jnp.asarray(obs), jnp.asarray(action))
+def rows_on_device(obs: np.ndarray, action: np.ndarray, members: int = 1) -> bc.Data:
+    """Demonstrations as the compiled functions take them.
+
+    Args:
+      obs: ``[R, ...]``; not to be changed afterwards, as a CPU uses it where it is if it is aligned
+        (:func:`jaxmaze.memory.aligned`).
+      action: ``[R, ...]``, likewise.
+      members: the population that shares them; they go to each device that has some of it.
+    """
+    # The split of parallel.vmap_members: data that lie otherwise would be moved at every call.
+    count, devices = parallel.num_devices(members), jax.devices()
+    if count == 1:
+        return jax.device_put(bc.Data(obs, action), may_alias=True)
+    mesh = jax.make_mesh(
+        (count,), (parallel.AXIS,), axis_types=(AxisType.Auto,), devices=devices[:count]
+    )
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.device_put(bc.Data(obs, action), everywhere, may_alias=True)
 
 
 def stop_if_diverged(epoch: int, *groups: dict[str, np.ndarray]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -93,14 +93,14 @@ def _episode(
     )
 
 
-def play(
+def in_order(
     info: backend.EnvInfo,
     act: Act,
     seeds: Sequence[int] | np.ndarray,
     num_envs: int,
     record: bool = False,
     on_episode: Callable[[Episode], None] | None = None,
-) -> list[Episode]:
+) -> Iterator[Episode]:
     """Play fixed episodes with any policy, in this process.
 
     Args:
@@ -111,20 +111,35 @@ def play(
       record: whether the episodes keep their observations and actions.
       on_episode: called with each episode as it ends.
 
-    Returns:
-      The episodes in the order of their seeds.
+    Yields:
+      The episodes in the order of their seeds. Only those wait here that end before earlier ones.
     """
     count = min(num_envs, len(seeds))
     envs = [backend.make(info.config) for _ in range(count)]
     jobs = list(enumerate(int(s) for s in seeds))
-    episodes = []
+    waiting: dict[int, Episode] = {}
+    following = 0
     try:
         schedules = [jobs[k::count] for k in range(count)]
         for _, episode in run_episodes(envs, act, schedules, record):
-            episodes.append(episode)
             if on_episode is not None:
                 on_episode(episode)
+            waiting[episode.index] = episode
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
     finally:
         for env in envs:
             env.close()
-    return sorted(episodes, key=lambda e: e.index)
+
+
+def play(
+    info: backend.EnvInfo,
+    act: Act,
+    seeds: Sequence[int] | np.ndarray,
+    num_envs: int,
+    record: bool = False,
+    on_episode: Callable[[Episode], None] | None = None,
+) -> list[Episode]:
+    """What :func:`in_order` yields, as a list."""
+    return list(in_order(info, act, seeds, num_envs, record, on_episode))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxmaze import memory
 from jaxmaze.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 DATASET_ID = "trajectory_data-v0"
 LABELS = "teacher_action"
 """The name of an episode's labels among Minari's infos."""
+FILE_BATCH = 16
+"""Episodes between closing and opening a file: HDF5 keeps what it knows of all it saw in one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,12 +86,17 @@ def fingerprint(episodes: Sequence[Episode]) -> str:
     """SHA-256 over the arrays and ends of the episodes, whatever file they come from."""
     digest = hashlib.sha256()
     for e in episodes:
-        labels = () if e.labels is None else (e.labels,)
-        for array in (e.observations, e.actions, e.rewards, *labels):
-            digest.update(str((array.dtype.str, array.shape)).encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update(b"terminated" if e.terminated else b"truncated")
+        _add(digest, e)
     return digest.hexdigest()
+
+
+def _add(digest: Any, e: Episode) -> None:
+    """One more episode to a fingerprint."""
+    labels = () if e.labels is None else (e.labels,)
+    for array in (e.observations, e.actions, e.rewards, *labels):
+        digest.update(str((array.dtype.str, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(b"terminated" if e.terminated else b"truncated")
 
 
 def check(episode: Episode, info: EnvInfo, where: str) -> None:
@@ -158,11 +168,32 @@ def write(
     Raises:
       UserError: if an episode is not whole, or a dataset is there already.
     """
+    for episode in episodes:  # all of them, before anything is written
+        check(episode, info, str(path))
+    return Dataset(tuple(episodes), provenance, write_each(path, episodes, info, provenance))
+
+
+def write_each(
+    path: Path, episodes: Iterable[Episode], info: EnvInfo, provenance: dict[str, Any]
+) -> str:
+    """Check and write episodes one by one as they come, so that none has to be kept.
+
+    Args:
+      path: the data set will be in ``path/data``; it is not whole before this returns.
+      episodes: in the order of their indices.
+      info: the environment that they must fit.
+      provenance: JSON-like.
+
+    Returns:
+      The data set's SHA-256.
+
+    Raises:
+      UserError: if an episode is not whole, or a dataset is there already.
+    """
+    import minari
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 
-    for episode in episodes:
-        check(episode, info, str(path))
     data = path.resolve() / "data"  # Minari joins relative paths with themselves
     if (data / "metadata.json").exists():
         raise UserError(f"{data} holds a dataset already; give another folder")
@@ -170,26 +201,29 @@ def write(
     storage = MinariStorage.new(
         data, info.observation_space, info.action_space, env_spec=info.spec, data_format="hdf5"
     )
-    storage.update_episodes(_buffer(EpisodeBuffer, e) for e in episodes)
-    sha256 = fingerprint(episodes)
-    description = "Episodes recorded by jaxmaze; see the field jaxmaze_provenance."
+    digest = hashlib.sha256()
+
+    def buffers() -> Iterator[Any]:
+        for e in episodes:
+            check(e, info, str(path))
+            _add(digest, e)
+            yield _buffer(EpisodeBuffer, e)
+
+    left = buffers()
+    for first in left:
+        batch = itertools.islice(left, FILE_BATCH - 1)
+        storage.update_episodes(itertools.chain((first,), batch))
     storage.update_metadata(
         {
             "dataset_id": DATASET_ID,
-            "minari_version": _minari_version(),
+            "minari_version": minari.__version__,
             "algorithm_name": str(provenance.get("policy", "unknown")),
-            "description": description,
+            "description": "Episodes recorded by jaxmaze; see the field jaxmaze_provenance.",
             "jaxmaze_provenance": json.dumps(provenance),
-            "jaxmaze_sha256": sha256,
+            "jaxmaze_sha256": digest.hexdigest(),
         }
     )
-    return Dataset(tuple(episodes), provenance, sha256)
-
-
-def _minari_version() -> str:
-    import minari
-
-    return minari.__version__
+    return digest.hexdigest()
 
 
 def _buffer(cls: Any, episode: Episode) -> Any:
@@ -271,33 +305,44 @@ def _open(folder: Path) -> Any:
         raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
 
 
-def _read_episodes(folder: Path, storage: Any) -> list[Episode]:
-    """The episodes as they are on disk; flags and lengths checked, as Minari checks nothing."""
+def _parts(folder: Path, storage: Any) -> Generator[tuple[dict[str, Any], int | None], None, None]:
+    """Each episode as Minari gives it, and its seed; one at a time."""
     try:
         count = storage.total_episodes
-        parts = list(storage.get_episodes(range(count)))
-        seeds = [m.get("seed") for m in storage.get_episode_metadata(range(count))]
+        for start in range(0, count, FILE_BATCH):
+            batch = range(start, min(start + FILE_BATCH, count))
+            metadata = storage.get_episode_metadata(batch)
+            for part, about in zip(storage.get_episodes(batch), metadata, strict=True):
+                yield part, about.get("seed")
     except Exception as error:  # A damaged HDF5 file raises OSError, KeyError and others.
         raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
-    episodes = []
-    for i, (part, seed) in enumerate(zip(parts, seeds, strict=True)):
-        ends = np.asarray(part["terminations"], bool), np.asarray(part["truncations"], bool)
-        if any(len(e) != len(part["rewards"]) for e in ends):
-            raise UserError(f"{folder}: episode {i} has flags and rewards of different lengths")
-        if len(ends[0]) and (ends[0] | ends[1])[:-1].any():
-            raise UserError(f"{folder}: episode {i} goes on after its end")
-        observations, actions = part["observations"], part["actions"]
-        if not isinstance(observations, np.ndarray) or not isinstance(actions, np.ndarray):
-            raise UserError(
-                f"{folder}: episode {i} has nested observations or actions; only arrays"
-            )
-        # An episode without an end flag was cut by whoever recorded it: truncated.
-        episodes.append(
-            Episode(
-                i, seed, observations, actions, np.asarray(part["rewards"], np.float64),
-                bool(len(ends[0]) and ends[0][-1]), _labels(part),
-            )
-        )  # fmt: skip
+
+
+def _read_episodes(folder: Path, storage: Any) -> list[Episode]:
+    """The episodes as they are on disk; flags and lengths checked, as Minari checks nothing."""
+    episodes: list[Episode] = []
+    fields = [memory.Blocks() for _ in range(4)]
+    with contextlib.closing(_parts(folder, storage)) as parts:  # closes the file, come what may
+        for i, (part, seed) in enumerate(parts):
+            ends = np.asarray(part["terminations"], bool), np.asarray(part["truncations"], bool)
+            if any(len(e) != len(part["rewards"]) for e in ends):
+                raise UserError(f"{folder}: episode {i} has flags and rewards of different lengths")
+            if len(ends[0]) and (ends[0] | ends[1])[:-1].any():
+                raise UserError(f"{folder}: episode {i} goes on after its end")
+            observations, actions = part["observations"], part["actions"]
+            if not isinstance(observations, np.ndarray) or not isinstance(actions, np.ndarray):
+                raise UserError(
+                    f"{folder}: episode {i} has nested observations or actions; only arrays"
+                )
+            rewards, labels = np.asarray(part["rewards"], np.float64), _labels(part)
+            # An episode without an end flag was cut by whoever recorded it: truncated.
+            episodes.append(
+                Episode(
+                    i, seed, fields[0].put(observations), fields[1].put(actions),
+                    fields[2].put(rewards), bool(len(ends[0]) and ends[0][-1]),
+                    None if labels is None else fields[3].put(labels),
+                )
+            )  # fmt: skip
     return episodes
 
 
@@ -313,12 +358,18 @@ def rows(episodes: Sequence[Episode], kind: str) -> tuple[np.ndarray, np.ndarray
     The last observation of an episode has no action and is left out. Where an episode has labels,
     they are the actions. Episode numbers are positions in ``episodes``.
     """
+    lengths = [e.length for e in episodes]
+    first = episodes[0]
+    taken = first.actions if first.labels is None else first.labels
     dtype = np.int32 if kind == "discrete" else np.float32
-    obs = np.concatenate([e.observations[:-1] for e in episodes]).astype(np.float32)
-    shown = [e.actions if e.labels is None else e.labels for e in episodes]
-    actions = np.concatenate(shown).astype(dtype)
-    number = np.repeat(np.arange(len(episodes)), [e.length for e in episodes])
-    return obs, actions, number
+    obs = memory.aligned((sum(lengths), *first.observations.shape[1:]), np.float32)
+    actions = memory.aligned((sum(lengths), *taken.shape[1:]), dtype)
+    at = 0
+    for e, length in zip(episodes, lengths, strict=True):
+        obs[at : at + length] = e.observations[:-1]
+        actions[at : at + length] = e.actions if e.labels is None else e.labels
+        at += length
+    return obs, actions, np.repeat(np.arange(len(episodes), dtype=np.int32), lengths)
 
 
 def split(num_episodes: int, validation_percentage: float, seed: int) -> np.ndarray:

@@ -15,6 +15,8 @@ from jaxmaze.core.types import Array, Params, Policy
 
 EVALUATION_CHUNK = 4096
 """Rows of one forward pass when a whole data set is evaluated."""
+STATISTICS_CHUNK = 2**17
+"""Rows whose statistics are taken at once; their sums take several times the rows' memory."""
 
 
 class Data(NamedTuple):
@@ -76,10 +78,7 @@ def init(networks: Networks, key: Array, data: Data, weight: Array) -> State:
     """Fresh parameters, and observation statistics of the rows that ``weight`` ``[R]`` marks."""
     init_key, train_key = jax.random.split(key)
     params = networks.init_policy(init_key)
-    stats = normalization.update_stats(
-        networks.init_stats(), networks.flatten_obs(data.obs), weight
-    )
-    policy = Policy(params, stats)
+    policy = Policy(params, _statistics(networks, data.obs, weight))
     return State(
         policy=policy,
         opt_state=optimizer.init(params),
@@ -89,6 +88,32 @@ def init(networks: Networks, key: Array, data: Data, weight: Array) -> State:
         best_epoch=jnp.zeros((), jnp.int32),
         stopped=jnp.zeros((), bool),
     )
+
+
+def _statistics(networks: Networks, obs: Array, weight: Array) -> normalization.RunningStats:
+    """Statistics of the observations ``[R, *obs_shape]`` that ``weight`` ``[R]`` marks."""
+    rows = weight.shape[0]
+    if rows <= STATISTICS_CHUNK:
+        return normalization.update_stats(networks.init_stats(), networks.flatten_obs(obs), weight)
+
+    def step(stats: Any, start: Array) -> tuple[Any, None]:
+        place = start + jnp.arange(STATISTICS_CHUNK)
+        batch, w = _take((obs, weight), place)
+        w = jnp.where(place < rows, w, 0).astype(jnp.float32)
+        return normalization.update_stats(stats, networks.flatten_obs(batch), w), None
+
+    obs, weight = jnp.asarray(obs), jnp.asarray(weight)
+    starts = jnp.arange(0, rows, STATISTICS_CHUNK)
+    return jax.lax.scan(step, networks.init_stats(), starts)[0]
+
+
+def _take(data: Any, index: Array) -> Any:
+    """The rows ``index`` ``[B]`` of every leaf ``[R, ...]``, the last one for those beyond it.
+
+    Rows are taken where they are needed, a batch at a time: padded or reordered they would be there
+    twice.
+    """
+    return jax.tree.map(lambda leaf: leaf.at[index].get(mode="clip"), data)
 
 
 def _agreement(dist: Distribution, action: Array, weight: Array) -> Metrics:
@@ -101,7 +126,7 @@ def _agreement(dist: Distribution, action: Array, weight: Array) -> Metrics:
     return {"box_mean_abs_deviation": losses.weighted_mean(deviation, weight)}
 
 
-def _training_first(order: Array, weight: Array) -> Array:
+def _marked_first(order: Array, weight: Array) -> Array:
     """The rows of ``order`` ``[R]`` with a positive weight, in that order, then the others."""
     trains = weight[order] > 0
     place = jnp.where(trains, jnp.cumsum(trains), trains.sum() + jnp.cumsum(~trains)) - 1
@@ -117,11 +142,11 @@ def epoch(
     Args:
       networks: static.
       batch_size: static, rows of a minibatch.
-      steps: static, minibatches of the pass: enough for the member with the most training rows.
-        Minibatches beyond a member's own rows change nothing.
-      state: the member's state; unchanged if it has stopped.
+      steps: static, the most minibatches of the pass; no more are done than the member has rows
+        for.
+      state: the member's state; unchanged if it has stopped, which then costs one minibatch.
       data: ``R`` rows.
-      weight: ``[R]`` 1.0 for training rows, else 0.0.
+      weight: ``[R]`` True or 1.0 for training rows, else False or 0.0.
       hyper: the member's hyper-parameters.
 
     Returns:
@@ -130,11 +155,8 @@ def epoch(
     """
     active = ~state.stopped & (state.epoch < hyper.num_epochs)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.epoch)
-    order = _training_first(shuffle.permutation(key, len(weight)), weight)
-    padding = max(0, steps * batch_size - order.shape[0])
-    order = jnp.pad(order, (0, padding))[: steps * batch_size].reshape(steps, batch_size)
-    used = jnp.arange(steps * batch_size) < weight.sum()
-    used = used.astype(jnp.float32).reshape(steps, batch_size)
+    order = _marked_first(shuffle.permutation(key, len(weight)), weight)
+    count = (weight > 0).sum()
     stats = state.policy.obs_stats
 
     def loss_fn(params: Params, batch: Data, w: Array) -> tuple[Array, Metrics]:
@@ -146,23 +168,30 @@ def epoch(
             **_agreement(dist, batch.action, w),
         }
 
-    def minibatch(carry: Any, x: tuple[Array, Array]) -> tuple[Any, tuple[Metrics, Array]]:
-        params, opt_state = carry
-        index, w = x
-        batch = jax.tree.map(lambda leaf: leaf[index], data)
+    def minibatch(i: Array, carry: Any) -> Any:
+        params, opt_state, totals = carry
+        place = i * batch_size + jnp.arange(batch_size)
+        w = (place < count).astype(jnp.float32)
+        batch = _take(data, _take(order, place))
         grads, metrics = jax.grad(loss_fn, has_aux=True)(params, batch, w)
         new_params, new_opt, grad_norm = optimizer.step(
             params, opt_state, grads, hyper.learning_rate, hyper.max_grad_norm, hyper.weight_decay
         )
-        new_params = networks.project(new_params)
-        keep = active & (w.sum() > 0)
-        carry = optimizer.where(keep, (new_params, new_opt), (params, opt_state))
-        return carry, (metrics | {"policy_grad_norm": grad_norm}, w.sum())
+        new = (networks.project(new_params), new_opt)
+        params, opt_state = optimizer.where(active, new, (params, opt_state))
+        metrics |= {"policy_grad_norm": grad_norm}
+        return params, opt_state, jax.tree.map(lambda t, x: t + x * w.sum(), totals, metrics)
 
-    (params, opt_state), (metrics, rows) = jax.lax.scan(
-        minibatch, (state.policy.params, state.opt_state), (order, used)
+    shown = jax.tree.map(jnp.asarray, _take(data, jnp.arange(batch_size)))
+    _, shapes = jax.eval_shape(loss_fn, state.policy.params, shown, jnp.ones(batch_size))
+    totals = {name: jnp.zeros(()) for name in (*shapes, "policy_grad_norm")}
+    # One minibatch of a member that has stopped tells what its loss is; more would change nothing.
+    minibatches = jnp.where(active, jnp.minimum(steps, -(-count // batch_size)), 1)
+    params, opt_state, totals = jax.lax.fori_loop(
+        0, minibatches, minibatch, (state.policy.params, state.opt_state, totals)
     )
-    means = {name: losses.weighted_mean(x, rows) for name, x in metrics.items()}
+    used = jnp.minimum(count, minibatches * batch_size)
+    means = {name: x / jnp.maximum(used, 1) for name, x in totals.items()}
     means["policy_l2_norm"] = optax.tree.norm(params)
     state = state._replace(
         policy=state.policy._replace(params=params),
@@ -176,13 +205,9 @@ def evaluate(
     networks: Networks, policy: Policy, data: Data, weight: Array, entropy_coef: Array | float = 0.0
 ) -> Metrics:
     """Loss, its gradient's norm and accuracy over the rows that ``weight`` ``[R]`` marks."""
+    data, weight = jax.tree.map(jnp.asarray, (data, weight))
     rows = weight.shape[0]
     chunk = min(EVALUATION_CHUNK, rows)
-    padding = -rows % chunk
-
-    def chunked(x: Array) -> Array:
-        x = jnp.pad(x, [(0, padding)] + [(0, 0)] * (x.ndim - 1))
-        return x.reshape((-1, chunk, *x.shape[1:]))
 
     def loss_fn(params: Params, batch: Data, w: Array) -> tuple[Array, Metrics]:
         dist = networks.distribution(params, policy.obs_stats, batch.obs)
@@ -190,16 +215,20 @@ def evaluate(
         means = {"policy_loss": loss, "policy_entropy": entropy}
         return loss, means | _agreement(dist, batch.action, w)
 
-    def step(total: Any, x: tuple[Data, Array]) -> tuple[Any, None]:
-        batch, w = x
-        grads, means = jax.grad(loss_fn, has_aux=True)(policy.params, batch, w)
-        return jax.tree.map(lambda t, m: t + m * w.sum(), total, (grads, means)), None
+    # The marked rows come first, so that the others cost nothing.
+    order, count = _marked_first(jnp.arange(rows), weight), (weight > 0).sum()
 
-    chunks = (jax.tree.map(chunked, data), chunked(weight))
-    first = jax.tree.map(lambda x: x[0], chunks)
+    def step(i: Array, total: Any) -> Any:
+        place = i * chunk + jnp.arange(chunk)
+        batch, w = _take((data, weight), _take(order, place))
+        w = jnp.where(place < count, w, 0).astype(jnp.float32)
+        grads, means = jax.grad(loss_fn, has_aux=True)(policy.params, batch, w)
+        return jax.tree.map(lambda t, m: t + m * w.sum(), total, (grads, means))
+
+    first = _take((data, weight.astype(jnp.float32)), jnp.arange(chunk))
     shapes = jax.eval_shape(jax.grad(loss_fn, has_aux=True), policy.params, *first)
     zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    total, _ = jax.lax.scan(step, zero, chunks)
+    total = jax.lax.fori_loop(0, -(-count // chunk), step, zero)
     grads, means = jax.tree.map(lambda x: x / jnp.maximum(weight.sum(), 1.0), total)
     return means | {
         "policy_l2_norm": optax.tree.norm(policy.params),

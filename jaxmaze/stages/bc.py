@@ -44,7 +44,7 @@ class Problem(NamedTuple):
 
     Attributes:
       data: all rows, on the device.
-      train: ``[M, R]`` 1.0 for each member's training rows.
+      train: ``[M, R]`` booleans, each member's training rows.
       validation: ``[M, R]`` likewise.
       steps: minibatches of an epoch over all rows, which is also enough for any part of them: one
         compiled program serves training and refit.
@@ -78,24 +78,25 @@ def prepare(
     Raises:
       UserError: if a split or the batch size does not fit the data.
     """
-    obs, action, number = trajectories.rows(dataset.episodes, info.spaces.kind)
+    obs, action = trajectories.rows(dataset.episodes, info.spaces.kind)[:2]
     held_out = np.stack(
         [
             trajectories.split(len(dataset.episodes), config.bc.validation_percentage, seed)
             for seed in cloning.member_seeds(config)
         ]
     )
-    validation = held_out[:, number]
-    smallest = int((~validation).sum(1).min())
+    validation = np.repeat(held_out, [e.length for e in dataset.episodes], axis=1)
+    train = ~validation
+    smallest = int(train.sum(1).min())
     if config.bc.batch_size > smallest:
         raise UserError(
             f"config.bc.batch_size={config.bc.batch_size} is larger than the {smallest} training "
             f"steps of {len(dataset.episodes)} episodes; choose at most {smallest}, or record more"
         )
     return Problem(
-        cloning.rows_on_device(obs, action),
-        (~validation).astype(np.float32),
-        validation.astype(np.float32),
+        cloning.rows_on_device(obs, action, config.members),
+        train,
+        validation,
         cloning.num_minibatches(config, len(obs)),
     )
 
@@ -118,7 +119,10 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     info = backend.describe(backend.EnvConfig.of(config.env))
     dataset = trajectories.read(config.bc.data, info)
     problem = prepare(config, dataset, info)
+    about = {"sha256": dataset.sha256, "episodes": len(dataset.episodes),
+             "steps": dataset.num_steps, **dataset.provenance}  # fmt: skip
     identity = runs.identity(config, KIND, data_sha256=dataset.sha256)
+    del dataset  # Training needs the rows alone, which are a copy.
     if runs.claim(workdir, identity):
         console.say(f"{workdir} is finished already")
         return runs.summary(workdir)
@@ -140,9 +144,8 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         "wall_seconds": time.perf_counter() - trainer.start,
         "evaluation": evaluation.pooled(results).summary(),
         "members": [_member(config, progress, m, result) for m, result in enumerate(results)],
-        "data": {"sha256": dataset.sha256, "episodes": len(dataset.episodes),
-                 "steps": dataset.num_steps, **dataset.provenance},
-    }  # fmt: skip
+        "data": about,
+    }
     held_out = audit.held_out(
         np.asarray(problem.data.obs), np.asarray(problem.data.action), problem.validation
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,29 +75,15 @@ def run(
         console.say(f"{workdir} is finished already")
         return runs.summary(workdir)
     start = time.perf_counter()
-    with (workdir / runs.EPISODES).open("w") as file:
-        log = _EpisodeLog(file)
-        with console.progress("rollout", len(seeds)) as bar:
-
-            def on_episode(episode: Episode) -> None:
-                log(episode)
-                bar.advance()
-
-            checked = policies.checked(policy, info)
-            if render is None:
-                episodes = collect.play(
-                    info, checked, seeds, config.rollout.num_envs, True, on_episode
-                )
-            else:
-                episodes = _rendered(info, checked, seeds, render, workdir, on_episode)
+    provenance = {
+        "policy": name, "seed": config.seed, "env": json.loads(backend.spec_json(info)),
+        "versions": runs.versions(),
+    }  # fmt: skip
+    checked = policies.checked(policy, info)
+    tally = _play(config, workdir, info, checked, seeds, render, provenance if record else None)
     wall_seconds = time.perf_counter() - start
-    result = evaluation.of_episodes(episodes)
-    _show(name, info, episodes)
-    if record:
-        _record(workdir, episodes, info, {
-            "policy": name, "seed": config.seed, "env": json.loads(backend.spec_json(info)),
-            "versions": runs.versions(),
-        })  # fmt: skip
+    result = tally.result()
+    tally.show(name)
     with metrics.MetricsWriter(workdir) as writer:
         writer.write(0, "eval", "rollout_stats", result.stats())
     steps = int(result.lengths.sum())
@@ -111,6 +98,38 @@ def run(
     }
     runs.write_json(workdir / runs.SUMMARY, summary)
     return summary
+
+
+def _play(
+    config: ml_collections.ConfigDict,
+    workdir: Path,
+    info: backend.EnvInfo,
+    act: policies.Act,
+    seeds: np.ndarray,
+    render: str | None,
+    provenance: dict[str, Any] | None,
+) -> _Tally:
+    """Play the episodes, log them as they end, and record them where there is a ``provenance``."""
+    tally = _Tally(info)
+    with (workdir / runs.EPISODES).open("w") as file:
+        log = _EpisodeLog(file)
+        with console.progress("rollout", len(seeds)) as bar:
+
+            def on_episode(episode: Episode) -> None:
+                log(episode)
+                bar.advance()
+
+            if render is None:
+                num_envs = config.rollout.num_envs
+                episodes = collect.in_order(info, act, seeds, num_envs, True, on_episode)
+            else:
+                episodes = _rendered(info, act, seeds, render, workdir, on_episode)
+            episodes = tally.counted(episodes)
+            if provenance is not None:
+                _record(workdir, episodes, info, provenance)
+            else:
+                collections.deque(episodes, maxlen=0)  # plays them and keeps none
+    return tally
 
 
 class _EpisodeLog:
@@ -132,14 +151,21 @@ class _EpisodeLog:
 
 
 def _record(
-    workdir: Path, episodes: list[Episode], info: backend.EnvInfo, provenance: dict[str, Any]
+    workdir: Path, episodes: Iterable[Episode], info: backend.EnvInfo, provenance: dict[str, Any]
 ) -> None:
-    """Write the data set beside its place and move it there, so that it is whole or absent."""
+    """Write the data set beside its place and move it there, so that it is whole or absent.
+
+    Episodes are written as they are played: memory holds those that run, whatever their number.
+    """
     temporary = workdir / (runs.TRAJECTORIES + ".tmp")
     final = workdir / runs.TRAJECTORIES
     for leftover in (temporary, final):  # of an earlier start that did not come to its summary
         shutil.rmtree(leftover, ignore_errors=True)
-    trajectories.write(temporary, episodes, info, provenance)
+    try:
+        trajectories.write_each(temporary, episodes, info, provenance)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     temporary.rename(final)
 
 
@@ -150,11 +176,10 @@ def _rendered(
     render: str,
     workdir: Path,
     on_episode: Callable[[Episode], None],
-) -> list[Episode]:
+) -> Iterator[Episode]:
     """One environment after the other, in a window or into video files."""
     env = backend.make(info.config, "human" if render == "human" else "rgb_array")
     frames: list[np.ndarray] = []
-    episodes = []
     jobs = [list(enumerate(int(s) for s in seeds))]
 
     def after_step(slot: int) -> None:
@@ -166,13 +191,12 @@ def _rendered(
             if render == "video":
                 _write_video(workdir, episode, frames)
                 frames.clear()
-            episodes.append(episode)
             on_episode(episode)
+            yield episode
     except gym.error.DependencyNotInstalled as error:
         raise UserError(f"--render={render} needs a package that is missing: {error}") from error
     finally:
         env.close()
-    return episodes
 
 
 def _write_video(workdir: Path, episode: Episode, frames: list[np.ndarray]) -> None:
@@ -187,33 +211,57 @@ def _write_video(workdir: Path, episode: Episode, frames: list[np.ndarray]) -> N
     clip.write_videofile(str(path), logger=None, audio=False)
 
 
-def _show(name: str, info: backend.EnvInfo, episodes: list[Episode]) -> None:
-    """The statistics table: returns, step counts, actions."""
-    result = evaluation.of_episodes(episodes)
-    rows = [
-        _row("return", result.returns),
-        _row("step count", result.lengths),
-    ]
-    header = ("", "count", "min", "median", "mean", "max", "std")
-    console.table(f"{info.config.id}: {len(episodes)} episodes of {name}", header, rows)
-    ends = sum(e.terminated for e in episodes)
-    console.say(
-        f"{int(result.lengths.sum())} steps; {ends} episodes terminated, "
-        f"{len(episodes) - ends} truncated"
-    )
-    taken = [e.actions for e in episodes if len(e.actions)]
-    if not taken:
-        return
-    actions = np.concatenate(taken)
-    if info.spaces.kind == "discrete":
-        share = np.bincount(actions, minlength=info.spaces.num_actions) / len(actions)
-        text = ", ".join(f"{a}: {100 * p:.1f} %" for a, p in enumerate(share))
-    else:
-        mean, std = actions.mean(0), actions.std(0)
-        text = ", ".join(
-            f"[{i}]: {m:.2f} ± {s:.2f}" for i, (m, s) in enumerate(zip(mean, std, strict=True))
+class _Tally:
+    """The statistics of episodes that are not kept: returns, step counts, ends, actions."""
+
+    def __init__(self, info: backend.EnvInfo):
+        self._info = info
+        self._returns: list[float] = []
+        self._lengths: list[int] = []
+        self._terminated = 0
+        # Of actions: how often each was taken, or for real numbers their sum and sum of squares.
+        discrete = info.spaces.kind == "discrete"
+        self._actions = np.zeros((1 if discrete else 2, info.spaces.num_actions))
+
+    def counted(self, episodes: Iterable[Episode]) -> Iterator[Episode]:
+        """The same episodes, counted as they pass."""
+        for e in episodes:
+            self._returns.append(e.episode_return)
+            self._lengths.append(e.length)
+            self._terminated += e.terminated
+            if self._info.spaces.kind == "discrete":
+                self._actions[0] += np.bincount(e.actions, minlength=self._info.spaces.num_actions)
+            else:
+                actions = e.actions.astype(np.float64)
+                self._actions += actions.sum(0), (actions**2).sum(0)
+            yield e
+
+    def result(self) -> evaluation.Evaluation:
+        """Returns and lengths."""
+        return evaluation.Evaluation(np.array(self._returns), np.array(self._lengths))
+
+    def show(self, name: str) -> None:
+        """Print the table."""
+        result, info = self.result(), self._info
+        rows = [_row("return", result.returns), _row("step count", result.lengths)]
+        header = ("", "count", "min", "median", "mean", "max", "std")
+        console.table(f"{info.config.id}: {len(result.returns)} episodes of {name}", header, rows)
+        steps = int(result.lengths.sum())
+        console.say(
+            f"{steps} steps; {self._terminated} episodes terminated, "
+            f"{len(result.returns) - self._terminated} truncated"
         )
-    console.say(f"actions  {text}")
+        if info.spaces.kind == "discrete":
+            text = ", ".join(
+                f"{a}: {100 * n / steps:.1f} %" for a, n in enumerate(self._actions[0])
+            )
+        else:
+            mean, square = self._actions / steps
+            std = np.sqrt(np.maximum(square - mean**2, 0))
+            text = ", ".join(
+                f"[{i}]: {m:.2f} ± {s:.2f}" for i, (m, s) in enumerate(zip(mean, std, strict=True))
+            )
+        console.say(f"actions  {text}")
 
 
 def _row(name: str, x: np.ndarray) -> tuple[str, ...]:
