@@ -24,10 +24,6 @@ def loss_and_return(lines: Sequence[Mapping[str, Any]], members: int) -> Any | N
     Returns:
       The figure, or None with fewer than three points.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from scipy import stats
-
     losses, returns = (
         _by_epoch(lines, name, members)
         for name in ("imitation/policy_loss", "rollout_stats/reward/mean")
@@ -36,6 +32,11 @@ def loss_and_return(lines: Sequence[Mapping[str, Any]], members: int) -> Any | N
     x, y = (np.array([values[e] for e in epochs], float) for values in (losses, returns))
     if x.size < 3:
         return None
+    # Imported where there is something to draw: it takes longer than a small clone's training.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from scipy import stats
+
     fig = Figure(figsize=(6, 4.5), layout="constrained")
     FigureCanvasAgg(fig)
     axes = fig.add_subplot()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -34,16 +35,25 @@ def orthogonal(scale: float) -> Callable[..., Array]:
 
     def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         long, short = max(shape), min(shape)
-        gaussian = jax.random.normal(key, (long, short), dtype)
-
-        def column(j: Array, q: Array) -> Array:
-            v = jax.lax.fori_loop(0, 2, lambda _, v: v - q @ (q.T @ v), gaussian[:, j])
-            return q.at[:, j].set(v / jnp.linalg.norm(v))
-
-        q = jax.lax.fori_loop(0, short, column, jnp.zeros((long, short), dtype))
+        q = _orthonormal(key, long, short, dtype)
         return scale * (q if shape == (long, short) else q.T)
 
     return init
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _orthonormal(key: Array, long: int, short: int, dtype: Any) -> Array:
+    """``short`` orthonormal columns of length ``long``.
+
+    Jitted because linen traces initialisers at every application, for the shapes alone.
+    """
+    gaussian = jax.random.normal(key, (long, short), dtype)
+
+    def column(j: Array, q: Array) -> Array:
+        v = jax.lax.fori_loop(0, 2, lambda _, v: v - q @ (q.T @ v), gaussian[:, j])
+        return q.at[:, j].set(v / jnp.linalg.norm(v))
+
+    return jax.lax.fori_loop(0, short, column, jnp.zeros((long, short), dtype))
 
 
 class MLP(nn.Module):
