@@ -110,3 +110,31 @@ def test_an_environment_that_raises_is_reported_with_its_own_traceback():
 
 def test_shards_divide_the_environments():
     assert [num_shards(n) for n in (1, 2, 3, 4, 6, 16, 7)] == [1, 2, 3, 4, 3, 4, 1]
+
+
+def test_members_that_do_not_learn_are_not_stepped():
+    config, info, policies = setup(members=3)
+    with Pool(config, info, 0) as pool:
+        pool.reset(0)
+        everyone = pool.collect(policies, 0, 50)
+    learners = jax.tree.map(lambda x: x[np.array([0, 2])], policies)
+    with Pool(config._replace(training=(0, 2)), info, 2) as pool:
+        pool.reset(0)
+        segment = pool.collect(learners, 0, 50)
+        results = pool.evaluate(policies, np.arange(3), True, np.ones(3, bool))
+    # Those who do see the same world, act with the same noise, and keep their numbers.
+    np.testing.assert_array_equal(segment.rollout.obs[:, 0], everyone.rollout.obs[[0, 2], 0])
+    assert {m for m, _, _ in segment.episodes} == {0, 2}
+    assert {r.member for r in results} == {0, 1, 2}
+
+
+def test_a_segment_can_be_waited_for_later():
+    config, info, policies = setup()
+    for workers in (0, 2):
+        with Pool(config, info, workers) as pool:
+            pool.reset(0)
+            waiting = [pool.begin(policies, 0, 20)]
+            segments = [waiting[0]()]
+            pool.reset(0)
+            segments.append(pool.collect(policies, 0, 20))
+        jax.tree.map(np.testing.assert_array_equal, segments[0].rollout, segments[1].rollout)

@@ -341,3 +341,28 @@ def test_values_beyond_a_truncation_are_the_final_observations():
         np.testing.assert_allclose(
             next_value, NETWORKS.value(state.value_params, stats, next_obs), atol=1e-6
         )
+
+
+def test_rows_that_are_not_valid_are_not_learned_from():
+    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
+    valid = np.ones((T, N), np.float32)
+    valid[4, 2] = valid[20, 0] = valid[21, 5] = 0.0
+    segment = segment._replace(valid=jnp.asarray(valid))
+    out = valid == 0
+    poisoned = segment._replace(
+        action=jnp.where(out, 1 - segment.action, segment.action),
+        log_prob=jnp.where(out, -9.0, segment.log_prob),
+        obs=jnp.where(out[..., None], 50.0, segment.obs),
+    )
+    # The value of an observation enters the advantage of its own row alone; all rows end episodes.
+    update = jax.jit(ppo.update, static_argnums=(0, 1))
+    args = (hyper(adapt_stats=1.0), state.policy)
+    a, means = update(NETWORKS, STATIC, state, segment, *args)
+    b, same = update(NETWORKS, STATIC, state, poisoned, *args)
+    learned = lambda s: (s.policy, s.value_params, s.return_stats.stats)  # noqa: E731
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), learned(a), learned(b))
+    for name in ("policy_loss", "value_loss", "approx_kl", "explained_variance", "clone_kl"):
+        np.testing.assert_allclose(means[name], same[name], atol=1e-5)
+    whole, _ = update(NETWORKS, STATIC, state, segment._replace(valid=None), *args)
+    assert bits(whole.policy) != bits(a.policy)
