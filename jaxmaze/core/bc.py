@@ -115,7 +115,9 @@ def _shuffled(key: Array, weight: Array) -> Array:
     result.
     """
     shuffle = jax.random.uniform(jax.random.wrap_key_data(key), weight.shape)
-    return jnp.argsort(jnp.where(weight > 0, shuffle, 2.0))
+    keys = jnp.where(weight > 0, shuffle, 2.0), jnp.arange(weight.shape[0])
+    # The order of a stable sort, without the room that one needs.
+    return jax.lax.sort(keys, num_keys=2, is_stable=False)[1]
 
 
 def _take(data: Any, index: Array) -> Any:

@@ -173,3 +173,31 @@ def test_the_gradient_of_an_evaluation_is_that_of_the_whole_loss():
     expected = np.sqrt(sum(float((g**2).sum()) for g in jax.tree.leaves(grads)))
     norm = bc.evaluate(DISCRETE, state.policy, data, weight)["policy_grad_norm"]
     assert float(norm) == pytest.approx(expected, rel=1e-4)
+
+
+def test_statistics_in_parts_equal_one_pass(monkeypatch):
+    data, weight = on_device(problem()), np.arange(300) % 3 > 0
+    whole = bc.init(DISCRETE, jax.random.key(0), data, weight).policy.obs_stats
+    monkeypatch.setattr(bc, "STATISTICS_CHUNK", 64)
+    parts = bc.init(DISCRETE, jax.random.key(0), data, weight).policy.obs_stats
+    assert float(parts.count) == float(whole.count) == 200
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-5)
+    np.testing.assert_allclose(parts.var, whole.var, rtol=1e-5)
+
+
+def test_the_order_is_that_of_a_stable_sort():
+    key, weight = jax.random.key(4), np.arange(20_000) % 5 > 0
+    shuffle = np.asarray(jax.random.uniform(key, weight.shape))
+    assert len(np.unique(shuffle)) < len(shuffle)  # else stability would not show
+    expected = np.argsort(np.where(weight, shuffle, 2.0), kind="stable")
+    np.testing.assert_array_equal(bc._shuffled(jax.random.key_data(key), weight), expected)
+
+
+def test_rows_may_be_marked_by_booleans():
+    data, mask = on_device(problem(rows=60)), np.arange(60) % 4 > 0
+    results = []
+    for weight in (mask, mask.astype(np.float32)):
+        state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+        state, means = bc.epoch(DISCRETE, 20, 3, state, data, weight, hyper())
+        results.append((state, means, bc.evaluate(DISCRETE, state.policy, data, weight)))
+    jax.tree.map(np.testing.assert_array_equal, *results)
