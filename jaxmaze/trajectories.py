@@ -25,8 +25,7 @@ DATASET_ID = "trajectory_data-v0"
 LABELS = "teacher_action"
 """The name of an episode's labels among Minari's infos."""
 FILE_BATCH, LARGE_BATCH = 16, 512
-"""Episodes between closing and opening a file, as HDF5 keeps what it knows of all it saw in one;
-more as a file grows that is being written, whose opening takes longer then."""
+"""Episodes until a file is opened anew, as HDF5 hoards; and in large files, which open slowly."""
 
 
 @dataclasses.dataclass(frozen=True)
