@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 DATASET_ID = "trajectory_data-v0"
 LABELS = "teacher_action"
 """The name of an episode's labels among Minari's infos."""
-FILE_BATCH = 16
-"""Episodes between closing and opening a file: HDF5 keeps what it knows of all it saw in one."""
+FILE_BATCH, LARGE_BATCH = 16, 512
+"""Episodes until a file is opened anew, as HDF5 hoards; and in large files, which open slowly."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,14 +178,13 @@ def write_each(
 ) -> str:
     """Check and write episodes one by one as they come, so that none has to be kept.
 
+    The data set is in ``path/data``, and not whole before this returns its SHA-256.
+
     Args:
-      path: the data set will be in ``path/data``; it is not whole before this returns.
+      path: a folder, new or without a data set.
       episodes: in the order of their indices.
       info: the environment that they must fit.
       provenance: JSON-like.
-
-    Returns:
-      The data set's SHA-256.
 
     Raises:
       UserError: if an episode is not whole, or a dataset is there already.
@@ -209,10 +208,10 @@ def write_each(
             _add(digest, e)
             yield _buffer(EpisodeBuffer, e)
 
-    left = buffers()
+    left, size = buffers(), FILE_BATCH
     for first in left:
-        batch = itertools.islice(left, FILE_BATCH - 1)
-        storage.update_episodes(itertools.chain((first,), batch))
+        storage.update_episodes(itertools.chain((first,), itertools.islice(left, size - 1)))
+        size = min(size + size // 4, LARGE_BATCH)
     storage.update_metadata(
         {
             "dataset_id": DATASET_ID,

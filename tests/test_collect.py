@@ -53,6 +53,15 @@ def test_each_episode_counts_once_whatever_its_length(info):
     assert ended != sorted(ended)  # shorter ones did end earlier
 
 
+def test_episodes_come_in_order_while_others_still_run(info):
+    ended = []
+    episodes = collect.in_order(
+        info, resolve("random", info, 0), seeds(20), 4, on_episode=lambda e: ended.append(e.index)
+    )
+    assert next(episodes).index == 0 and 0 in ended and len(ended) < 20
+    assert [e.index for e in episodes] == list(range(1, 20))
+
+
 def test_seeds_of_different_purposes_and_runs_do_not_meet():
     lists = [
         set(seeding.episode_seeds(root, stream, 300).tolist())

@@ -182,3 +182,38 @@ def test_rows_leave_out_the_last_observation(info):
     np.testing.assert_array_equal(obs, np.concatenate([a.observations[:3], b.observations[:2]]))
     np.testing.assert_array_equal(actions, np.concatenate([a.actions, b.actions]))
     assert number.tolist() == [0, 0, 0, 1, 1]
+
+
+def test_episodes_are_written_as_they_come(info, tmp_path, monkeypatch):
+    monkeypatch.setattr(trajectories, "FILE_BATCH", 2)  # so that files are closed and opened
+    episodes = [episode(info, 5 + i, i) for i in range(5)]
+    taken = []
+
+    def one_by_one():
+        for e in episodes:
+            taken.append(e.index)
+            yield e
+
+    digest = trajectories.write_each(tmp_path / "d", one_by_one(), info, {"policy": "test"})
+    assert taken == list(range(5)) and digest == trajectories.fingerprint(episodes)
+    dataset = trajectories.read(tmp_path / "d", info)
+    assert dataset.sha256 == digest and dataset.num_steps == 35
+    assert [e.seed for e in dataset.episodes] == [e.seed for e in episodes]
+
+
+def test_a_bad_episode_among_those_that_come_is_refused(info, tmp_path):
+    few = (episode(info, 5, i, **({"rewards": np.zeros(6)} if i == 2 else {})) for i in range(4))
+    with pytest.raises(UserError, match=r"episode 2 has .* 6 rewards"):
+        trajectories.write_each(tmp_path / "d", few, info, {})
+
+
+def test_rows_are_the_device_s_own_without_a_copy(info):
+    from jaxmaze import cloning
+
+    obs, actions, _ = trajectories.rows([episode(info, 300, i) for i in range(3)], "discrete")
+    data = cloning.rows_on_device(obs, actions)
+    if next(iter(data.obs.devices())).platform == "cpu":
+        assert data.obs.unsafe_buffer_pointer() == obs.ctypes.data
+        assert data.action.unsafe_buffer_pointer() == actions.ctypes.data
+    np.testing.assert_array_equal(data.obs, obs)
+    np.testing.assert_array_equal(data.action, actions)

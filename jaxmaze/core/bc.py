@@ -15,7 +15,7 @@ from jaxmaze.core.types import Array, Params, Policy
 
 EVALUATION_CHUNK = 4096
 """Rows of one forward pass when a whole data set is evaluated."""
-STATISTICS_CHUNK = 2**17
+STATISTICS_CHUNK = 2**16
 """Rows whose statistics are taken at once; their sums take several times the rows' memory."""
 
 

@@ -173,3 +173,40 @@ def test_the_gradient_of_an_evaluation_is_that_of_the_whole_loss():
     expected = np.sqrt(sum(float((g**2).sum()) for g in jax.tree.leaves(grads)))
     norm = bc.evaluate(DISCRETE, state.policy, data, weight)["policy_grad_norm"]
     assert float(norm) == pytest.approx(expected, rel=1e-4)
+
+
+def test_statistics_in_parts_equal_one_pass(monkeypatch):
+    data, weight = on_device(problem()), np.arange(300) % 3 > 0
+    whole = bc.init(DISCRETE, jax.random.key(0), data, weight).policy.obs_stats
+    monkeypatch.setattr(bc, "STATISTICS_CHUNK", 64)
+    parts = bc.init(DISCRETE, jax.random.key(0), data, weight).policy.obs_stats
+    assert float(parts.count) == float(whole.count) == 200
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-5)
+    np.testing.assert_allclose(parts.var, whole.var, rtol=1e-5)
+
+
+def test_marked_rows_come_first_and_in_order():
+    order, weight = np.random.default_rng(0).permutation(1000), np.arange(1000) % 5 > 0
+    expected = np.concatenate([order[weight[order]], order[~weight[order]]])
+    np.testing.assert_array_equal(bc._marked_first(jnp.asarray(order), weight), expected)
+
+
+def test_a_member_that_has_stopped_changes_nothing_and_tells_its_loss():
+    data, weight = on_device(problem()), np.ones(300, np.float32)
+    state, _ = train(DISCRETE, data, weight, 5)
+    stopped = state._replace(stopped=jnp.array(True))
+    after, means = bc.epoch(DISCRETE, 32, 10, stopped, data, weight, hyper())
+    jax.tree.map(np.testing.assert_array_equal, after, stopped)
+    held_out = bc.evaluate(DISCRETE, state.policy, data, weight)
+    assert float(means["policy_loss"]) == pytest.approx(float(held_out["policy_loss"]), abs=0.15)
+    assert float(means["policy_loss"]) > 0
+
+
+def test_rows_may_be_marked_by_booleans():
+    data, mask = on_device(problem(rows=60)), np.arange(60) % 4 > 0
+    results = []
+    for weight in (mask, mask.astype(np.float32)):
+        state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+        state, means = bc.epoch(DISCRETE, 20, 3, state, data, weight, hyper())
+        results.append((state, means, bc.evaluate(DISCRETE, state.policy, data, weight)))
+    jax.tree.map(np.testing.assert_array_equal, *results)
