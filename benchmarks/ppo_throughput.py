@@ -5,7 +5,8 @@
 16 environments x 1024 steps, batch 64, 4 epochs, (64, 64) tanh; steps a second of the training loop
 (collection and update), after the first iteration for jaxmaze and from the start for the others;
 "with compilation" counts jaxmaze's first iteration too. ``--envpool`` needs the extra of that name.
-CleanRL's PPO is one file to copy, not a package for present gymnasium: it is not among the peers.
+Each turn is another seed; "return" is over its evaluation episodes. CleanRL's PPO is one file to
+copy, not a package for present gymnasium: it is not among the peers.
 """
 
 from __future__ import annotations
@@ -23,14 +24,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--total_env_steps", type=int, default=200_000)
-    parser.add_argument("--eval_episodes", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--eval_episodes", type=int, default=100)
     parser.add_argument("--envpool", action="store_true")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     steps = [
-        f"--total_env_steps={args.total_env_steps}", f"--seed={args.seed}",
-        f"--eval_episodes={args.eval_episodes}",
+        f"--total_env_steps={args.total_env_steps}", f"--eval_episodes={args.eval_episodes}",
     ]  # fmt: skip
     peer = [peer_python("sb3"), str(PEERS / "ppo.py")]
     ours = [sys.executable, OURS, *steps]
@@ -42,7 +41,7 @@ def main() -> None:
     }
     if args.envpool:
         commands["jaxmaze, envpool"] = [*ours, "--backend=envpool"]
-    results = in_turn(commands, args.repeats)
+    results = in_turn(commands, args.repeats, seeded=True)
     rates = {n: [r["steps_per_second"] for r in rs] for n, rs in results.items()}
     rows = []
     for name, found in results.items():
@@ -52,9 +51,10 @@ def main() -> None:
         thousand = [1e3 * r["collect_seconds"] / r["train_seconds"] for r in found]
         update = [1e3 * r["update_seconds"] / r["train_seconds"] for r in found]
         rows.append([name, spread(rates[name]), spread(ratio), spread(cold),
-                     spread(thousand), spread(update)])  # fmt: skip
+                     spread(thousand), spread(update),
+                     spread([r["mean_return"] for r in found])])  # fmt: skip
     header = ["library", "steps/s", "times Stable-Baselines3", "with compilation",
-              "ms of a second: collect", "update"]  # fmt: skip
+              "ms of a second: collect", "update", "return"]  # fmt: skip
     report("PPO, LunarLander-v3, median [min, max]", header, rows, args.out, results=results)
 
 

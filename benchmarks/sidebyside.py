@@ -56,14 +56,15 @@ def last_json(command: Sequence[str], **environment: str) -> dict[str, Any]:
 
 
 def in_turn(
-    commands: Mapping[str, Sequence[str]], repeats: int, **environment: str
+    commands: Mapping[str, Sequence[str]], repeats: int, seeded: bool = False, **environment: str
 ) -> dict[str, list[dict[str, Any]]]:
     """Run each command ``repeats`` times, one after another in turn, so that all see the same
-    machine; returns what they printed."""
+    machine; returns what they printed. ``seeded`` gives each turn a ``--seed`` of its own."""
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for turn in range(repeats):
         for name, command in commands.items():
-            results[name].append(last_json(command, **environment))
+            seed = [f"--seed={turn}"] if seeded else []
+            results[name].append(last_json([*command, *seed], **environment))
             print(f"{turn + 1}/{repeats} {name}: {_short(results[name][-1])}", flush=True)
     return results
 

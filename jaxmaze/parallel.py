@@ -101,8 +101,7 @@ def vmap_members(
       would be a program with exchange between devices, which costs far more than the work.
 
       On the CPU a device takes its members one after the other. That is as fast as a batch of them
-      would be, a ``jax.lax.cond`` skips what a member does not need, and a member's numbers are the
-      same to the bit however many others there are.
+      would be, and a ``jax.lax.cond`` skips what a member does not need.
     """
     count, on_cpu = num_devices(members), jax.default_backend() == "cpu"
 

@@ -7,7 +7,17 @@ import pytest
 
 import jaxmaze.core
 
-ALLOWED = {"__future__", "collections", "dataclasses", "flax", "jax", "math", "optax", "typing"}
+ALLOWED = {
+    "__future__",
+    "collections",
+    "dataclasses",
+    "flax",
+    "functools",
+    "jax",
+    "math",
+    "optax",
+    "typing",
+}
 FILES = sorted(Path(jaxmaze.core.__path__[0]).glob("*.py"))
 
 

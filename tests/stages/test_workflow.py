@@ -144,15 +144,15 @@ def test_interrupted_fine_tuning_goes_on_to_the_bit(finished, small, tmp_path, m
         },
     )  # fmt: skip
     whole = api.train(config, tmp_path / "whole")
-    iterate, count = ppo._Trainer._iterate, []
+    log, count = ppo._Trainer._log_training, []
 
-    def failing(self):
+    def failing(self, *args):
         count.append(1)
         if len(count) == 5:  # after the checkpoint at iteration 3, and one iteration more
             raise KeyboardInterrupt
-        iterate(self)
+        log(self, *args)
 
-    monkeypatch.setattr(ppo._Trainer, "_iterate", failing)
+    monkeypatch.setattr(ppo._Trainer, "_log_training", failing)
     with pytest.raises(KeyboardInterrupt):
         api.train(config, tmp_path / "broken")
     assert not (tmp_path / "broken" / "summary.json").exists()
