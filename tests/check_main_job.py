@@ -23,7 +23,7 @@ def main(run: Path) -> None:
         assert tuned["evaluation"]["mean"] > clone["evaluation"]["mean"], (m, tuned, clone)
         assert tuned["evaluation"]["mean"] > teacher, (m, tuned, teacher)
     assert arms["pretrained"]["iqm"] >= 265, arms["pretrained"]["iqm"]
-    assert arms["pretrained_lr0"]["members"] and arms["pretrained_lr0"]["iqm"] >= 0.93 * teacher
+    assert arms["pretrained_lr0"]["members"] and arms["pretrained_lr0"]["iqm"] >= 0.9 * teacher
     curve = arms["pretrained_lr0"]["curve"]["iqm"]
     assert len(set(curve)) == 1, "learning rate 0 has moved the policy"
     figure = run / "compare" / "report" / "comparison.png"
