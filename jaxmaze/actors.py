@@ -7,22 +7,19 @@ the same in both: whatever they compute is computed shard by shard, in arrays of
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxmaze import seeding
+from jaxmaze import acting, seeding
 from jaxmaze.collect import env_actions, run_episodes
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Policy, Rollout, SpaceSpec
+from jaxmaze.core.types import Policy, Rollout
 from jaxmaze.envs import gymnasium as backend
 
-TINY = np.float32(1e-30)
 NOISE_BLOCK = 128
 """Steps of an evaluation for which random numbers are drawn at once."""
 
@@ -73,88 +70,6 @@ class ActorConfig(NamedTuple):
         return tuple(range(len(self.seeds))) if self.training is None else self.training
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _choose(networks: Networks, policies: Policy, obs: Any, noise: Any) -> Any:
-    """Actions of all members in one call, the modes without noise.
-
-    Written out shard by shard: the last bit of a product depends on the shapes, which must not
-    depend on how many shards a process happens to have.
-    """
-
-    def one(policy: Policy, obs: Any, noise: Any) -> Any:
-        dist = networks.distribution(policy.params, policy.obs_stats, obs)
-        return dist.mode() if noise is None else dist.pick(noise)
-
-    shards = range(len(obs))
-    each = jax.vmap(one, in_axes=(0, 0, None if noise is None else 0))
-    return jnp.stack([each(policies, obs[s], None if noise is None else noise[s]) for s in shards])
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _log_prob(networks: Networks, policies: Policy, obs: Any, action: Any) -> Any:
-    """Log-probabilities ``[L, T, n]`` of a shard's actions."""
-
-    def one(policy: Policy, obs: Any, action: Any) -> Any:
-        return networks.distribution(policy.params, policy.obs_stats, obs).log_prob(action)
-
-    return jax.vmap(one)(policies, obs, action)
-
-
-def choose(networks: Networks, policies: Policy, obs: np.ndarray, noise: Any) -> np.ndarray:
-    """Actions ``[S, L, n, ...]`` of ``L`` members at ``obs`` ``[S, L, n, ...]``, unclipped.
-
-    Modes where ``noise`` is None, samples with a step of what :func:`draw` gives.
-    """
-    return np.asarray(_choose(networks, policies, obs, noise))
-
-
-def log_probs(
-    networks: Networks, policies: Policy, obs: np.ndarray, action: np.ndarray
-) -> np.ndarray:
-    """Log-probabilities ``[L, T, n]`` of one shard's actions."""
-    return np.asarray(_log_prob(networks, policies, obs, action))
-
-
-def draw(
-    config: ActorConfig, shards: Sequence[int], width: int, num_steps: int, *path: int,
-    members: Sequence[int] | None = None,
-) -> np.ndarray:  # fmt: skip
-    """Random numbers ``[T, S, L, n, A]``, a function of members' seeds, ``path`` and shard.
-
-    Gumbel or normal ones, as distributions ``pick`` with. A whole segment's at once, in numpy:
-    drawing them step by step would cost more than the policy does, and there is nothing to compile.
-
-    Args:
-      config: its learners draw, if no other ``members`` are named.
-      shards: the ``S`` shards.
-      width: ``n``, environments of a member in a shard.
-      num_steps: ``T``.
-      *path: what they are for.
-      members: whose.
-    """
-    members = config.learners() if members is None else members
-    spaces = config.networks.spaces
-    lead = (num_steps, len(shards), len(members))
-    noise = np.empty((*lead, width, spaces.num_actions), np.float32)
-    for s, shard in enumerate(shards):
-        for m, member in enumerate(members):
-            rng = seeding.generator(config.seeds[member], seeding.ACTION, *path, shard)
-            drawn = noise[:, s, m]
-            if spaces.kind == "discrete":  # minus the logarithm of an exponential is Gumbel
-                drawn[...] = rng.standard_exponential(drawn.shape, np.float32)
-                np.negative(np.log(np.maximum(drawn, TINY, out=drawn), out=drawn), out=drawn)
-            else:
-                drawn[...] = rng.standard_normal(drawn.shape, np.float32)
-    return noise
-
-
-def to_env(spaces: SpaceSpec, action: np.ndarray) -> np.ndarray:
-    """What ``Networks.to_env`` does, in numpy, where a small call costs a tenth."""
-    if spaces.kind == "discrete":
-        return action
-    return action.clip(np.asarray(spaces.low, np.float32), np.asarray(spaces.high, np.float32))
-
-
 class Actor:
     """The environments of some shards and what is done with them."""
 
@@ -182,11 +97,14 @@ class Actor:
         Environments cannot save their state; starting anew at each checkpoint makes a resumed run
         see the same world as one that was never interrupted.
         """
-        self.slots = self._slots(self.config.learners())
+        learners = self.config.learners()
+        self.slots = self._slots(learners)
         if not self._training:
             self._training = self._make(len(self.slots))
-            space = self._training[0].observation_space
-            self._obs = np.zeros((len(self.slots), *(space.shape or ())), np.float32)
+            self._action_space = self._training[0].action_space
+            lead = (len(self.shards), len(learners), self.width)
+            self._chooser = acting.Chooser(self.config.networks, lead, sampled=True)
+            self._obs = self._chooser.obs
         self._epoch = epoch
         self._played = [0] * len(self.slots)
         self._progress = [[0.0, 0] for _ in self.slots]
@@ -213,20 +131,18 @@ class Actor:
         Returns:
           For each shard, arrays ``[L, T, n, ...]``.
         """
-        networks, learners = self.config.networks, self.config.learners()
-        policies = jax.device_put(policies)
-        noise = draw(self.config, self.shards, self.width, num_steps, seeding.TRAINING, iteration)
-        lead = (len(self.shards), len(learners), self.width)
-        shape = (*lead, *self._obs.shape[1:])
+        spaces, learners = self.config.networks.spaces, self.config.learners()
+        packed = acting.pack(policies)
+        noise = self._draw(learners, num_steps, seeding.TRAINING, iteration)
         obs = np.empty((num_steps + 1, *self._obs.shape), np.float32)
         reward, terminated, truncated = np.zeros((3, num_steps, len(self.slots)), np.float32)
-        actions: list[np.ndarray] = []
+        chosen: list[np.ndarray] = []
         ends: list[tuple[Any, ...]] = []
         for t in range(num_steps):
             obs[t] = self._obs
-            action = choose(networks, policies, self._obs.reshape(shape), noise[t])
-            actions.append(action)
-            self._step(action.reshape(len(self.slots), *action.shape[3:]), reward[t], t, ends)
+            numbers = self._chooser(packed, noise[t])
+            chosen.append(numbers)
+            self._step(acting.actions(spaces, numbers), reward[t], t, ends)
         obs[num_steps] = self._obs
         next_obs, episodes = obs[1:].copy(), []
         for t, k, final, over, *episode in ends:
@@ -234,35 +150,43 @@ class Actor:
             next_obs[t, k] = final
             terminated[t, k], truncated[t, k] = over, not over
             episodes.append((k, (self.slots[k][0], *episode)))
+        lead = (len(self.shards), len(learners), self.width)
+        numbers = np.stack(chosen)
 
         def by_shard(x: np.ndarray) -> np.ndarray:
-            x = np.asarray(x).reshape(num_steps, *lead, *x.shape[2:])
+            x = x.reshape(num_steps, *lead, *x.shape[2:])
             return np.moveaxis(x, 0, 2)
 
-        parts = [by_shard(x) for x in (obs[:-1], reward, next_obs, terminated, truncated)]
-        taken = np.moveaxis(np.stack(actions), 0, 2)
+        every = Rollout(
+            obs=obs[:-1],
+            action=acting.actions(spaces, numbers),
+            log_prob=numbers[..., -1],
+            reward=reward,
+            next_obs=next_obs,
+            terminated=terminated,
+            truncated=truncated,
+        )
+        parts = jax.tree.map(by_shard, every)
         return [
             Segment(
-                Rollout(
-                    obs=parts[0][s],
-                    action=taken[s],
-                    log_prob=log_probs(networks, policies, parts[0][s], taken[s]),
-                    reward=parts[1][s],
-                    next_obs=parts[2][s],
-                    terminated=parts[3][s],
-                    truncated=parts[4][s],
-                ),
+                jax.tree.map(lambda x, s=s: x[s], parts),
                 [episode for k, episode in episodes if k // (lead[1] * lead[2]) == s],
             )
             for s in range(len(self.shards))
         ]
 
+    def _draw(self, members: Sequence[int], num_steps: int, *path: int) -> np.ndarray:
+        """Random numbers ``[T, K, A]`` for these shards' environments of ``members``."""
+        seeds = [self.config.seeds[m] for m in members]
+        spaces = self.config.networks.spaces
+        return acting.draw(spaces, seeds, self.shards, self.width, num_steps, *path)
+
     def _step(self, action: np.ndarray, reward: np.ndarray, t: int, ends: list) -> None:
         """One step of every environment; ``reward`` ``[K]`` is filled in, ends are noted."""
-        envs, progress = self._training, self._progress
-        steps = env_actions(envs[0].action_space, to_env(self.config.networks.spaces, action))
-        for k, env in enumerate(envs):
-            observation, r, over, cut, _ = env.step(steps[k])
+        progress = self._progress
+        sent = env_actions(self._action_space, acting.to_env(self.config.networks.spaces, action))
+        for k, env in enumerate(self._training):
+            observation, r, over, cut, _ = env.step(sent[k])
             reward[k] = r
             run = progress[k]
             run[0] += float(r)
@@ -290,8 +214,9 @@ class Actor:
             self._evaluation = self._make(len(slots))
         jobs = list(enumerate(int(s) for s in seeds))
         schedules = [jobs[n :: config.num_envs] if active[m] else [] for m, n in slots]
-        policies = jax.device_put(policies)
-        lead = (len(self.shards), len(members), self.width)
+        spaces, lead = config.networks.spaces, (len(self.shards), len(members), self.width)
+        chooser = acting.Chooser(config.networks, lead, sampled=not deterministic)
+        packed = acting.pack(policies)
         noise: Any = None
         step = -1
 
@@ -300,15 +225,10 @@ class Actor:
             step += 1
             now = step % NOISE_BLOCK
             if not deterministic and now == 0:
-                noise = draw(
-                    config, self.shards, self.width, NOISE_BLOCK, seeding.TEST,
-                    step // NOISE_BLOCK, members=members,
-                )  # fmt: skip
-            obs = obs.reshape(*lead, *obs.shape[1:])
-            drawn = None if noise is None else noise[now]
-            action = choose(config.networks, policies, obs, drawn)
-            flat = action.reshape(len(slots), *action.shape[3:])
-            return to_env(config.networks.spaces, flat)
+                noise = self._draw(members, NOISE_BLOCK, seeding.TEST, step // NOISE_BLOCK)
+            chooser.obs[...] = obs
+            numbers = chooser(packed, None if noise is None else noise[now])
+            return acting.to_env(spaces, acting.actions(spaces, numbers))
 
         return [
             EpisodeResult(slots[k][0], e.index, e.episode_return, len(e.rewards), e.terminated)

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
-import jax
 import numpy as np
 
-from jaxmaze import seeding
-from jaxmaze.actors import ActorConfig, Segment, choose, draw, log_probs, to_env
+from jaxmaze import acting, seeding
+from jaxmaze.actors import ActorConfig, Segment
 from jaxmaze.core.types import Policy, Rollout
 from jaxmaze.envs.gymnasium import EnvInfo
 from jaxmaze.errors import UserError
@@ -91,19 +90,22 @@ class Collector:
     def collect(self, policies: Policy, iteration: int, num_steps: int) -> Segment:
         """``num_steps`` rows ``[L, T, N, ...]`` of every environment with sampled actions."""
         config, count = self._config, len(self._slots)
-        policies = jax.device_put(policies)
-        noise = draw(config, [0], config.num_envs, num_steps, seeding.TRAINING, iteration)
+        spaces, packed = config.networks.spaces, acting.pack(policies)
+        seeds = [config.seeds[m] for m in config.learners()]
+        noise = acting.draw(
+            spaces, seeds, [0], config.num_envs, num_steps, seeding.TRAINING, iteration
+        )
+        chooser = acting.Chooser(config.networks, (1, *self._lead), sampled=True)
         obs = np.empty((num_steps + 1, *self._obs.shape), np.float32)
         reward = np.empty((num_steps, count), np.float32)
         over, cut = np.empty((2, num_steps, count), bool)
-        kind = np.int32 if config.networks.spaces.kind == "discrete" else np.float32
-        actions, shape = [], (1, *self._lead, *self._obs.shape[1:])
+        chosen: list[np.ndarray] = []
         obs[0] = self._obs
         for t in range(num_steps):
-            action = choose(config.networks, policies, obs[t].reshape(shape), noise[t])[0]
-            actions.append(action)
-            sent = to_env(config.networks.spaces, action).reshape(count, *action.shape[2:])
-            obs[t + 1], reward[t], over[t], cut[t], _ = self._env.step(sent.astype(kind))
+            chooser.obs[...] = obs[t]
+            chosen.append(chooser(packed, noise[t]))
+            sent = acting.to_env(spaces, acting.actions(spaces, chosen[-1]))
+            obs[t + 1], reward[t], over[t], cut[t], _ = self._env.step(sent)
         self._obs = obs[-1]
         done = over | cut
         resets = np.concatenate([self._resets[None], done])
@@ -112,11 +114,11 @@ class Collector:
         def members_first(x: np.ndarray) -> np.ndarray:
             return np.moveaxis(x.reshape(num_steps, *self._lead, *x.shape[2:]), 0, 1)
 
-        seen, action = members_first(obs[:-1]), np.stack(actions, 1)
+        numbers = members_first(np.stack(chosen))
         rollout = Rollout(
-            obs=seen,
-            action=action,
-            log_prob=log_probs(config.networks, policies, seen, action),
+            obs=members_first(obs[:-1]),
+            action=acting.actions(spaces, numbers),
+            log_prob=numbers[..., -1],
             reward=members_first(reward),
             next_obs=members_first(obs[1:]),
             terminated=members_first(over.astype(np.float32)),
