@@ -169,17 +169,18 @@ def update(
     rates = _rates(static, state.iteration - burn_in, burn_in, state.anchor_factor, hyper)
     stats = state.policy.obs_stats
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.iteration)
+    order = ppo_passes.orders(static, key, len(rows.advantage))
     common = (networks, static, stats, hyper, rates)
     start = (state.policy.params, state.policy_opt)
     (policy_params, policy_opt), of_policy = jax.lax.cond(
         policy_moves if part is None else policy_moves & (part == POLICY),
-        lambda: ppo_passes.policy_passes(*common, start, rows, key, demonstrations),
+        lambda: ppo_passes.policy_passes(*common, start, rows, order, key, demonstrations),
         lambda: ppo_passes.policy_at_rest(*common, start, rows, demonstrations),
     )
     start = (state.value_params, state.value_opt)
     (value_params, value_opt), of_value = jax.lax.cond(
         jnp.array(True) if part is None else part == VALUE,
-        lambda: ppo_passes.value_passes(*common, start, rows, key),
+        lambda: ppo_passes.value_passes(*common, start, rows, order),
         lambda: (start, dict.fromkeys(OF_VALUE, jnp.zeros(()))),
     )
     new_stats = optimizer.where(

@@ -149,17 +149,18 @@ def policy_loss(
 
 def orders(static: Static, key: Array, num_rows: int) -> Array:
     """The rows of each minibatch ``[epochs * minibatches, batch_size]``: each row once an epoch."""
-    each = [shuffle.permutation(k, num_rows) for k in jax.random.split(key, static.num_epochs)]
-    return jnp.stack(each).reshape(-1, static.batch_size)
+    keys = jax.random.split(key, static.num_epochs)
+    # A loop, not a batch and not written out: neither costs less, and both take longer to compile.
+    each = jax.vmap(lambda k: shuffle.permutation(k, num_rows))(keys)
+    return each.reshape(-1, static.batch_size)
 
 
 def policy_passes(
     networks: Networks, static: Static, stats: normalization.RunningStats, hyper: Hyper,
-    rates: Rates, start: tuple[Params, optax.OptState], rows: Rows, key: Array,
+    rates: Rates, start: tuple[Params, optax.OptState], rows: Rows, order: Array, key: Array,
     demonstrations: Demonstrations | None,
 ) -> tuple[tuple[Params, optax.OptState], Metrics]:  # fmt: skip
-    """All passes of the policy; metrics are means over the minibatches."""
-    order = orders(static, key, len(rows.advantage))
+    """All passes of the policy in the ``order`` of :func:`orders`; means over the minibatches."""
     chosen = jnp.zeros((len(order), 0), jnp.int32)
     if static.rehearses and demonstrations is not None:
         draw = jax.random.fold_in(key, static.num_epochs)
@@ -198,10 +199,9 @@ def policy_at_rest(
 
 def value_passes(
     networks: Networks, static: Static, stats: normalization.RunningStats, hyper: Hyper,
-    rates: Rates, start: tuple[Params, optax.OptState], rows: Rows, key: Array,
+    rates: Rates, start: tuple[Params, optax.OptState], rows: Rows, order: Array,
 ) -> tuple[tuple[Params, optax.OptState], Metrics]:  # fmt: skip
-    """All passes of the critic; metrics are means over the minibatches."""
-    order = orders(static, key, len(rows.advantage))
+    """All passes of the critic in the ``order`` of :func:`orders`; means over the minibatches."""
 
     def minibatch(carry: Any, index: Array) -> tuple[Any, Metrics]:
         params, opt_state = carry
