@@ -79,6 +79,11 @@ class Actor:
         self._training: list[gym.Env] = []
         self._evaluation: list[gym.Env] = []
 
+    def close(self) -> None:
+        """Close all environments."""
+        for env in (*self._training, *self._evaluation):
+            env.close()
+
     def _slots(self, members: Sequence[int]) -> list[tuple[int, int]]:
         """Member and column of each environment: shard after shard, then member after member."""
         return [

@@ -3,6 +3,9 @@
 A worker is a fresh interpreter, not a fork (JAX has threads) and not a ``multiprocessing`` spawn
 (which would run the caller's script or notebook again). What is computed does not depend on the
 number of workers: shards have a fixed size and are only spread over more or fewer processes.
+
+Starting a worker takes longer than many an evaluation, most of it imports. So workers are kept when
+a pool is closed, and the next one takes them over.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError, WorkerError
 
+SETUP = "setup"
+"""The message that gives a worker other shards, or none; it has no answer."""
 MAX_SHARDS = 4
 """Shards of a pool: a constant, so that results do not depend on the machine's cores."""
 
@@ -52,9 +57,11 @@ class Pool:
         workers = min(workers, config.num_shards)
         shards = list(range(config.num_shards))
         self._actor = Actor(config, shards) if workers == 0 else None
-        self._workers = [
-            _Worker(config, shards[w::workers], backend.spec_json(info)) for w in range(workers)
-        ]
+        # Another environment's code may have been edited since a worker imported it.
+        self._keep = backend.comes_with_gymnasium(info)
+        self._workers = [_Worker.take() for _ in range(workers)]
+        for w, worker in enumerate(self._workers):
+            worker.send((SETUP, (config, shards[w::workers], backend.spec_json(info))))
 
     def _begin(self, method: str, *args: Any) -> Callable[[], list[list[Any]]]:
         """Let all actors start; what is returned waits for their results, worker by worker."""
@@ -97,9 +104,10 @@ class Pool:
         return [result for part in parts for result in part]
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers, or keep them for the next pool."""
         for worker in self._workers:
-            worker.close()
+            worker.release() if self._keep else worker.close()
+        self._workers = []
 
     def __enter__(self) -> Pool:
         return self
@@ -108,19 +116,39 @@ class Pool:
         self.close()
 
 
+def warm_up(workers: int | None = None) -> None:
+    """Begin to start workers in the background, for the pools to come.
+
+    Args:
+      workers: how many there will be; as many as by default if None.
+    """
+    workers = min(default_workers() if workers is None else workers, MAX_SHARDS)
+    while len(_idle) < workers:
+        _idle.append(_Worker(_environment()))
+
+
+_idle: list[_Worker] = []
+"""Workers that belong to no pool. They end with this process, which closes their connections."""
+
+
+def _environment() -> dict[str, str]:
+    """Environment variables of a worker."""
+    # One thread a worker: its cores are shared with the other workers.
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+    return os.environ | {
+        "XLA_FLAGS": flags.strip(),
+        "JAX_PLATFORMS": "cpu",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+    }
+
+
 class _Worker:
     """This process's end of one worker."""
 
-    def __init__(self, config: ActorConfig, shards: list[int], spec: str):
+    def __init__(self, environment: dict[str, str]):
         ours, theirs = Pipe()
-        # One thread a worker: its cores are shared with the other workers.
-        flags = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
-        environment = os.environ | {
-            "XLA_FLAGS": flags.strip(),
-            "JAX_PLATFORMS": "cpu",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        }
+        self._environment = environment
         self._process = subprocess.Popen(
             [sys.executable, "-m", "jaxmaze.workers", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -129,19 +157,44 @@ class _Worker:
         )
         theirs.close()
         self._connection = ours
-        self.send((config, shards, spec))
+        self._awaited = 0
+
+    @classmethod
+    def take(cls) -> _Worker:
+        """An idle worker that would be started just like this, else a new one."""
+        environment = _environment()
+        while _idle:
+            worker = _idle.pop()
+            if worker._process.poll() is None and worker._environment == environment:
+                return worker
+            worker.close()
+        return cls(environment)
+
+    def release(self) -> None:
+        """Keep the worker for the next pool, unless something has gone wrong."""
+        if self._awaited or self._process.poll() is not None:
+            self.close()
+            return
+        try:
+            self._connection.send((SETUP, None))
+        except (BrokenPipeError, ConnectionResetError):
+            self.close()
+        else:
+            _idle.append(self)
 
     def send(self, message: Any) -> None:
         try:
             self._connection.send(message)
         except (BrokenPipeError, ConnectionResetError):
             self._died()
+        self._awaited += message[0] != SETUP
 
     def receive(self) -> Any:
         try:
             ok, value = self._connection.recv()
         except (EOFError, ConnectionResetError):
             self._died()
+        self._awaited -= 1
         if ok:
             return value
         kind, text = value
@@ -164,11 +217,18 @@ class _Worker:
 
 def _serve(connection: Connection) -> None:
     """A worker's loop: run methods of its actors until the connection closes."""
-    config, shards, spec = connection.recv()
-    backend.register(spec)
-    actor = Actor(config, shards)
+    actor: Actor | None = None
     while True:
         method, args = connection.recv()
+        if method == SETUP:
+            if actor is not None:
+                actor.close()
+            actor = None
+            if args is not None:
+                config, shards, spec = args
+                backend.register(spec)
+                actor = Actor(config, shards)
+            continue
         try:
             connection.send((True, getattr(actor, method)(*args)))
         except UserError as error:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxmaze import workers as workers_lib
 from jaxmaze.actors import ActorConfig
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
@@ -138,3 +139,53 @@ def test_a_segment_can_be_waited_for_later():
             pool.reset(0)
             segments.append(pool.collect(policies, 0, 20))
         jax.tree.map(np.testing.assert_array_equal, segments[0].rollout, segments[1].rollout)
+
+
+def pids(pool):
+    return {worker._process.pid for worker in pool._workers}
+
+
+def test_workers_are_kept_for_the_next_pool_and_act_as_new_ones_do(monkeypatch):
+    config, info, policies = setup()
+    other = setup(backend.EnvConfig("Pendulum-v1", max_episode_steps=25), members=1, num_envs=2)
+    with Pool(config, info, 2) as pool:
+        first = pids(pool)
+        pool.reset(0)
+        expected = pool.collect(policies, 0, 30)
+    with Pool(other[0], other[1], 2) as pool:
+        assert pids(pool) == first
+        pool.reset(0)
+        assert pool.collect(other[2], 0, 30).rollout.obs.shape == (1, 30, 2, 3)
+    with Pool(config, info, 2) as pool:
+        assert pids(pool) == first
+        pool.reset(0)
+        again = pool.collect(policies, 0, 30)
+    jax.tree.map(np.testing.assert_array_equal, again.rollout, expected.rollout)
+    monkeypatch.setenv("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+    with Pool(config, info, 2) as pool:
+        assert not pids(pool) & first  # they would not have seen the variable
+
+
+def test_workers_are_not_kept_with_others_code_or_in_the_middle_of_something():
+    config, info, policies = setup(backend.EnvConfig("tests.broken_env:Broken-v0"))
+    with Pool(config, info, 2) as pool:
+        foreign = [worker._process for worker in pool._workers]
+    assert all(process.poll() is not None for process in foreign)
+    config, info, policies = setup()
+    with Pool(config, info, 2) as pool:
+        busy = [worker._process for worker in pool._workers]
+        pool.reset(0)
+        pool.begin(policies, 0, 20)
+    assert all(process.poll() is not None for process in busy)
+
+
+def test_workers_started_beforehand_are_taken(monkeypatch):
+    monkeypatch.setattr(workers_lib, "_idle", [])
+    workers_lib.warm_up(2)
+    assert len(workers_lib._idle) == 2
+    started = {worker._process.pid for worker in workers_lib._idle}
+    config, info, _ = setup()
+    with Pool(config, info, 2) as pool:
+        assert pids(pool) == started
+    for worker in workers_lib._idle:
+        worker.close()

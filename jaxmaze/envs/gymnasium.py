@@ -139,6 +139,12 @@ def can_be_sent(info: EnvInfo) -> bool:
     return isinstance(entry_point, str) and not entry_point.startswith("__main__")
 
 
+def comes_with_gymnasium(info: EnvInfo) -> bool:
+    """Whether the environment's code is gymnasium's own."""
+    entry_point = info.spec.entry_point
+    return isinstance(entry_point, str) and entry_point.startswith("gymnasium.")
+
+
 def register(spec_json: str) -> None:
     """Make a specification known in this process, if its id is not (registered by a caller)."""
     spec = gym.envs.registration.EnvSpec.from_json(spec_json)
