@@ -123,18 +123,24 @@ def critic_fit_epochs(arms: Sequence[Arm]) -> int:
     return asked.pop() if asked else 0
 
 
-def static(arms: Sequence[Arm]) -> ppo.Static:
-    """What shapes the common program."""
-    config = arms[0].config
+def num_learners(configs: Sequence[ml_collections.ConfigDict]) -> int:
+    """Members of all arms that change at all."""
+    return sum(c.members for c in configs if c.ppo.learning_rate > 0)
+
+
+def static(configs: Sequence[ml_collections.ConfigDict]) -> ppo.Static:
+    """What shapes the common program of all arms."""
+    config = configs[0]
     section = config.ppo
+    cloned = [c.ppo for c in configs if c.ppo.init_from is not None]
     return ppo.Static(
         num_epochs=section.num_epochs,
         batch_size=section.batch_size,
         num_iterations=num_iterations(config),
         linear_schedule=section.learning_rate_schedule == "linear",
-        cloned=any(a.origin is not None for a in arms),
-        anchored=any(a.origin is not None and a.config.ppo.anchor_coef > 0 for a in arms),
-        rehearses=any(a.origin is not None and a.config.ppo.cloning_coef > 0 for a in arms),
+        cloned=bool(cloned),
+        anchored=any(ppo_section.anchor_coef > 0 for ppo_section in cloned),
+        rehearses=any(ppo_section.cloning_coef > 0 for ppo_section in cloned),
         linear_anchor=section.anchor_schedule == "linear",
     )
 

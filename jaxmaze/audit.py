@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmaze import collect, evaluation, policies, runs
+from jaxmaze import collect, evaluation, parallel, policies, runs
 from jaxmaze.checkpoint import digest
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
@@ -162,7 +162,8 @@ def temperature_of(
     Of policies that have not learned from them: others would seem surer than they are.
     """
     find = functools.partial(exploration.likely_temperature, networks)
-    return np.asarray(jax.jit(jax.vmap(find))(population, *demonstrated))
+    options = parallel.compiler_options(parallel.ONCE)
+    return np.asarray(jax.jit(jax.vmap(find), compiler_options=options)(population, *demonstrated))
 
 
 def read(run: Path) -> Record | None:

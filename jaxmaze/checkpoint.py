@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmaze.core.networks import Networks
@@ -44,13 +43,8 @@ def networks_of(meta: dict[str, Any]) -> Networks:
 
 def blank_policies(networks: Networks, members: int) -> Policy:
     """Policies of zeros ``[M, ...]``, of the shapes that the networks' have."""
-
-    def one(key: Any) -> Policy:
-        return Policy(networks.init_policy(key), networks.init_stats())
-
-    keys = jax.eval_shape(lambda: jax.vmap(jax.random.key)(jnp.arange(members)))
-    shapes = jax.eval_shape(jax.vmap(one), keys)
-    return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    shapes = Policy(networks.policy_shapes(), networks.init_stats())
+    return jax.tree.map(lambda x: np.zeros((members, *x.shape), x.dtype), shapes)
 
 
 def _like(template: Any, tree: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import ml_collections
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxmaze import parallel
+from jaxmaze import parallel, seeding
 from jaxmaze.core import bc
 from jaxmaze.core.networks import Networks
 from jaxmaze.errors import UserError
@@ -53,28 +52,45 @@ class Fitter:
         self._shared = () if own_data else (1,)
         patience = self.section.patience
 
-        def init(key: Any, data: bc.Data, train: Any) -> bc.State:
-            return bc.init(networks, key, data, train)
+        def statistics(data: bc.Data, train: Any) -> Any:
+            return bc.statistics(networks, data.obs, train)
 
         def select(state: bc.State, better: Any) -> bc.State:
             return bc.select(state, better, patience)
 
-        self._init = parallel.vmap_members(init, self.members, self._shared, once=True)
-        self.select = parallel.vmap_members(select, self.members, once=True)
-        self._stage = stage
-        self._seeds = np.asarray(member_seeds(config), np.uint32)
+        shared = () if own_data else (0,)
+        self._statistics = parallel.vmap_members(
+            statistics, self.members, shared, effort=parallel.ONCE
+        )
+        self.select = parallel.vmap_members(select, self.members, effort=parallel.ONCE)
+        self._stage, self._seeds = stage, member_seeds(config)
 
     def init(self, data: bc.Data, train: Any, path: tuple[int, ...] = ()) -> bc.State:
-        """Fresh states; ``path`` is folded into the keys, for one fit of several."""
+        """Fresh states on the host; ``path`` tells the random numbers of one fit from another's."""
+        return self._fresh(jax.device_get(self._statistics(data, train)), path)
 
-        def key(seed: Any) -> Any:
-            folds = (self._stage, *path)
-            return functools.reduce(jax.random.fold_in, folds, jax.random.key(seed))
+    def _fresh(self, stats: Any, path: tuple[int, ...]) -> bc.State:
+        states = [
+            bc.init(
+                self.networks, seeding.sequence(seed, self._stage, *path),
+                jax.tree.map(lambda x, m=m: x[m], stats),
+            )
+            for m, seed in enumerate(self._seeds)
+        ]  # fmt: skip
+        return jax.tree.map(lambda *x: np.stack(x), *states)
 
-        return self._init(jax.vmap(key)(self._seeds), data, train)
+    def prepare(self, data: bc.Data, train: Any, steps: int, validates: bool) -> None:
+        """Begin to compile, in the background, what a fit to these data needs."""
+        none = jax.tree.map(
+            lambda x: np.zeros((self.members, *x.shape), x.dtype), self.networks.init_stats()
+        )
+        state = self._fresh(none, ())
+        self.epoch(steps, validates).prepare(state, data, train, train, self.hyper(1))
+        self._statistics.prepare(data, train)
+        self.select.prepare(state, np.zeros(self.members, bool))
 
     @functools.lru_cache(maxsize=16)  # noqa: B019  (as long as the run)
-    def epoch(self, steps: int, validates: bool = True) -> Callable[..., Any]:
+    def epoch(self, steps: int, validates: bool, /) -> parallel.Program:
         """One epoch of ``steps`` minibatches.
 
         A function of ``(state, data, train, validation, hyper)`` to the new state, the means over
@@ -91,7 +107,9 @@ class Fitter:
             held_out = bc.evaluate(networks, state.policy, data, validation, hyper.entropy_coef)
             return state, means, held_out
 
-        return parallel.vmap_members(epoch, self.members, shared=self._shared)
+        return parallel.vmap_members(
+            epoch, self.members, shared=self._shared, effort=parallel.SHORT
+        )
 
     def hyper(self, num_epochs: Any) -> bc.Hyper:
         """Hyper-parameters of the members, which stop after ``num_epochs`` ``[M]``."""

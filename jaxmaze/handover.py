@@ -7,7 +7,6 @@ them; and the record of what the clone did (:mod:`jaxmaze.audit`).
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import audit, checkpoint, console, runs, trajectories
+from jaxmaze import audit, checkpoint, console, parallel, runs, trajectories
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
@@ -60,14 +59,28 @@ class Demonstrations(NamedTuple):
     truncated: np.ndarray
 
 
-def load(
-    config: ml_collections.ConfigDict, networks: Networks, info: backend.EnvInfo
-) -> Origin | None:
-    """What ``config.ppo.init_from`` hands over; None from scratch.
+class Given(NamedTuple):
+    """What a run gives to those that start from it.
+
+    Attributes:
+      run: its folder.
+      population: its policies, ``[M, ...]``.
+      members: ``M``.
+      record: of what they did, if it has one.
+    """
+
+    run: Path
+    population: Policy
+    members: int
+    record: audit.Record | None
+
+
+def read(config: ml_collections.ConfigDict, networks: Networks) -> Given | None:
+    """What the run in ``config.ppo.init_from`` gives; None from scratch.
 
     Raises:
-      UserError: one line that names what differs, if the run has no checkpoint, another network,
-        other spaces, another environment, or acts otherwise than it did.
+      UserError: one line that names what differs, if it has no checkpoint, another network or other
+        spaces.
     """
     if config.ppo.init_from is None:
         return None
@@ -79,24 +92,41 @@ def load(
             if found != wanted:
                 label = name if part == "spaces" else f"network.{name}"
                 raise UserError(f"{run} has {label}={found}, but this run has {wanted}")
-    record = audit.read(run)
+    return Given(run, population, len(meta["seeds"]), audit.read(run))
+
+
+def take(
+    given: Given | None, config: ml_collections.ConfigDict, networks: Networks,
+    info: backend.EnvInfo,
+) -> Origin | None:  # fmt: skip
+    """What was given as PPO starts from it, proven to act as it did; None from scratch.
+
+    Raises:
+      UserError: one line that names what differs, if the environment is another, or the policies
+        act otherwise than they did.
+    """
+    if given is None:
+        return None
+    run, population, members, record = given
     figures = audit.check(run, networks, population, info, config, record)
-    index = np.arange(config.members) % len(meta["seeds"])
+    index = np.arange(config.members) % members
 
     def mine(tree: Any) -> Any:
         return jax.tree.map(lambda x: x[index], tree)
 
     clones = mine(population)
     states = _states(networks, clones, None if record is None else mine(record.obs))
-    temperature = _temperature(config, networks, clones, states, run, record)
+    wanted = _temperature(config, run, record)
+    temperature, params, start = _started(config, networks, clones, states, wanted)
     ends = (temperature <= 1.01 * exploration.LOWEST) | (temperature >= 0.99 * exploration.HIGHEST)
     if ends.any():
         console.say(
             f"note: the exploration asked for is out of reach of {ends.sum()} of {len(ends)} "
             f"members; they start at a temperature of {temperature[ends][0]:.2g}"
         )
-    policies = _tempered(networks, clones, temperature)
-    start = _measured(networks, policies, states) | {"temperature": temperature}
+    # At 1 they are left alone, to the bit.
+    policies = clones if (temperature == 1.0).all() else Policy(params, clones.obs_stats)
+    start |= {"temperature": temperature}
     shown = {name: float(x.mean()) for name, x in start.items()}
     return Origin(clones, policies, figures | shown, start)
 
@@ -113,18 +143,13 @@ def _states(networks: Networks, clones: Policy, recorded: np.ndarray | None) -> 
 
 
 def _temperature(
-    config: ml_collections.ConfigDict, networks: Networks, clones: Policy, states: np.ndarray,
-    run: Path, record: audit.Record | None,
-) -> np.ndarray:  # fmt: skip
-    """The temperature ``[M]`` that ``config.ppo.exploration`` asks for."""
-    section, obs = config.ppo, states
-    if section.exploration == "kept":
+    config: ml_collections.ConfigDict, run: Path, record: audit.Record | None
+) -> np.ndarray | None:
+    """The temperature ``[M]`` to start at; None for the one that gives the entropy asked for."""
+    if config.ppo.exploration == "kept":
         return np.ones(config.members, np.float32)
-    if section.exploration == "reset":
-        find = functools.partial(exploration.entropy_temperature, networks)
-        entropy = exploration.entropy_of_share(networks, section.start_exploration)
-        found = jax.jit(jax.vmap(lambda p, o: find(p, o, entropy)))(clones, obs)
-        return np.asarray(found)
+    if config.ppo.exploration == "reset":
+        return None
     if record is None or not np.isfinite(record.temperature).all():
         raise UserError(
             f"config.ppo.exploration=calibrated needs held-out demonstrations, which {run} has not "
@@ -133,26 +158,27 @@ def _temperature(
     return record.temperature[np.arange(config.members) % len(record.temperature)]
 
 
-def _tempered(networks: Networks, clones: Policy, temperature: np.ndarray) -> Policy:
-    """The clones at a temperature ``[M]``; at 1 they are left alone, to the bit."""
-    if (temperature == 1.0).all():
-        return clones
-    params = jax.device_get(
-        jax.vmap(networks.temper)(clones.params, jax.numpy.asarray(temperature))
-    )
-    return Policy(params, clones.obs_stats)
+def _started(
+    config: ml_collections.ConfigDict, networks: Networks, clones: Policy, states: np.ndarray,
+    wanted: np.ndarray | None,
+) -> tuple[np.ndarray, Any, dict[str, np.ndarray]]:  # fmt: skip
+    """Temperature, the clones' parameters at it, and how much they explore in ``states``.
 
+    All ``[M, ...]``, in one program, because compiling is all that takes time here.
+    """
+    entropy = exploration.entropy_of_share(networks, config.ppo.start_exploration)
 
-def _measured(networks: Networks, policies: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
-    """Entropy, and standard deviation if there is one, over states ``[M, S, ...]``."""
+    def start(clone: Policy, obs: Any, temperature: Any) -> Any:
+        if temperature is None:
+            temperature = exploration.entropy_temperature(networks, clone, obs, entropy)
+        params = networks.temper(clone.params, temperature)
+        dist = networks.distribution(params, clone.obs_stats, obs)
+        measured = {"entropy": dist.entropy().mean(), **exploration.metrics(dist)}
+        return temperature, params, measured
 
-    @jax.jit
-    @jax.vmap
-    def measure(policy: Policy, obs: Any) -> Any:
-        dist = networks.distribution(policy.params, policy.obs_stats, obs)
-        return {"entropy": dist.entropy().mean(), **exploration.metrics(dist)}
-
-    return jax.device_get(measure(policies, obs))
+    options = parallel.compiler_options(parallel.ONCE)
+    started = jax.jit(jax.vmap(start), compiler_options=options)
+    return jax.device_get(started(clones, states, wanted))
 
 
 def demonstrations(

@@ -19,8 +19,10 @@ CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
 """Of XLA's compiler: the widest registers there are; without them a PPO update took 1.1-1.3 times
 as long. A machine that has none so wide is not affected."""
 
-FAST_COMPILATION = {"xla_backend_optimization_level": 0}
-"""For programs that run once: compiling them cost hundreds of times what running them does."""
+ONCE, SHORT, LONG = 0, 1, 3
+"""How hard XLA's CPU compiler should try (its optimisation level): for programs that run once,
+which took hundreds of times longer to compile than to run; for cloning, which runs for seconds (and
+as fast as with more effort); and for PPO."""
 
 
 def use_all_cores() -> None:
@@ -59,7 +61,8 @@ class Program:
         def shape(x: Any) -> jax.ShapeDtypeStruct:
             placed = getattr(x, "sharding", None)
             spread = placed if isinstance(placed, NamedSharding) else None
-            return jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=spread)
+            weak = getattr(x, "weak_type", False)
+            return jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=spread, weak_type=weak)
 
         shapes = jax.tree.map(shape, args)
 
@@ -78,12 +81,19 @@ class Program:
         return self._make(len(args))(*args)
 
 
+def compiler_options(effort: int) -> dict[str, Any] | None:
+    """Options for ``jax.jit``; ``effort`` is ``ONCE``, ``SHORT`` or ``LONG``."""
+    if jax.default_backend() != "cpu":
+        return None
+    return CPU_OPTIONS | {"xla_backend_optimization_level": effort}
+
+
 def vmap_members(
     function: Callable[..., Any],
     members: int,
     shared: Sequence[int] = (),
     donate: Sequence[int] = (),
-    once: bool = False,
+    effort: int = LONG,
 ) -> Program:
     """Compile a function of one member for ``members`` of them.
 
@@ -92,7 +102,7 @@ def vmap_members(
       members: ``M``, the leading axis of all arguments and results.
       shared: positions of arguments that are the same for all members, without that axis.
       donate: positions of arguments whose memory the result may take.
-      once: whether it is called so seldom that it should compile fast rather than run fast.
+      effort: of the compiler, ``ONCE``, ``SHORT`` or ``LONG``; only on the CPU.
 
     Returns:
       The compiled function over leading axes ``[M, ...]``. Members are split evenly over as many
@@ -117,7 +127,7 @@ def vmap_members(
 
         return jax.lax.map(one, own)
 
-    options = (FAST_COMPILATION if once else CPU_OPTIONS) if on_cpu else None
+    options = compiler_options(effort)
     devices = jax.devices()[:count]
     mesh = jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 

@@ -11,9 +11,10 @@ import numpy as np
 from jaxmaze import arms as arms_lib
 from jaxmaze import checkpoint, handover, parallel, seeding
 from jaxmaze.arms import Arm
-from jaxmaze.core import critic, optimizer, ppo
+from jaxmaze.core import critic, ppo
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.updating import Updater
 
 
 class Population:
@@ -33,6 +34,7 @@ class Population:
         arms: Sequence[Arm],
         networks: Networks,
         demonstrations: handover.Demonstrations | None,
+        updater: Updater,
     ):
         self.arms, self.networks, self.demonstrations = arms, networks, demonstrations
         self.config = arms[0].config
@@ -48,30 +50,29 @@ class Population:
         self._hyper, self._clones = self._of_learners(hyper), self._of_learners(clones)
         self._whole = self._init(clones)
         self._state = self._of_learners(self._whole)
-        count = len(self.learners)
-        if count:
-            # Policy and critic of a member go to different devices if that spreads the work better.
-            self._halves = parallel.num_devices(2 * count) > parallel.num_devices(count)
-            self._compile(2 * count if self._halves else count)
+        self._updater, self._shown = updater, None
+        if demonstrations is not None and arms_lib.static([a.config for a in arms]).rehearses:
+            shown = ppo.Demonstrations(demonstrations.obs, demonstrations.action)
+            self._shown = jax.device_put(shown)
+        if len(self.learners):
             self._reset = parallel.vmap_members(
-                ppo.reset_environments, count, donate=(0,), once=True
+                ppo.reset_environments, len(self.learners), donate=(0,), effort=parallel.ONCE
             )
 
     def _of_learners(self, tree: Any) -> Any:
         return jax.tree.map(lambda x: np.asarray(x)[self.learners], tree)
 
     def _init(self, clones: Policy) -> ppo.State:
-        networks, num_envs = self.networks, self.config.ppo.num_envs
+        num_envs = self.config.ppo.num_envs
+        seeds = [seeding.sequence(seed, seeding.STAGE_PPO) for seed in self.seeds]
+        each = [ppo.init(self.networks, seed, num_envs) for seed in seeds]
+        state = jax.tree.map(lambda *x: np.stack(x), *each)
 
-        def init(seed: Any, origin: Policy, cloned: Any) -> ppo.State:
-            key = jax.random.fold_in(jax.random.key(seed), seeding.STAGE_PPO)
-            state = ppo.init(networks, key, num_envs)
-            policy = optimizer.where(cloned, origin, state.policy)
-            return state._replace(policy=policy, average=policy)
+        def start(clone: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+            return np.where(self.from_clone.reshape(-1, *[1] * (fresh.ndim - 1)), clone, fresh)
 
-        seeds = np.asarray(self.seeds, np.uint32)
-        init_all = parallel.vmap_members(init, len(seeds), once=True)
-        state = jax.device_get(init_all(seeds, clones, self.from_clone))
+        policy = jax.tree.map(start, clones, state.policy)
+        state = state._replace(policy=policy, average=policy)
         for arm in self.arms:
             mine = jax.tree.map(lambda x, at=arm.members: x[at], state.policy)
             if arm.origin is not None and (
@@ -79,48 +80,6 @@ class Population:
             ):
                 raise AssertionError("the state does not start with the policies handed over")
         return state
-
-    def _compile(self, units: int) -> None:
-        networks, static = self.networks, arms_lib.static(self.arms)
-        shown = None
-        if static.rehearses and self.demonstrations is not None:
-            shown = ppo.Demonstrations(self.demonstrations.obs, self.demonstrations.action)
-        self._shown = jax.device_put(shown)
-
-        def update(
-            state: ppo.State, rollout: Any, hyper: Any, clone: Policy, shown: Any, part: Any = None
-        ) -> Any:
-            return ppo.update(networks, static, state, rollout, hyper, clone, shown, part)
-
-        donate = () if self._halves else (0,)
-        self._update = parallel.vmap_members(update, units, shared=(4,), donate=donate)
-
-    def prepare(self) -> None:
-        """Begin to compile the update in the background."""
-        if not len(self.learners):
-            return
-        section, spaces = self.config.ppo, self.networks.spaces
-        lead = (len(self.learners), section.num_steps, section.num_envs)
-        discrete = spaces.kind == "discrete"
-        obs, scalar = (
-            jax.ShapeDtypeStruct((*lead, *shape), np.float32) for shape in (spaces.obs_shape, ())
-        )
-        action = jax.ShapeDtypeStruct(
-            lead if discrete else (*lead, spaces.num_actions), np.int32 if discrete else np.float32
-        )
-        valid = scalar if self.config.env.backend == "envpool" else None
-        rollout = Rollout(obs, action, scalar, scalar, obs, scalar, scalar, valid)
-        self.reset_environments()  # puts the states where the update finds them
-        args: tuple[Any, ...] = (self._state, rollout, self._hyper, self._clones)
-        if not self._halves:
-            self._update.prepare(*args, self._shown)
-            return
-
-        def twice(x: Any) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((2 * x.shape[0], *x.shape[1:]), x.dtype)
-
-        part = jax.ShapeDtypeStruct((lead[0] * 2,), np.int32)
-        self._update.prepare(*jax.tree.map(twice, args), self._shown, part)
 
     def update(self, rollout: Rollout) -> dict[str, np.ndarray]:
         """One PPO iteration of the learners.
@@ -131,17 +90,10 @@ class Population:
         Returns:
           Means over the minibatches, ``[L]``.
         """
-        args: tuple[Any, ...] = (self._state, rollout, self._hyper, self._clones)
-        if not self._halves:
-            self._state, means = self._update(*args, self._shown)
-            return jax.device_get(means)
-        twice = jax.tree.map(lambda x: np.repeat(x, 2, axis=0), jax.device_get(args))
-        part = np.tile(np.array([ppo.POLICY, ppo.VALUE], np.int32), len(self.learners))
-        both: Any = jax.device_get(self._update(*twice, self._shown, part))
-        self._state, means = ppo.merge(
-            jax.tree.map(lambda x: x[0::2], both), jax.tree.map(lambda x: x[1::2], both)
+        self._state, means = self._updater(
+            self._state, rollout, self._hyper, self._clones, self._shown
         )
-        return jax.device_get(means)
+        return means
 
     def reset_environments(self) -> None:
         """Start the learners' return accumulators anew."""
@@ -200,7 +152,9 @@ class Population:
         here = jax.device_get((self._state, self._hyper))
         state, hyper = jax.tree.map(lambda x: x[mine], here)
         fitted, means = jax.device_get(
-            parallel.vmap_members(fit, int(asked.sum()), shared=(3,))(state, hyper, own, shared)
+            parallel.vmap_members(fit, int(asked.sum()), shared=(3,), effort=parallel.SHORT)(
+                state, hyper, own, shared
+            )
         )
 
         def put(into: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -116,17 +116,6 @@ class Pool:
         self.close()
 
 
-def warm_up(workers: int | None = None) -> None:
-    """Begin to start workers in the background, for the pools to come.
-
-    Args:
-      workers: how many there will be; as many as by default if None.
-    """
-    workers = min(default_workers() if workers is None else workers, MAX_SHARDS)
-    while len(_idle) < workers:
-        _idle.append(_Worker(_environment()))
-
-
 _idle: list[_Worker] = []
 """Workers that belong to no pool. They end with this process, which closes their connections."""
 

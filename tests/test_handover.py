@@ -22,7 +22,8 @@ def ppo_config(small, clone, **changes):
 
 def load(config):
     info = backend.describe(backend.EnvConfig.of(config.env))
-    return handover.load(config, config_lib.networks(config, info.spaces), info)
+    networks = config_lib.networks(config, info.spaces)
+    return handover.take(handover.read(config, networks), config, networks, info)
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def train(folder, count, length):
     del dataset
     fitter = cloning.Fitter(config, networks, 0)
     state = fitter.init(problem.data, problem.train)
-    epoch = fitter.epoch(problem.steps)
+    epoch = fitter.epoch(problem.steps, True)
     jax.block_until_ready(
         epoch(state, problem.data, problem.train, problem.validation, fitter.hyper(1))
     )

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import workers as workers_lib
 from jaxmaze.actors import ActorConfig
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
@@ -20,8 +19,9 @@ LANDER = backend.EnvConfig("LunarLander-v3", max_episode_steps=40)
 def setup(env=LANDER, members=2, num_envs=4):
     info = backend.describe(env)
     networks = Networks(info.spaces, NetworkSpec((16,)))
-    keys = jax.random.split(jax.random.key(0), members)
-    policies = jax.vmap(lambda k: Policy(networks.init_policy(k), networks.init_stats()))(keys)
+    seeds = [np.random.SeedSequence(m) for m in range(members)]
+    each = [Policy(networks.init_policy(s), networks.init_stats()) for s in seeds]
+    policies = jax.tree.map(lambda *x: np.stack(x), *each)
     config = ActorConfig(env, networks, tuple(range(members)), num_envs, num_shards(num_envs))
     return config, info, policies
 
@@ -177,15 +177,3 @@ def test_workers_are_not_kept_with_others_code_or_in_the_middle_of_something():
         pool.reset(0)
         pool.begin(policies, 0, 20)
     assert all(process.poll() is not None for process in busy)
-
-
-def test_workers_started_beforehand_are_taken(monkeypatch):
-    monkeypatch.setattr(workers_lib, "_idle", [])
-    workers_lib.warm_up(2)
-    assert len(workers_lib._idle) == 2
-    started = {worker._process.pid for worker in workers_lib._idle}
-    config, info, _ = setup()
-    with Pool(config, info, 2) as pool:
-        assert pids(pool) == started
-    for worker in workers_lib._idle:
-        worker.close()

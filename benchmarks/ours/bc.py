@@ -36,10 +36,12 @@ def main(_: list[str]) -> None:
     steps, everything = cloning.num_minibatches(config, len(obs)), np.ones((1, len(obs)))
     weight = np.repeat(everything, _MEMBERS.value, 0).astype(np.float32)
 
-    def fit(fitter: cloning.Fitter) -> tuple[float, float]:
+    def fit(compiles: bool) -> tuple[float, float]:
         """Seconds of the whole call, and of the epochs after the first."""
         start = time.perf_counter()
         data, hyper = cloning.rows_on_device(obs, action), fitter.hyper(_EPOCHS.value)
+        if compiles:
+            fitter.prepare(data, weight, steps, False)
         state, epoch = fitter.init(data, weight), fitter.epoch(steps, False)
         for i in range(_EPOCHS.value):
             state, _, _ = epoch(state, data, weight, np.zeros_like(weight), hyper)
@@ -50,8 +52,8 @@ def main(_: list[str]) -> None:
         return time.perf_counter() - start, time.perf_counter() - first
 
     fitter = cloning.Fitter(config, networks, seeding.STAGE_BC)
-    whole, _unused = fit(fitter)
-    again, rest = fit(fitter)
+    whole, _unused = fit(compiles=True)
+    again, rest = fit(compiles=False)
     policy = jax.tree.map(lambda x: x[0], fit.state.policy)  # type: ignore[attr-defined]
     episodes = collect.play(info, LoadedPolicy(networks, policy), evaluation.test_seeds(config), 16)
     samples = len(obs) * _EPOCHS.value * _MEMBERS.value

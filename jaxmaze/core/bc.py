@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxmaze.core import losses, normalization, optimizer, shuffle
@@ -64,33 +65,34 @@ class State(NamedTuple):
 
     policy: Policy
     opt_state: optax.OptState
-    key: Array
-    epoch: Array
+    key: Any
+    epoch: Any
     best: Policy
-    best_epoch: Array
-    stopped: Array
+    best_epoch: Any
+    stopped: Any
 
 
 Metrics = dict[str, Array]
 
 
-def init(networks: Networks, key: Array, data: Data, weight: Array) -> State:
-    """Fresh parameters, and observation statistics of the rows that ``weight`` ``[R]`` marks."""
-    init_key, train_key = jax.random.split(key)
-    params = networks.init_policy(init_key)
-    policy = Policy(params, _statistics(networks, data.obs, weight))
+def init(
+    networks: Networks, seed: np.random.SeedSequence, stats: normalization.RunningStats
+) -> State:
+    """A fresh state on the host, with the ``stats`` of the training rows (:func:`statistics`)."""
+    params = networks.init_policy(shuffle.child(seed, 0))
+    policy = Policy(params, stats)
     return State(
         policy=policy,
         opt_state=optimizer.init(params),
-        key=jax.random.key_data(train_key),
-        epoch=jnp.zeros((), jnp.int32),
+        key=shuffle.fresh_key(shuffle.child(seed, 1)),
+        epoch=np.zeros((), np.int32),
         best=policy,
-        best_epoch=jnp.zeros((), jnp.int32),
-        stopped=jnp.zeros((), bool),
+        best_epoch=np.zeros((), np.int32),
+        stopped=np.zeros((), bool),
     )
 
 
-def _statistics(networks: Networks, obs: Array, weight: Array) -> normalization.RunningStats:
+def statistics(networks: Networks, obs: Array, weight: Array) -> normalization.RunningStats:
     """Statistics of the observations ``[R, *obs_shape]`` that ``weight`` ``[R]`` marks."""
     rows = weight.shape[0]
     if rows <= STATISTICS_CHUNK:

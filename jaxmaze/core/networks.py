@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmaze.core import distributions, normalization
 from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, SpaceSpec
@@ -24,56 +24,34 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def orthogonal(scale: float) -> Callable[..., Array]:
-    """Initialiser of a matrix whose rows or columns, the fewer, are orthogonal, of norm ``scale``.
+def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
+    """A matrix ``shape`` whose rows or columns, the fewer, are orthogonal, of norm ``scale``.
 
-    Gram-Schmidt, done twice for accuracy, on a Gaussian matrix; uniformly distributed, as in Saxe
-    et al. (2014), "Exact solutions to the nonlinear dynamics of learning in deep linear neural
-    networks". Not by QR: on the CPU a batch of decompositions waits for threads of the pool that it
-    runs in, and several of them at once, as in members' initialisation, may wait for ever.
+    QR of a Gaussian matrix with the diagonal of R made positive, which is distributed uniformly:
+    Mezzadri (2007), "How to generate random matrices from the classical compact groups". For deep
+    networks: Saxe et al. (2014), "Exact solutions to the nonlinear dynamics of learning in deep
+    linear neural networks".
     """
-
-    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        long, short = max(shape), min(shape)
-        q = _orthonormal(key, long, short, dtype)
-        return scale * (q if shape == (long, short) else q.T)
-
-    return init
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _orthonormal(key: Array, long: int, short: int, dtype: Any) -> Array:
-    """``short`` orthonormal columns of length ``long``.
-
-    Jitted because linen traces initialisers at every application, for the shapes alone.
-    """
-    gaussian = jax.random.normal(key, (long, short), dtype)
-
-    def column(j: Array, q: Array) -> Array:
-        v = jax.lax.fori_loop(0, 2, lambda _, v: v - q @ (q.T @ v), gaussian[:, j])
-        return q.at[:, j].set(v / jnp.linalg.norm(v))
-
-    return jax.lax.fori_loop(0, short, column, jnp.zeros((long, short), dtype))
+    long, short = max(shape), min(shape)
+    q, r = np.linalg.qr(rng.standard_normal((long, short)))
+    q = q * np.where(np.diag(r) < 0, -scale, scale)
+    return (q if shape == (long, short) else q.T).astype(np.float32)
 
 
 class MLP(nn.Module):
-    """Dense layers with orthogonal initialisation.
-
-    Gains of sqrt(2) for hidden layers and ``out_scale`` for the last; biases 0. Andrychowicz et al.
-    (2021), "What Matters in On-Policy Reinforcement Learning?", section 3.2.
-    """
+    """Dense layers. Linen's own ``init`` gives zeros; :class:`Networks` draws the parameters."""
 
     hidden_sizes: tuple[int, ...]
     out_size: int
-    out_scale: float
     activation: str = "tanh"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        zeros = nn.initializers.zeros
         for size in self.hidden_sizes:
-            x = nn.Dense(size, kernel_init=orthogonal(math.sqrt(2.0)))(x)
+            x = nn.Dense(size, kernel_init=zeros)(x)
             x = ACTIVATIONS[self.activation](x)
-        return nn.Dense(self.out_size, kernel_init=orthogonal(self.out_scale))(x)
+        return nn.Dense(self.out_size, kernel_init=zeros)(x)
 
 
 class PolicyNetwork(nn.Module):
@@ -85,7 +63,7 @@ class PolicyNetwork(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> distributions.Distribution:
         spaces, spec = self.spaces, self.spec
-        out = MLP(spec.hidden_sizes, spaces.num_actions, 0.01, spec.activation)(x)
+        out = MLP(spec.hidden_sizes, spaces.num_actions, spec.activation)(x)
         if spaces.kind == "discrete":
             return distributions.Categorical(out)
         log_std = self.param("log_std", nn.initializers.zeros, (spaces.num_actions,))
@@ -99,7 +77,7 @@ class ValueNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return MLP(self.spec.hidden_sizes, 1, 1.0, self.spec.activation)(x)[..., 0]
+        return MLP(self.spec.hidden_sizes, 1, self.spec.activation)(x)[..., 0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,16 +91,41 @@ class Networks:
         lead = obs.shape[: obs.ndim - len(self.spaces.obs_shape)]
         return obs.reshape((*lead, -1)).astype(jnp.float32)
 
-    def _dummy(self) -> Array:
-        return jnp.zeros((1, math.prod(self.spaces.obs_shape)))
+    def _shapes(self, module: nn.Module) -> Params:
+        def init() -> Any:
+            return module.init(jax.random.key(0), jnp.zeros((1, math.prod(self.spaces.obs_shape))))
 
-    def init_policy(self, key: Array) -> Params:
-        """Parameters of a fresh policy network."""
-        return PolicyNetwork(self.spaces, self.spec).init(key, self._dummy())["params"]
+        return jax.eval_shape(init)["params"]
 
-    def init_value(self, key: Array) -> Params:
-        """Parameters of a fresh value network."""
-        return ValueNetwork(self.spec).init(key, self._dummy())["params"]
+    def policy_shapes(self) -> Params:
+        """Shapes and types of the policy's parameters, as ``jax.ShapeDtypeStruct``."""
+        return self._shapes(PolicyNetwork(self.spaces, self.spec))
+
+    def init_policy(self, seed: np.random.SeedSequence) -> Params:
+        """Parameters of a fresh policy network, as numpy arrays.
+
+        Orthogonal kernels with gains of sqrt(2) for hidden layers and 0.01 for the last, all else
+        0: Andrychowicz et al. (2021), "What Matters in On-Policy Reinforcement Learning?", section
+        3.2. Drawn on the host: compiling this would take longer than a small network's training,
+        and running it, for a large network, half a minute instead of half a second.
+        """
+        return self._drawn(self.policy_shapes(), seed, 0.01)
+
+    def init_value(self, seed: np.random.SeedSequence) -> Params:
+        """Parameters of a fresh value network, likewise, with a gain of 1 for the last layer."""
+        return self._drawn(self._shapes(ValueNetwork(self.spec)), seed, 1.0)
+
+    def _drawn(self, shapes: Params, seed: np.random.SeedSequence, out_scale: float) -> Params:
+        rng = np.random.default_rng(seed)
+        last = f"Dense_{len(self.spec.hidden_sizes)}"
+
+        def draw(path: Any, x: jax.ShapeDtypeStruct) -> np.ndarray:
+            names = [part.key for part in path]
+            if names[-1] != "kernel":
+                return np.zeros(x.shape, x.dtype)
+            return orthogonal(rng, x.shape, out_scale if last in names else math.sqrt(2.0))
+
+        return jax.tree_util.tree_map_with_path(draw, shapes)
 
     def init_stats(self) -> normalization.RunningStats:
         """Observation statistics of nothing yet."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmaze.core.types import Array
 
@@ -22,9 +23,9 @@ class RunningStats(NamedTuple):
       var: ``[*shape]``.
     """
 
-    count: Array  # type: ignore[assignment]
-    mean: Array
-    var: Array
+    count: Any  # type: ignore[assignment]
+    mean: Any
+    var: Any
 
 
 class ReturnStats(NamedTuple):
@@ -36,12 +37,16 @@ class ReturnStats(NamedTuple):
     """
 
     stats: RunningStats
-    accumulator: Array
+    accumulator: Any
 
 
 def init_stats(shape: tuple[int, ...] = ()) -> RunningStats:
     """Statistics of nothing yet: mean 0 and variance 1."""
-    return RunningStats(jnp.zeros(()), jnp.zeros(shape), jnp.ones(shape))
+
+    def full(value: float, shape: tuple[int, ...]) -> np.ndarray:
+        return np.full(shape, value, np.float32)
+
+    return RunningStats(full(0, ()), full(0, shape), full(1, shape))
 
 
 def update_stats(stats: RunningStats, batch: Array, weight: Array | None = None) -> RunningStats:
@@ -83,7 +88,7 @@ def normalize(stats: RunningStats, x: Array) -> Array:
 
 def init_return_stats(num_envs: int) -> ReturnStats:
     """Return statistics of ``num_envs`` environments that have not started."""
-    return ReturnStats(init_stats(), jnp.zeros(num_envs))
+    return ReturnStats(init_stats(), np.zeros(num_envs, np.float32))
 
 
 def scale_rewards(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxmaze.core.types import Array, Params
@@ -12,8 +13,9 @@ _ADAM = optax.scale_by_adam(eps=1e-5)
 
 
 def init(params: Params) -> optax.OptState:
-    """Moments of zero."""
-    return _ADAM.init(params)
+    """Moments of zero, as numpy arrays."""
+    shapes = jax.eval_shape(_ADAM.init, params)
+    return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
 
 def step(

@@ -7,10 +7,11 @@ of its own.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxmaze.core import (
@@ -21,6 +22,7 @@ from jaxmaze.core import (
     optimizer,
     ppo_passes,
     schedules,
+    shuffle,
 )
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.ppo_passes import Demonstrations, Hyper, Metrics, Rates, Rows, Static
@@ -60,18 +62,17 @@ class State(NamedTuple):
     policy_opt: optax.OptState
     value_opt: optax.OptState
     return_stats: normalization.ReturnStats
-    key: Array
-    iteration: Array
-    burn_in: Array
-    ready: Array
-    anchor_factor: Array
+    key: Any
+    iteration: Any
+    burn_in: Any
+    ready: Any
+    anchor_factor: Any
 
 
-def init(networks: Networks, key: Array, num_envs: int) -> State:
-    """A state at iteration 0 with fresh networks and statistics of nothing."""
-    policy_key, value_key, train_key = jax.random.split(key, 3)
-    policy = Policy(networks.init_policy(policy_key), networks.init_stats())
-    value_params = networks.init_value(value_key)
+def init(networks: Networks, seed: np.random.SeedSequence, num_envs: int) -> State:
+    """A state at iteration 0 with fresh networks and statistics of nothing, as numpy arrays."""
+    policy = Policy(networks.init_policy(shuffle.child(seed, 0)), networks.init_stats())
+    value_params = networks.init_value(shuffle.child(seed, 1))
     return State(
         policy=policy,
         average=policy,
@@ -79,11 +80,11 @@ def init(networks: Networks, key: Array, num_envs: int) -> State:
         policy_opt=optimizer.init(policy.params),
         value_opt=optimizer.init(value_params),
         return_stats=normalization.init_return_stats(num_envs),
-        key=jax.random.key_data(train_key),
-        iteration=jnp.zeros((), jnp.int32),
-        burn_in=jnp.zeros((), jnp.int32),
-        ready=jnp.zeros((), bool),
-        anchor_factor=jnp.ones(()),
+        key=shuffle.fresh_key(shuffle.child(seed, 2)),
+        iteration=np.zeros((), np.int32),
+        burn_in=np.zeros((), np.int32),
+        ready=np.zeros((), bool),
+        anchor_factor=np.ones((), np.float32),
     )
 
 

@@ -1,13 +1,25 @@
-"""Shuffling without sorting."""
+"""Random keys, and shuffling without sorting."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmaze.core.types import Array
 
 ROUNDS = 8
+
+
+def child(seed: np.random.SeedSequence, number: int) -> np.random.SeedSequence:
+    """One of the seeds that belong to ``seed``; always the same, unlike what ``spawn`` gives."""
+    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, number))
+
+
+def fresh_key(seed: np.random.SeedSequence) -> np.ndarray:
+    """The data of a JAX key, drawn on the host, for ``jax.random.wrap_key_data``."""
+    shape = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
+    return np.random.default_rng(seed).integers(0, 2**32, shape, np.uint32)
 
 
 def permutation(key: Array, num: int) -> Array:

@@ -27,7 +27,6 @@ from jaxmaze import (
 from jaxmaze import config as config_lib
 from jaxmaze.actors import ActorConfig
 from jaxmaze.core import bc
-from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
@@ -127,13 +126,15 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         console.say(f"{workdir} is finished already")
         return runs.summary(workdir)
     networks, seeds = config_lib.networks(config, info.spaces), cloning.member_seeds(config)
+    fitter = cloning.Fitter(config, networks, seeding.STAGE_BC)
+    fitter.prepare(problem.data, problem.train, problem.steps, True)
     actors = ActorConfig(info.config, networks, seeds, EVALUATION_ENVS, num_shards(EVALUATION_ENVS))
     with (
         Pool(actors, info, config.env.workers) as pool,
         checkpoint.Checkpoints(workdir) as checkpoints,
     ):
         evaluator = evaluation.Evaluator(pool, config.evaluation.deterministic)
-        trainer = _Trainer(config, networks, problem, evaluator, checkpoints)
+        trainer = _Trainer(config, fitter, problem, evaluator, checkpoints)
         with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
             progress, policies = trainer.train(writer)
             results = evaluator(policies, evaluation.test_seeds(config))
@@ -197,17 +198,16 @@ class _Trainer:
     def __init__(
         self,
         config: ml_collections.ConfigDict,
-        networks: Networks,
+        fitter: cloning.Fitter,
         problem: Problem,
         evaluator: evaluation.Evaluator,
         checkpoints: checkpoint.Checkpoints,
     ):
-        self.config, self.networks, self.problem = config, networks, problem
+        self.config, self.fitter, self.problem = config, fitter, problem
         self.evaluator, self.checkpoints = evaluator, checkpoints
         self.section, self.members = config.bc, config.members
         self.start = time.perf_counter()
-        self.fitter = cloning.Fitter(config, networks, seeding.STAGE_BC)
-        self._epoch = self.fitter.epoch(problem.steps)
+        self._epoch = self.fitter.epoch(problem.steps, True)
         self.validates = bool(problem.validation.any())
         self.refits = self.section.refit and self.validates
         self.progress = Progress(
@@ -250,7 +250,8 @@ class _Trainer:
     def _save(self) -> None:
         """Write a checkpoint; its number is the step of the latest metrics."""
         progress = jax.device_get(self.progress)
-        meta = checkpoint.describe(self.networks, cloning.member_seeds(self.config), KIND) | {
+        seeds = cloning.member_seeds(self.config)
+        meta = checkpoint.describe(self.fitter.networks, seeds, KIND) | {
             "trained": self.trained,
             "refitted": self.refitted,
             "chosen": self.chosen,

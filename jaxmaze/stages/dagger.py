@@ -203,7 +203,7 @@ class _Trainer:
         obs, action, weight = aggregation.padded_rows(self.episodes, self.info.spaces.kind)
         data = cloning.rows_on_device(obs, action)
         steps = cloning.num_minibatches(self.config, weight.shape[1])
-        epoch = self.fitter.epoch(steps, validates=False)
+        epoch = self.fitter.epoch(steps, False)
         state = self.fitter.init(data, weight, (self.round,))
         hyper = self.fitter.hyper(self.config.bc.num_epochs)
         means: dict[str, np.ndarray] = {}

@@ -35,6 +35,7 @@ from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.population import Population
 from jaxmaze.stopwatch import Stopwatch
+from jaxmaze.updating import Updater
 from jaxmaze.workers import Pool, num_shards
 
 KIND = "ppo"
@@ -68,6 +69,11 @@ def run_arms(
     if first.env.backend == "envpool":
         envpool.check(info)
     networks = config_lib.networks(first, info.spaces)
+    configs = [config for config, _ in arms.values()]
+    given = {c.ppo.init_from: handover.read(c, networks) for c in configs}
+    updater = Updater(configs, networks)
+    if not all(runs.finished(workdir) for _, workdir in arms.values()):
+        updater.prepare()
     listed: list[Arm] = []
     done, at = [], 0
     known: dict[tuple[Any, ...], handover.Origin | None] = {}
@@ -79,7 +85,7 @@ def run_arms(
             section.start_exploration,
         )  # fmt: skip
         if key not in known:
-            known[key] = handover.load(config, networks, info)
+            known[key] = handover.take(given[section.init_from], config, networks, info)
         origin, hashes = known[key], dict[str, str | None]()
         if origin is not None:
             hashes["origin_sha256"] = checkpoint.digest(origin.clones)
@@ -91,7 +97,7 @@ def run_arms(
     if all(done):
         console.say(", ".join(str(arm.workdir) for arm in listed) + ": finished already")
         return {arm.name: runs.summary(arm.workdir) for arm in listed}
-    trainer = _Trainer(listed, networks, info, demonstrations.episodes)
+    trainer = _Trainer(listed, networks, info, demonstrations.episodes, updater)
     try:
         trainer.train()
         return trainer.finish()
@@ -108,6 +114,7 @@ class _Trainer:
         networks: Networks,
         info: backend.EnvInfo,
         demonstrations: handover.Demonstrations | None,
+        updater: Updater,
     ):
         self.arms, self.networks, self.start = arms, networks, time.perf_counter()
         self.info = info
@@ -117,7 +124,7 @@ class _Trainer:
         self.steps_per_iteration = section.num_envs * section.num_steps
         self.checkpoint_every = arms_lib.checkpoint_every(config, info.spec.max_episode_steps)
         self.watch = Stopwatch()
-        self.population = Population(arms, networks, demonstrations)
+        self.population = Population(arms, networks, demonstrations, updater)
         self.seeds, self.members = self.population.seeds, len(self.population.seeds)
         shards = num_shards(section.num_envs)
         learners = tuple(int(m) for m in self.population.learners)
@@ -136,7 +143,6 @@ class _Trainer:
     def _open(self) -> None:
         """States, checkpoints and logs, new or as an earlier start left them."""
         self.evaluator = evaluation.Evaluator(self.pool, self.config.evaluation.deterministic)
-        self.population.prepare()
         policies = self.population.policies()
         self.best = selection.Best(policies, selection.start(self.members))
         self.checkpoints = [checkpoint.Checkpoints(arm.workdir) for arm in self.arms]

@@ -37,9 +37,14 @@ def on_device(data):
     return jax.tree.map(jnp.asarray, data)
 
 
+def fresh(networks, data, weight, seed=0):
+    stats = bc.statistics(networks, data.obs, weight)
+    return bc.init(networks, np.random.SeedSequence(seed), stats)
+
+
 def train(networks, data, weight, epochs, batch_size=32, **changes):
     steps = -(-int(weight.sum()) // batch_size)
-    state = bc.init(networks, jax.random.key(0), data, weight)
+    state = fresh(networks, data, weight)
     epoch = jax.jit(bc.epoch, static_argnums=(0, 1, 2))
     for _ in range(epochs):
         state, metrics = epoch(networks, batch_size, steps, state, data, weight, hyper(**changes))
@@ -90,7 +95,7 @@ def test_every_training_row_is_used_once_an_epoch():
     # With nothing learned, the weighted mean over an epoch's minibatches is that over its rows.
     data = on_device(problem(rows=50))
     weight = (np.arange(50) % 3 > 0).astype(np.float32)
-    state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+    state = fresh(DISCRETE, data, weight)
     _, more = bc.epoch(DISCRETE, 7, 8, state, data, weight, hyper(learning_rate=0.0))
     whole = bc.evaluate(DISCRETE, state.policy, data, weight)
     for name in ("policy_loss", "policy_entropy", "discrete_accuracy"):
@@ -99,7 +104,7 @@ def test_every_training_row_is_used_once_an_epoch():
 
 def test_more_minibatches_than_a_member_has_rows_for_change_nothing():
     data, weight = on_device(problem(rows=60)), np.ones(60, np.float32)
-    state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+    state = fresh(DISCRETE, data, weight)
     exact, _ = bc.epoch(DISCRETE, 20, 3, state, data, weight, hyper())
     longer, _ = bc.epoch(DISCRETE, 20, 5, state, data, weight, hyper())
     jax.tree.map(np.testing.assert_array_equal, exact.policy, longer.policy)
@@ -107,7 +112,7 @@ def test_more_minibatches_than_a_member_has_rows_for_change_nothing():
 
 def test_evaluation_in_chunks_equals_one_pass(monkeypatch):
     data, weight = problem(), (np.arange(300) % 2).astype(np.float32)
-    state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+    state = fresh(DISCRETE, data, weight)
     whole = bc.evaluate(DISCRETE, state.policy, data, weight)
     monkeypatch.setattr(bc, "EVALUATION_CHUNK", 64)
     chunked = bc.evaluate(DISCRETE, state.policy, data, weight)
@@ -128,7 +133,7 @@ def test_entropy_bonus_and_weight_decay_do_what_they_say():
 
 def test_the_best_is_copied_and_patience_stops():
     data, weight = on_device(problem(rows=60)), np.ones(60, np.float32)
-    state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+    state = fresh(DISCRETE, data, weight)
     scores, stopped_at = [1.0, 3.0, 2.0, 2.5, 9.0], None
     kept = None
     for i, score in enumerate(scores, start=1):
@@ -146,16 +151,16 @@ def test_the_best_is_copied_and_patience_stops():
 def test_members_vmapped_equal_members_alone():
     data = on_device(problem())
     weights = np.stack([np.arange(300) < 200, np.arange(300) >= 150]).astype(np.float32)
-    keys = jax.random.split(jax.random.key(3), 2)
     h = jax.tree.map(lambda x: np.full(2, x, np.float32), hyper())
+    each = [fresh(DISCRETE, data, weight, seed) for seed, weight in enumerate(weights)]
+    states = jax.tree.map(lambda *x: np.stack(x), *each)
 
-    def one(key, weight, h):
-        state = bc.init(DISCRETE, key, data, weight)
+    def one(state, weight, h):
         return bc.epoch(DISCRETE, 32, 7, state, data, weight, h)[0].policy
 
-    together = jax.vmap(one)(keys, weights, h)
+    together = jax.vmap(one)(states, weights, h)
     for m in range(2):
-        alone = one(keys[m], weights[m], jax.tree.map(lambda x, m=m: x[m], h))
+        alone = one(each[m], weights[m], jax.tree.map(lambda x, m=m: x[m], h))
         jax.tree.map(
             lambda a, b, m=m: np.testing.assert_allclose(a[m], b, atol=1e-5), together, alone
         )
@@ -163,7 +168,7 @@ def test_members_vmapped_equal_members_alone():
 
 def test_the_gradient_of_an_evaluation_is_that_of_the_whole_loss():
     data, weight = on_device(problem()), (np.arange(300) % 3 == 0).astype(np.float32)
-    state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+    state = fresh(DISCRETE, data, weight)
 
     def loss(params):
         dist = DISCRETE.distribution(params, state.policy.obs_stats, data.obs)
@@ -177,9 +182,9 @@ def test_the_gradient_of_an_evaluation_is_that_of_the_whole_loss():
 
 def test_statistics_in_parts_equal_one_pass(monkeypatch):
     data, weight = on_device(problem()), np.arange(300) % 3 > 0
-    whole = bc.init(DISCRETE, jax.random.key(0), data, weight).policy.obs_stats
+    whole = fresh(DISCRETE, data, weight).policy.obs_stats
     monkeypatch.setattr(bc, "STATISTICS_CHUNK", 64)
-    parts = bc.init(DISCRETE, jax.random.key(0), data, weight).policy.obs_stats
+    parts = fresh(DISCRETE, data, weight).policy.obs_stats
     assert float(parts.count) == float(whole.count) == 200
     np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-5)
     np.testing.assert_allclose(parts.var, whole.var, rtol=1e-5)
@@ -206,7 +211,7 @@ def test_rows_may_be_marked_by_booleans():
     data, mask = on_device(problem(rows=60)), np.arange(60) % 4 > 0
     results = []
     for weight in (mask, mask.astype(np.float32)):
-        state = bc.init(DISCRETE, jax.random.key(0), data, weight)
+        state = fresh(DISCRETE, data, weight)
         state, means = bc.epoch(DISCRETE, 20, 3, state, data, weight, hyper())
         results.append((state, means, bc.evaluate(DISCRETE, state.policy, data, weight)))
     jax.tree.map(np.testing.assert_array_equal, *results)

@@ -25,7 +25,7 @@ def corridor(episodes, length, gamma, truncated):
 
 
 def fitted(truncated, epochs=200):
-    state = ppo.init(NETWORKS, jax.random.key(0), 4)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), 4)
     returns = corridor(20, 10, 0.8, truncated)
     fit = jax.jit(critic.fit, static_argnums=(0, 1, 2))
     return state, *fit(NETWORKS, 32, epochs, state, returns, hyper(value_learning_rate=5e-3))
@@ -54,7 +54,7 @@ def test_values_of_truncated_episodes_go_on_beyond_the_cut():
 
 
 def test_targets_by_hand():
-    state = ppo.init(NETWORKS, jax.random.key(1), 4)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(1), 4)
     returns = corridor(2, 3, 0.5, True)
     beyond = NETWORKS.value(state.value_params, state.policy.obs_stats, jnp.ones((1, 2)))[0]
     expected = [1.75 / 2 + beyond / 8, 1.5 / 2 + beyond / 4, 1.0 / 2 + beyond / 2] * 2

@@ -15,7 +15,7 @@ CONTINUOUS = Networks(SpaceSpec((2,), "continuous", 2, (-1.0,) * 2, (1.0,) * 2),
 
 def policy(networks, scale=500.0):
     """A random policy whose outputs are not all near 0."""
-    params = networks.init_policy(jax.random.key(0))
+    params = networks.init_policy(np.random.SeedSequence(0))
     last = f"Dense_{len(networks.spec.hidden_sizes)}"
     layers = params["MLP_0"]
     grown = jax.tree.map(lambda x: scale * x, layers[last])

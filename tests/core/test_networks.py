@@ -9,7 +9,7 @@ from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
 
 def make(spaces):
     networks = Networks(spaces, NetworkSpec((8, 8), "relu"))
-    return networks, Policy(networks.init_policy(jax.random.key(0)), networks.init_stats())
+    return networks, Policy(networks.init_policy(np.random.SeedSequence(0)), networks.init_stats())
 
 
 def test_shapes_of_any_batch_and_any_observation():
@@ -19,17 +19,43 @@ def test_shapes_of_any_batch_and_any_observation():
         action, log_prob = networks.act(policy, obs)
         assert action.shape == lead and log_prob.shape == lead
         assert (
-            networks.value(networks.init_value(jax.random.key(1)), policy.obs_stats, obs).shape
+            networks.value(
+                networks.init_value(np.random.SeedSequence(1)), policy.obs_stats, obs
+            ).shape
             == lead
         )
 
 
 @pytest.mark.parametrize("shape", [(8, 64), (64, 64), (64, 3), (5, 1)])
 def test_initial_weights_are_orthonormal(shape):
-    keys = jax.random.split(jax.random.key(0), 3)
-    for w in jax.vmap(lambda key: orthogonal(2.0)(key, shape))(keys):
+    for seed in range(3):
+        w = orthogonal(np.random.default_rng(seed), shape, 2.0)
+        assert w.shape == shape and w.dtype == np.float32
         gram = w @ w.T if shape[0] <= shape[1] else w.T @ w
         np.testing.assert_allclose(gram, 4 * np.eye(min(shape)), atol=1e-5)
+
+
+def test_initial_weights_prefer_no_direction():
+    rng = np.random.default_rng(0)
+    many = np.stack([orthogonal(rng, (3, 3), 1.0) for _ in range(4000)])
+    # Each entry of a uniformly distributed orthogonal matrix has mean 0 and variance 1/3.
+    np.testing.assert_allclose(many.mean(0), 0.0, atol=0.05)
+    np.testing.assert_allclose((many**2).mean(0), 1 / 3, atol=0.03)
+
+
+def test_fresh_parameters_have_the_gains_of_their_layers():
+    networks = Networks(SpaceSpec((6,), "continuous", 2, (-1, -1), (1, 1)), NetworkSpec((8, 4)))
+    policy = networks.init_policy(np.random.SeedSequence(0))
+    critic = networks.init_value(np.random.SeedSequence(0))
+    for params, last in ((policy, 0.01), (critic, 1.0)):
+        layers = params["MLP_0"]
+        for name, gain in (("Dense_0", 2**0.5), ("Dense_1", 2**0.5), ("Dense_2", last)):
+            norms = np.linalg.svd(layers[name]["kernel"], compute_uv=False)
+            np.testing.assert_allclose(norms, gain, rtol=1e-5)
+            assert not layers[name]["bias"].any()
+    assert not policy["log_std"].any()
+    shapes = jax.tree.map(lambda x: x.shape, networks.policy_shapes())
+    assert shapes == jax.tree.map(lambda x: x.shape, policy)
 
 
 def test_continuous_actions_are_clipped_for_the_environment_only():

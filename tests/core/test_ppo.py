@@ -35,7 +35,7 @@ def rollout(networks, state, key, reward_of, done_of=None):
 
 
 def learn(networks, reward_of, iterations=50, **changes):
-    state = ppo.init(networks, jax.random.key(0), N)
+    state = ppo.init(networks, np.random.SeedSequence(0), N)
     update = jax.jit(ppo.update, static_argnums=(0, 1))
     for i in range(iterations):
         segment = rollout(networks, state, jax.random.key(100 + i), reward_of)
@@ -64,7 +64,7 @@ def test_probe_the_value_of_a_constant_reward_is_known():
 def test_probe_a_value_beyond_a_truncation_is_bootstrapped():
     # Reward 1 for ever, cut after each step: V = 1 / (1 - gamma); terminated after each step: 1.
     def run(terminated):
-        state = ppo.init(NETWORKS, jax.random.key(0), N)
+        state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
         update = jax.jit(ppo.update, static_argnums=(0, 1))
         obs, zeros = jnp.ones((T, N, 2)), jnp.zeros((T, N))
         # The scale of rewards is that of returns; these do not vary, so start from a known one.
@@ -106,7 +106,7 @@ def rates(static, iteration, burn_in=0, **changes):
 
 
 def test_nothing_of_the_policy_moves_during_burn_in_and_the_critic_does():
-    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     before = bits((state.policy, state.policy_opt))
     after, _ = one_update(state, critic_burn_in=2, adapt_stats=1.0)
     again, _ = one_update(after, critic_burn_in=2, adapt_stats=1.0)
@@ -119,13 +119,13 @@ def test_nothing_of_the_policy_moves_during_burn_in_and_the_critic_does():
 
 
 def test_learning_rate_zero_leaves_policy_and_statistics_as_they_are():
-    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     after, _ = one_update(state, learning_rate=0.0, adapt_stats=1.0)
     assert bits(after.policy) == bits(state.policy)
 
 
 def test_the_first_ratio_is_one_with_any_statistics():
-    state = ppo.init(NETWORKS, jax.random.key(1), N)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(1), N)
     stats = state.policy.obs_stats._replace(mean=jnp.array([0.3, -2.0]))
     state = state._replace(policy=state.policy._replace(obs_stats=stats))
     segment = rollout(NETWORKS, state, jax.random.key(3), lambda obs, a: obs[..., 0])
@@ -134,7 +134,7 @@ def test_the_first_ratio_is_one_with_any_statistics():
 
 
 def test_a_standard_deviation_at_its_floor_can_grow_again():
-    state = ppo.init(CONTINUOUS, jax.random.key(0), N)
+    state = ppo.init(CONTINUOUS, np.random.SeedSequence(0), N)
     params = CONTINUOUS.project({**state.policy.params, "log_std": jnp.array([-9.0])})
     state = state._replace(policy=state.policy._replace(params=params))
     update = jax.jit(ppo.update, static_argnums=(0, 1))
@@ -145,7 +145,7 @@ def test_a_standard_deviation_at_its_floor_can_grow_again():
 
 
 def test_target_kl_stops_the_policy_but_not_the_critic():
-    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     free, m_free = one_update(state, learning_rate=0.1)
     held, m_held = one_update(state, learning_rate=0.1, target_kl=1e-3)
     assert float(m_held["approx_kl"]) < float(m_free["approx_kl"])
@@ -163,7 +163,7 @@ def test_a_critic_that_explains_enough_ends_the_burn_in():
     # With returns that do not depend on the observation nothing can be explained; with ones that
     # do, the critic soon explains them, and the policy moves from that iteration on.
     def run(reward_of):
-        state, kinds = ppo.init(NETWORKS, jax.random.key(0), N), []
+        state, kinds = ppo.init(NETWORKS, np.random.SeedSequence(0), N), []
         update = jax.jit(ppo.update, static_argnums=(0, 1))
         for i in range(12):
             segment = rollout(NETWORKS, state, jax.random.key(i), reward_of)
@@ -191,7 +191,7 @@ def test_cloning_on_demonstrations_keeps_what_they_show():
     shown = ppo.Demonstrations(obs, (obs[:, 1] > 0).astype(jnp.int32))
 
     def agreement(coef):
-        state = ppo.init(NETWORKS, jax.random.key(0), N)
+        state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
         for _ in range(20):
             state, m = one_update(state, None, static, shown, learning_rate=0.01, cloning_coef=coef)
         dist = NETWORKS.distribution(state.policy.params, state.policy.obs_stats, obs)
@@ -203,7 +203,7 @@ def test_cloning_on_demonstrations_keeps_what_they_show():
 
 
 def test_the_average_follows_the_policy():
-    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     still, _ = one_update(state, critic_burn_in=1, average_decay=0.5)
     assert bits(still.average) == bits(state.policy)
     # Decays of 0.1 and 0.1818 at first, (1 + i) / (10 + i), then at most 0.15.
@@ -227,7 +227,7 @@ def test_the_anchor_follows_its_target():
     r = ppo._rates(STATIC, jnp.int32(40), 0, jnp.float32(4.0), h)
     assert float(r.anchor) == 2.0
     static = STATIC._replace(anchored=True)
-    start = ppo.init(NETWORKS, jax.random.key(0), N)
+    start = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
 
     def drift(target):
         state, clone_kl = start, []
@@ -244,7 +244,7 @@ def test_the_anchor_follows_its_target():
 
 
 def test_the_drift_from_the_clone_is_measured():
-    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
     after, metrics = one_update(state, learning_rate=0.05)
     clone, policy = (
@@ -261,7 +261,7 @@ def test_the_drift_from_the_clone_is_measured():
 
 def test_an_anchor_holds_the_policy_to_its_clone():
     static = STATIC._replace(anchored=True, linear_anchor=False)
-    start = ppo.init(NETWORKS, jax.random.key(0), N)
+    start = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
 
     def drift(coef):
         state = start
@@ -287,7 +287,8 @@ def test_the_anchor_is_let_go_by_its_schedule():
 
 def test_members_differ_only_by_their_own_hyper_parameters():
     keys = jax.random.split(jax.random.key(5), 3)
-    states = jax.vmap(lambda k: ppo.init(NETWORKS, k, N))(keys)
+    each = [ppo.init(NETWORKS, np.random.SeedSequence(m), N) for m in range(3)]
+    states = jax.tree.map(lambda *x: np.stack(x), *each)
     rates = np.array([0.0, 1e-3, 1e-2], np.float32)
     h = jax.tree.map(lambda x: np.full(3, x), hyper())._replace(learning_rate=rates)
     segments = jax.vmap(lambda s, k: rollout(NETWORKS, s, k, lambda obs, a: obs[..., 0] * a))(
@@ -306,7 +307,7 @@ def test_members_differ_only_by_their_own_hyper_parameters():
 
 
 def test_the_two_halves_of_an_update_make_a_whole():
-    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
     update = jax.jit(ppo.update, static_argnums=(0, 1))
     whole, means = update(NETWORKS, STATIC, state, segment, hyper(), state.policy)
@@ -323,7 +324,7 @@ def test_the_two_halves_of_an_update_make_a_whole():
 
 
 def test_values_beyond_a_truncation_are_the_final_observations():
-    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     obs = jax.random.normal(jax.random.key(1), (T + 1, N, 2))
     final = jax.random.normal(jax.random.key(2), (T, N, 2))
     cut = np.zeros((T, N), np.float32)
@@ -344,7 +345,7 @@ def test_values_beyond_a_truncation_are_the_final_observations():
 
 
 def test_rows_that_are_not_valid_are_not_learned_from():
-    state = ppo.init(NETWORKS, jax.random.key(0), N)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
     valid = np.ones((T, N), np.float32)
     valid[4, 2] = valid[20, 0] = valid[21, 5] = 0.0

@@ -49,8 +49,9 @@ def stand_in(monkeypatch):
 def collector(learners=(0, 2)):
     info = backend.describe(LANDER)
     networks = Networks(info.spaces, NetworkSpec((16,)))
-    keys = jax.random.split(jax.random.key(0), len(learners))
-    policies = jax.vmap(lambda k: Policy(networks.init_policy(k), networks.init_stats()))(keys)
+    seeds = [np.random.SeedSequence(m) for m in learners]
+    each = [Policy(networks.init_policy(s), networks.init_stats()) for s in seeds]
+    policies = jax.tree.map(lambda *x: np.stack(x), *each)
     config = ActorConfig(LANDER, networks, (5, 6, 7), 3, 1, learners)
     return envpool.Collector(config, info), policies
 

@@ -1,0 +1,100 @@
+"""PPO's update of all learners as one compiled program, which can be compiled beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from jaxmaze import arms as arms_lib
+from jaxmaze import parallel
+from jaxmaze.core import ppo
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import Policy, Rollout
+
+
+class Updater:
+    """One PPO iteration of ``L`` learners.
+
+    Where that spreads the work over more devices, policy and critic of a learner are updated on
+    different ones.
+    """
+
+    def __init__(self, configs: Sequence[ml_collections.ConfigDict], networks: Networks):
+        """For the arms that these configurations describe; nothing is compiled yet."""
+        self._config, self._networks = configs[0], networks
+        self._static = static = arms_lib.static(configs)
+        count = self._count = arms_lib.num_learners(configs)
+        if not count:
+            return
+        self._halves = parallel.num_devices(2 * count) > parallel.num_devices(count)
+
+        def update(
+            state: ppo.State, rollout: Any, hyper: Any, clone: Policy, shown: Any, part: Any = None
+        ) -> Any:
+            return ppo.update(networks, static, state, rollout, hyper, clone, shown, part)
+
+        units, donate = (2 * count, ()) if self._halves else (count, (0,))
+        self._update = parallel.vmap_members(update, units, shared=(4,), donate=donate)
+
+    def prepare(self) -> None:
+        """Begin to compile in the background, if all that shapes the program is known."""
+        if not self._count or self._static.rehearses:
+            return  # how many rows are rehearsed is known once they are read
+        section, spaces, count = self._config.ppo, self._networks.spaces, self._count
+        lead = (count, section.num_steps, section.num_envs)
+        discrete = spaces.kind == "discrete"
+
+        def of_all(x: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((count, *np.shape(x)), x.dtype)
+
+        obs, scalar = (
+            jax.ShapeDtypeStruct((*lead, *shape), np.float32) for shape in (spaces.obs_shape, ())
+        )
+        action = jax.ShapeDtypeStruct(
+            lead if discrete else (*lead, spaces.num_actions), np.int32 if discrete else np.float32
+        )
+        valid = scalar if self._config.env.backend == "envpool" else None
+        rollout = Rollout(obs, action, scalar, scalar, obs, scalar, scalar, valid)
+        state = ppo.init(self._networks, np.random.SeedSequence(0), section.num_envs)
+        hyper = ppo.Hyper(*[np.float32(0)] * len(ppo.Hyper._fields))
+        args = (*jax.tree.map(of_all, (state,)), rollout,
+                *jax.tree.map(of_all, (hyper, state.policy)))  # fmt: skip
+        if not self._halves:
+            self._update.prepare(*args, None)
+            return
+
+        def twice(x: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((2 * x.shape[0], *x.shape[1:]), x.dtype)
+
+        part = jax.ShapeDtypeStruct((2 * count,), np.int32)
+        self._update.prepare(*jax.tree.map(twice, args), None, part)
+
+    def __call__(
+        self, state: ppo.State, rollout: Rollout, hyper: ppo.Hyper, clones: Policy, shown: Any
+    ) -> tuple[ppo.State, dict[str, np.ndarray]]:
+        """One iteration.
+
+        Args:
+          state: of the learners, ``[L]``; not to be used again.
+          rollout: their segments ``[L, T, N, ...]``.
+          hyper: ``[L]``.
+          clones: what each started from, ``[L]``.
+          shown: demonstrations to go on cloning from, the same for all; None where nothing does.
+
+        Returns:
+          The new states, and means over the minibatches ``[L]`` on the host.
+        """
+        args: tuple[Any, ...] = (state, rollout, hyper, clones)
+        if not self._halves:
+            state, means = self._update(*args, shown)
+            return state, jax.device_get(means)
+        twice = jax.tree.map(lambda x: np.repeat(x, 2, axis=0), jax.device_get(args))
+        part = np.tile(np.array([ppo.POLICY, ppo.VALUE], np.int32), self._count)
+        both: Any = jax.device_get(self._update(*twice, shown, part))
+        policies, values = (jax.tree.map(lambda x, i=i: x[i::2], both) for i in range(2))
+        state, merged = ppo.merge(policies, values)
+        return state, jax.device_get(merged)
