@@ -73,12 +73,12 @@ class Evaluator:
     """Evaluates populations; a member that has not changed since is not played again.
 
     The same policy on the same seeds gives the same episodes, so members with learning rate 0 or in
-    burn-in cost nothing.
+    burn-in cost nothing, and members that are alike cost as much as one.
     """
 
     def __init__(self, pool: Pool, deterministic: bool):
         self._pool, self._deterministic = pool, deterministic
-        self._known: dict[tuple[int, str, bytes], Evaluation] = {}
+        self._known: dict[tuple[int | None, str, bytes], Evaluation] = {}
 
     def __call__(
         self, policies: Policy, seeds: np.ndarray, wanted: np.ndarray | None = None
@@ -96,9 +96,16 @@ class Evaluator:
         policies = jax.device_get(policies)
         members = len(self._pool.config.seeds)
         each = [jax.tree.map(lambda x, m=m: x[m], policies) for m in range(members)]
-        keys = [(m, checkpoint.digest(each[m]), seeds.tobytes()) for m in range(members)]
+        # Samples differ between members, as their random numbers do.
+        keys = [
+            (None if self._deterministic else m, checkpoint.digest(each[m]), seeds.tobytes())
+            for m in range(members)
+        ]
         wanted = np.ones(members, bool) if wanted is None else wanted
-        active = wanted & np.array([key not in self._known for key in keys])
+        new = {key: m for m, key in reversed(list(enumerate(keys))) if wanted[m]}
+        active = np.array(
+            [key not in self._known and new.get(key) == m for m, key in enumerate(keys)]
+        )
         if active.any():
             results = self._pool.evaluate(policies, seeds, self._deterministic, active)
             returns = np.full((members, len(seeds)), np.nan)

@@ -45,15 +45,21 @@ class Program:
     """A function compiled for all members, when it is first called or in the background before.
 
     Called as the function, with a leading axis ``[M]``.
+
+    Attributes:
+      sharding: how its results lie on the devices; None on one device.
     """
 
-    def __init__(self, make: Callable[[int], Any]):
+    def __init__(self, make: Callable[[int], Any], sharding: NamedSharding | None = None):
         """``make`` gives the jitted function for a number of arguments."""
-        self._make = functools.cache(make)
+        self._make, self.sharding = functools.cache(make), sharding
         self._compiling: threading.Thread | None = None
 
     def prepare(self, *args: Any) -> None:
         """Begin to compile for arguments like these; arrays, or ``jax.ShapeDtypeStruct``.
+
+        Those that will be results of such functions must say so by their :attr:`sharding`, or the
+        next call will compile again.
 
         The next call waits for it. The compiler lets Python go on meanwhile.
         """
@@ -144,4 +150,4 @@ def vmap_members(
         # Said beforehand, so that arrays from the host and from a device are one program.
         return jit(spread, in_shardings=tuple(NamedSharding(mesh, spec) for spec in specs))
 
-    return Program(make)
+    return Program(make, NamedSharding(mesh, PartitionSpec(AXIS)) if count > 1 else None)

@@ -54,10 +54,6 @@ class Population:
         if demonstrations is not None and arms_lib.static([a.config for a in arms]).rehearses:
             shown = ppo.Demonstrations(demonstrations.obs, demonstrations.action)
             self._shown = jax.device_put(shown)
-        if len(self.learners):
-            self._reset = parallel.vmap_members(
-                ppo.reset_environments, len(self.learners), donate=(0,), effort=parallel.ONCE
-            )
 
     def _of_learners(self, tree: Any) -> Any:
         return jax.tree.map(lambda x: np.asarray(x)[self.learners], tree)
@@ -96,9 +92,11 @@ class Population:
         return means
 
     def reset_environments(self) -> None:
-        """Start the learners' return accumulators anew."""
-        if len(self.learners):
-            self._state = self._reset(self._state)
+        """Start the learners' return accumulators anew, as their environments are."""
+        stats = self._state.return_stats
+        zero = np.zeros(stats.accumulator.shape, np.float32)
+        state = self._state._replace(return_stats=stats._replace(accumulator=zero))
+        self._state = jax.device_put(state, self._updater.sharding)
 
     def behaviour(self) -> Policy:
         """The learners' policies ``[L]`` as they act in training, on the host."""

@@ -21,6 +21,9 @@ class Updater:
 
     Where that spreads the work over more devices, policy and critic of a learner are updated on
     different ones.
+
+    Attributes:
+      sharding: how the states lie on the devices between two updates; None on one device.
     """
 
     def __init__(self, configs: Sequence[ml_collections.ConfigDict], networks: Networks):
@@ -28,6 +31,7 @@ class Updater:
         self._config, self._networks = configs[0], networks
         self._static = static = arms_lib.static(configs)
         count = self._count = arms_lib.num_learners(configs)
+        self.sharding = None
         if not count:
             return
         self._halves = parallel.num_devices(2 * count) > parallel.num_devices(count)
@@ -39,6 +43,8 @@ class Updater:
 
         units, donate = (2 * count, ()) if self._halves else (count, (0,))
         self._update = parallel.vmap_members(update, units, shared=(4,), donate=donate)
+        if not self._halves:
+            self.sharding = self._update.sharding
 
     def prepare(self) -> None:
         """Begin to compile in the background, if all that shapes the program is known."""
@@ -64,7 +70,8 @@ class Updater:
         args = (*jax.tree.map(of_all, (state,)), rollout,
                 *jax.tree.map(of_all, (hyper, state.policy)))  # fmt: skip
         if not self._halves:
-            self._update.prepare(*args, None)
+            state = jax.tree.map(lambda x: x.update(sharding=self.sharding), args[0])
+            self._update.prepare(state, *args[1:], None)
             return
 
         def twice(x: Any) -> jax.ShapeDtypeStruct:

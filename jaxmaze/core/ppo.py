@@ -30,7 +30,7 @@ from jaxmaze.core.types import Array, Params, Policy, Rollout
 
 __all__ = [
     "OF_VALUE", "POLICY", "VALUE", "Demonstrations", "Hyper", "Metrics", "State", "Static", "init",
-    "merge", "reset_environments", "update",
+    "merge", "update",
 ]  # fmt: skip
 
 POLICY, VALUE = 0, 1
@@ -86,12 +86,6 @@ def init(networks: Networks, seed: np.random.SeedSequence, num_envs: int) -> Sta
         ready=np.zeros((), bool),
         anchor_factor=np.ones((), np.float32),
     )
-
-
-def reset_environments(state: State) -> State:
-    """Start the return accumulators anew, because the environments were reset between segments."""
-    accumulator = jnp.zeros_like(state.return_stats.accumulator)
-    return state._replace(return_stats=state.return_stats._replace(accumulator=accumulator))
 
 
 def _prepare(

@@ -299,6 +299,28 @@ def test_an_unchanged_policy_is_not_played_again(finished, monkeypatch):
     assert calls[1:] == [[False, True], [True, True]]
 
 
+def test_policies_that_are_alike_are_played_once_if_nothing_is_drawn(finished):
+    _, policies, _ = checkpoint.load_best(finished.folder / "bc")
+    alike = jax.tree.map(lambda x: np.asarray(x)[[0, 1, 0]], policies)
+    calls = []
+
+    class FakePool:
+        class config:
+            seeds = (0, 1, 2)
+
+        def evaluate(self, policies, seeds, deterministic, active):
+            calls.append(active.tolist())
+            return [_result(m, e) for m in np.flatnonzero(active) for e in range(len(seeds))]
+
+    means = [r.returns.mean() for r in evaluation.Evaluator(FakePool(), True)(alike, np.arange(4))]
+    assert calls == [[True, True, False]] and means == [1.5, 2.5, 1.5]
+    evaluator = evaluation.Evaluator(FakePool(), True)
+    only = evaluator(alike, np.arange(4), np.array([False, False, True]))
+    assert calls[1:] == [[False, False, True]] and only[0].returns.mean() == 3.5
+    evaluation.Evaluator(FakePool(), False)(alike, np.arange(4))
+    assert calls[2:] == [[True, True, True]]
+
+
 def _result(member, episode):
     from jaxmaze.actors import EpisodeResult
 
