@@ -38,6 +38,8 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "backend": "gymnasium",  # "envpool": training on C++ threads, with the extra of that name
         # "max_episode_steps": the registered limit, 1000, if not set
         # "workers": worker processes; one a core if not set, 0 for none
+        # "shards": parts that environments are dealt out in, 4 if not set, and so the most workers;
+        #   results depend on it, as on a seed, but not on workers
     }
 
     config.network = {

@@ -44,7 +44,7 @@ SHARED = (
     "network.activation", "evaluation.seed", "evaluation.episodes", "evaluation.deterministic",
     "ppo.num_envs", "ppo.num_steps", "ppo.batch_size", "ppo.num_epochs", "ppo.total_env_steps",
     "ppo.learning_rate_schedule", "ppo.anchor_schedule", "ppo.eval_every", "ppo.eval_episodes",
-    "ppo.overlap", "env.backend", "ppo.playoff_episodes",
+    "ppo.overlap", "env.backend", "env.shards", "ppo.playoff_episodes",
 )  # fmt: skip
 """Fields that shape the common program, or the episodes that all are judged on."""
 

@@ -72,6 +72,7 @@ FIELDS: dict[str, Field] = {
     "env.backend": Field("gymnasium", str, choices=("gymnasium", "envpool")),
     "env.max_episode_steps": _count(None, optional=True),
     "env.workers": _count(None, low=0, optional=True),
+    "env.shards": _count(4),
     "network.hidden_sizes": Field((64, 64), tuple),
     "network.activation": Field("tanh", str, choices=tuple(sorted(ACTIVATIONS))),
     "rollout.policy": Field("heuristic", str),

@@ -29,13 +29,14 @@ from jaxmaze.errors import UserError, WorkerError
 
 SETUP = "setup"
 """The message that gives a worker other shards, or none; it has no answer."""
-MAX_SHARDS = 4
-"""Shards of a pool: a constant, so that results do not depend on the machine's cores."""
 
 
-def num_shards(num_envs: int) -> int:
-    """The most shards, up to ``MAX_SHARDS``, that ``num_envs`` environments divide into."""
-    return max(s for s in range(1, MAX_SHARDS + 1) if num_envs % s == 0)
+def num_shards(num_envs: int, most: int) -> int:
+    """The most shards, up to ``most``, that ``num_envs`` environments divide into.
+
+    A setting and not the number of cores, so that results do not depend on the machine.
+    """
+    return max(s for s in range(1, most + 1) if num_envs % s == 0)
 
 
 def default_workers() -> int:

@@ -22,7 +22,7 @@ def setup(env=LANDER, members=2, num_envs=4):
     seeds = [np.random.SeedSequence(m) for m in range(members)]
     each = [Policy(networks.init_policy(s), networks.init_stats()) for s in seeds]
     policies = jax.tree.map(lambda *x: np.stack(x), *each)
-    config = ActorConfig(env, networks, tuple(range(members)), num_envs, num_shards(num_envs))
+    config = ActorConfig(env, networks, tuple(range(members)), num_envs, num_shards(num_envs, 4))
     return config, info, policies
 
 
@@ -110,7 +110,8 @@ def test_an_environment_that_raises_is_reported_with_its_own_traceback():
 
 
 def test_shards_divide_the_environments():
-    assert [num_shards(n) for n in (1, 2, 3, 4, 6, 16, 7)] == [1, 2, 3, 4, 3, 4, 1]
+    assert [num_shards(n, 4) for n in (1, 2, 3, 4, 6, 16, 7)] == [1, 2, 3, 4, 3, 4, 1]
+    assert [num_shards(n, 16) for n in (16, 24, 7)] == [16, 12, 7]
 
 
 def test_members_that_do_not_learn_are_not_stepped():

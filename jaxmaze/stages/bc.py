@@ -128,7 +128,8 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     networks, seeds = config_lib.networks(config, info.spaces), cloning.member_seeds(config)
     fitter = cloning.Fitter(config, networks, seeding.STAGE_BC)
     fitter.prepare(problem.data, problem.train, problem.steps, True)
-    actors = ActorConfig(info.config, networks, seeds, EVALUATION_ENVS, num_shards(EVALUATION_ENVS))
+    shards = num_shards(EVALUATION_ENVS, config.env.shards)
+    actors = ActorConfig(info.config, networks, seeds, EVALUATION_ENVS, shards)
     with (
         Pool(actors, info, config.env.workers) as pool,
         checkpoint.Checkpoints(workdir) as checkpoints,

@@ -71,7 +71,8 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         console.say(f"{workdir} is finished already")
         return runs.summary(workdir)
     networks, seeds = config_lib.networks(config, info.spaces), cloning.member_seeds(config)
-    actors = ActorConfig(info.config, networks, seeds, EVALUATION_ENVS, num_shards(EVALUATION_ENVS))
+    shards = num_shards(EVALUATION_ENVS, config.env.shards)
+    actors = ActorConfig(info.config, networks, seeds, EVALUATION_ENVS, shards)
     with (
         Pool(actors, info, config.env.workers) as pool,
         checkpoint.Checkpoints(workdir) as checkpoints,

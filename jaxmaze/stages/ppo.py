@@ -126,7 +126,7 @@ class _Trainer:
         self.watch = Stopwatch()
         self.population = Population(arms, networks, demonstrations, updater)
         self.seeds, self.members = self.population.seeds, len(self.population.seeds)
-        shards = num_shards(section.num_envs)
+        shards = num_shards(section.num_envs, config.env.shards)
         learners = tuple(int(m) for m in self.population.learners)
         actors = ActorConfig(info.config, networks, self.seeds, section.num_envs, shards, learners)
         self.pool = Pool(actors, info, config.env.workers)
