@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,54 +23,57 @@ from jaxmaze.core.types import Policy, SpaceSpec
 TINY = np.float32(1e-30)
 
 
-class Layout(NamedTuple):
-    """Where the leaves of a policy are in a row of numbers. Hashable."""
-
-    tree: Any
-    shapes: tuple[tuple[int, ...], ...]
-
-
 class Packed(NamedTuple):
-    """Policies of ``L`` members as one array ``[L, P]`` on the device, and how to read it."""
+    """Policies of ``L`` members, ready to act.
 
-    layout: Layout
+    Attributes:
+      flat: all their numbers ``[L, P]``, on the device.
+      act: the compiled function of ``flat`` and a :class:`Chooser`'s inputs.
+    """
+
     flat: Any
+    act: Callable[[Any, np.ndarray], Any]
 
 
-def pack(policies: Policy) -> Packed:
-    """Policies with a leading axis ``[L]`` for :meth:`Chooser.__call__`; every leaf is float32."""
+def pack(networks: Networks, policies: Policy) -> Packed:
+    """Policies with a leading axis ``[L]`` as a :class:`Chooser` takes them; all leaves float32."""
     leaves, tree = jax.tree.flatten(jax.device_get(policies))
     rows = [np.asarray(x, np.float32).reshape(len(x), -1) for x in leaves]
-    layout = Layout(tree, tuple(x.shape[1:] for x in leaves))
-    return Packed(layout, jax.device_put(np.concatenate(rows, axis=1)))
+    act = _compiled(networks, tree, tuple(x.shape[1:] for x in leaves))
+    return Packed(jax.device_put(np.concatenate(rows, axis=1)), act)
 
 
-def _unpack(layout: Layout, flat: Any) -> Policy:
-    sizes = [math.prod(shape) for shape in layout.shapes]
-    parts = jnp.split(flat, np.cumsum(sizes)[:-1].tolist(), axis=1)
-    leaves = [x.reshape(-1, *shape) for x, shape in zip(parts, layout.shapes, strict=True)]
-    return jax.tree.unflatten(layout.tree, leaves)
+@functools.cache
+def _compiled(networks: Networks, tree: Any, shapes: tuple[tuple[int, ...], ...]) -> Any:
+    """What acts for policies of this structure.
 
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _choose(networks: Networks, layout: Layout, flat: Any, inputs: Any) -> Any:
-    # Written out shard by shard: the last bit of a product depends on the shapes, which must not
-    # depend on how many shards a process happens to have.
+    Looked up once a segment, and not at every step as static arguments of one function would be:
+    hashing them takes a quarter of such a call.
+    """
     shape = networks.spaces.obs_shape
     size = math.prod(shape)
-    sampled = inputs.shape[-1] > size
+    ends = np.cumsum([math.prod(s) for s in shapes])[:-1].tolist()
 
-    def one(policy: Policy, x: Any) -> Any:
-        obs = x[..., :size].reshape(*x.shape[:-1], *shape)
-        dist = networks.distribution(policy.params, policy.obs_stats, obs)
-        action = dist.pick(x[..., size:]) if sampled else dist.mode()
-        numbers = action.astype(jnp.float32).reshape(*x.shape[:-1], -1)
-        if not sampled:
-            return numbers
-        return jnp.concatenate([numbers, dist.log_prob(action)[..., None]], -1)
+    def act(flat: Any, inputs: Any) -> Any:
+        parts = jnp.split(flat, ends, axis=1)
+        leaves = [x.reshape(-1, *s) for x, s in zip(parts, shapes, strict=True)]
+        policies = jax.tree.unflatten(tree, leaves)
+        sampled = inputs.shape[-1] > size
 
-    policies = _unpack(layout, flat)
-    return jnp.stack([jax.vmap(one)(policies, inputs[s]) for s in range(len(inputs))])
+        def one(policy: Policy, x: Any) -> Any:
+            obs = x[..., :size].reshape(*x.shape[:-1], *shape)
+            dist = networks.distribution(policy.params, policy.obs_stats, obs)
+            action = dist.pick(x[..., size:]) if sampled else dist.mode()
+            numbers = action.astype(jnp.float32).reshape(*x.shape[:-1], -1)
+            if not sampled:
+                return numbers
+            return jnp.concatenate([numbers, dist.log_prob(action)[..., None]], -1)
+
+        # Written out shard by shard: the last bit of a product depends on the shapes, which must
+        # not depend on how many shards a process happens to have.
+        return jnp.stack([jax.vmap(one)(policies, inputs[s]) for s in range(len(inputs))])
+
+    return jax.jit(act)
 
 
 class Chooser:
@@ -80,16 +83,15 @@ class Chooser:
       obs: ``[K, *obs_shape]``, to be written by whoever steps the environments.
     """
 
-    def __init__(self, networks: Networks, lead: tuple[int, int, int], sampled: bool):
+    def __init__(self, spaces: SpaceSpec, lead: tuple[int, int, int], sampled: bool):
         """Prepare for ``lead`` (shards, members, environments of a member in a shard)."""
-        self._networks, self._lead = networks, lead
-        spaces = networks.spaces
         rows, size = math.prod(lead), math.prod(spaces.obs_shape)
         width = size + (spaces.num_actions if sampled else 0)
         self._inputs = np.zeros((rows, width), np.float32)
         self.obs = self._inputs[:, :size].reshape(rows, *spaces.obs_shape)
-        self._noise = self._inputs[:, size:]
         assert np.may_share_memory(self.obs, self._inputs)
+        self._noise = self._inputs[:, size:]
+        self._by_shard = self._inputs.reshape(*lead, width)
 
     def __call__(self, policies: Packed, noise: np.ndarray | None = None) -> np.ndarray:
         """What the policies do at ``obs``.
@@ -104,8 +106,7 @@ class Chooser:
         """
         if noise is not None:
             self._noise[...] = noise
-        inputs = self._inputs.reshape(*self._lead, -1)
-        chosen = np.asarray(_choose(self._networks, policies.layout, policies.flat, inputs))
+        chosen = np.asarray(policies.act(policies.flat, self._by_shard))
         return chosen.reshape(len(self._inputs), -1)
 
 

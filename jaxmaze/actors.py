@@ -108,7 +108,7 @@ class Actor:
             self._training = self._make(len(self.slots))
             self._action_space = self._training[0].action_space
             lead = (len(self.shards), len(learners), self.width)
-            self._chooser = acting.Chooser(self.config.networks, lead, sampled=True)
+            self._chooser = acting.Chooser(self.config.networks.spaces, lead, sampled=True)
             self._obs = self._chooser.obs
         self._epoch = epoch
         self._played = [0] * len(self.slots)
@@ -137,7 +137,7 @@ class Actor:
           For each shard, arrays ``[L, T, n, ...]``.
         """
         spaces, learners = self.config.networks.spaces, self.config.learners()
-        packed = acting.pack(policies)
+        packed = acting.pack(self.config.networks, policies)
         noise = self._draw(learners, num_steps, seeding.TRAINING, iteration)
         obs = np.empty((num_steps + 1, *self._obs.shape), np.float32)
         reward, terminated, truncated = np.zeros((3, num_steps, len(self.slots)), np.float32)
@@ -220,8 +220,8 @@ class Actor:
         jobs = list(enumerate(int(s) for s in seeds))
         schedules = [jobs[n :: config.num_envs] if active[m] else [] for m, n in slots]
         spaces, lead = config.networks.spaces, (len(self.shards), len(members), self.width)
-        chooser = acting.Chooser(config.networks, lead, sampled=not deterministic)
-        packed = acting.pack(policies)
+        chooser = acting.Chooser(spaces, lead, sampled=not deterministic)
+        packed = acting.pack(config.networks, policies)
         noise: Any = None
         step = -1
 

@@ -90,12 +90,12 @@ class Collector:
     def collect(self, policies: Policy, iteration: int, num_steps: int) -> Segment:
         """``num_steps`` rows ``[L, T, N, ...]`` of every environment with sampled actions."""
         config, count = self._config, len(self._slots)
-        spaces, packed = config.networks.spaces, acting.pack(policies)
+        spaces, packed = config.networks.spaces, acting.pack(config.networks, policies)
         seeds = [config.seeds[m] for m in config.learners()]
         noise = acting.draw(
             spaces, seeds, [0], config.num_envs, num_steps, seeding.TRAINING, iteration
         )
-        chooser = acting.Chooser(config.networks, (1, *self._lead), sampled=True)
+        chooser = acting.Chooser(spaces, (1, *self._lead), sampled=True)
         obs = np.empty((num_steps + 1, *self._obs.shape), np.float32)
         reward = np.empty((num_steps, count), np.float32)
         over, cut = np.empty((2, num_steps, count), bool)
