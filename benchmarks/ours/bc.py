@@ -19,6 +19,7 @@ from jaxmaze.policies import LoadedPolicy
 _DATA = flags.DEFINE_string("data", None, "Folder of recorded episodes.", required=True)
 _CONFIG = flags.DEFINE_string("config", "configs/lunar_lander.py:bc", "The environment's config.")
 _EPOCHS = flags.DEFINE_integer("epochs", 20, "Passes over all rows.")
+_HIDDEN = flags.DEFINE_list("hidden", ["32", "32"], "Units of each hidden layer.")
 _MEMBERS = flags.DEFINE_integer("members", 1, "Seeds trained side by side.")
 
 
@@ -27,7 +28,11 @@ def main(_: list[str]) -> None:
     cli.prepare()
     config = jaxmaze.load_config(
         _CONFIG.value,
-        {"members": _MEMBERS.value, "bc.learning_rate": 1e-3, "network.hidden_sizes": (32, 32)},
+        {
+            "members": _MEMBERS.value,
+            "bc.learning_rate": 1e-3,
+            "network.hidden_sizes": tuple(int(n) for n in _HIDDEN.value),
+        },
     )
     info = backend.describe(backend.EnvConfig.of(config.env))
     networks = config_lib.networks(config, info.spaces)
@@ -59,6 +64,7 @@ def main(_: list[str]) -> None:
     samples = len(obs) * _EPOCHS.value * _MEMBERS.value
     print(json.dumps({
         "library": "jaxmaze",
+        "platform": jax.default_backend(),
         "samples": samples,
         "call_seconds": whole,
         "seconds": again,

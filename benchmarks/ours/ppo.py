@@ -27,12 +27,14 @@ def main() -> None:
     parser.add_argument("--backend", default="gymnasium")
     parser.add_argument("--overlap", action="store_true")
     parser.add_argument("--eval_episodes", type=int, default=1)
+    parser.add_argument("--hidden", default="64,64")
     args = parser.parse_args()
     cli.prepare()
     overrides = ZOO | {
         "ppo.total_env_steps": args.total_env_steps, "seed": args.seed, "members": args.members,
         "env.backend": args.backend, "ppo.overlap": args.overlap,
         "ppo.eval_episodes": 1, "evaluation.episodes": args.eval_episodes,
+        "network.hidden_sizes": tuple(int(n) for n in args.hidden.split(",")),
     }  # fmt: skip
     config = jaxmaze.load_config("configs/lunar_lander.py:ppo", overrides)
     with tempfile.TemporaryDirectory() as folder:
