@@ -7,6 +7,7 @@ the same in both: whatever they compute is computed shard by shard, in arrays of
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -209,7 +210,7 @@ class Actor:
 
         Args:
           policies: a policy for each member, leading axis ``[M]``.
-          seeds: ``[E]`` episodes; environment column ``n`` plays ``seeds[n::N]``.
+          seeds: ``[E]`` episodes; of ``S`` shards, shard ``s`` plays ``seeds[s::S]``.
           deterministic: the mode of the distribution instead of a sample.
           active: ``[M]`` booleans, members to evaluate.
         """
@@ -218,7 +219,14 @@ class Actor:
         if not self._evaluation:
             self._evaluation = self._make(len(slots))
         jobs = list(enumerate(int(s) for s in seeds))
-        schedules = [jobs[n :: config.num_envs] if active[m] else [] for m, n in slots]
+        # A shard's environments of a member share its part: none waits while another has more to
+        # play. Which shard plays what stays fixed, so that workers do not matter.
+        parts = {
+            (m, shard): deque(jobs[shard :: config.num_shards] if active[m] else [])
+            for m in members
+            for shard in self.shards
+        }
+        queues = [parts[m, n // self.width] for m, n in slots]
         spaces, lead = config.networks.spaces, (len(self.shards), len(members), self.width)
         chooser = acting.Chooser(spaces, lead, sampled=not deterministic)
         packed = acting.pack(config.networks, policies)
@@ -237,7 +245,7 @@ class Actor:
 
         return [
             EpisodeResult(slots[k][0], e.index, e.episode_return, len(e.rewards), e.terminated)
-            for k, e in run_episodes(self._evaluation, act, schedules)
+            for k, e in run_episodes(self._evaluation, act, queues)
         ]
 
 

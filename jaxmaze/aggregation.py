@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import shutil
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,9 @@ def play(
 
     try:
         # One episode a slot, all begun at once: step t of each is call t.
-        schedules = [[(k % count, int(seed))] for k, seed in enumerate(seeds.reshape(-1))]
+        queues = [deque([(k % count, int(seed))]) for k, seed in enumerate(seeds.reshape(-1))]
         found: list[Any] = [None] * len(envs)
-        for slot, episode in collect.run_episodes(envs, act, schedules, record=True):
+        for slot, episode in collect.run_episodes(envs, act, queues, record=True):
             taught = np.stack([labels[t][slot] for t in range(episode.length)])
             found[slot] = dataclasses.replace(episode, labels=taught.astype(episode.actions.dtype))
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def env_actions(space: gym.Space, action: np.ndarray) -> Sequence[Any]:
 def run_episodes(
     envs: Sequence[gym.Env],
     act: Act,
-    schedules: Sequence[Sequence[tuple[int, int]]],
+    queues: Sequence[deque[tuple[int, int]]],
     record: bool = False,
     after_step: Callable[[int], None] | None = None,
 ) -> Iterable[tuple[int, Episode]]:
@@ -35,21 +36,21 @@ def run_episodes(
     Args:
       envs: ``K`` environments.
       act: the policy on all ``K`` observations; rows of environments that are done are ignored.
-      schedules: for each environment the ``(index, seed)`` of the episodes it plays in turn.
+      queues: for each environment the ``(index, seed)`` of the episodes it plays in turn; some may
+        share one and take from it as they get free. All are emptied.
       record: whether to keep observations, actions and rewards.
       after_step: called with the slot after each reset and step, for rendering.
 
     Yields:
       ``(slot, episode)`` as episodes end. Episodes without ``record`` have empty arrays.
     """
-    queues = [list(reversed(schedule)) for schedule in schedules]
     current: list[tuple[int, int] | None] = [None] * len(envs)
     space = envs[0].observation_space
     obs = np.zeros((len(envs), *(space.shape or ())), space.dtype)
     logs: list[tuple[list, list, list]] = [([], [], []) for _ in envs]
 
     def start(slot: int) -> None:
-        current[slot] = queues[slot].pop() if queues[slot] else None
+        current[slot] = queues[slot].popleft() if queues[slot] else None
         if current[slot] is None:
             return
         obs[slot] = envs[slot].reset(seed=current[slot][1])[0]  # type: ignore[index]
@@ -120,8 +121,8 @@ def in_order(
     waiting: dict[int, Episode] = {}
     following = 0
     try:
-        schedules = [jobs[k::count] for k in range(count)]
-        for _, episode in run_episodes(envs, act, schedules, record):
+        queues = [deque(jobs[k::count]) for k in range(count)]
+        for _, episode in run_episodes(envs, act, queues, record):
             if on_episode is not None:
                 on_episode(episode)
             waiting[episode.index] = episode

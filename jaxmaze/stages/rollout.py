@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import collections
 import json
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -180,7 +180,7 @@ def _rendered(
     """One environment after the other, in a window or into video files."""
     env = backend.make(info.config, "human" if render == "human" else "rgb_array")
     frames: list[np.ndarray] = []
-    jobs = [list(enumerate(int(s) for s in seeds))]
+    jobs = [deque(enumerate(int(s) for s in seeds))]
 
     def after_step(slot: int) -> None:
         if render == "video":
