@@ -128,7 +128,7 @@ def _play(
             if provenance is not None:
                 _record(workdir, episodes, info, provenance)
             else:
-                collections.deque(episodes, maxlen=0)  # plays them and keeps none
+                deque(episodes, maxlen=0)  # plays them and keeps none
     return tally
 
 
