@@ -58,6 +58,7 @@ def main() -> None:
         / (seconds + sum(part["first"] for part in loop.values())),
         "wall_seconds": summary["wall_seconds"],
         "mean_return": summary["last"]["mean"],
+        "returns": [m["last"]["mean"] for m in summary["members"]],
     }))  # fmt: skip
 
 
