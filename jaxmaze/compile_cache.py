@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def enable() -> None:
-    """Keep compiled programs in the user's cache folder, unless JAX was told something else.
+    """Keep compiled programs, small ones too, in the user's cache folder or where JAX was told.
 
     ``JAX_COMPILATION_CACHE_DIR`` chooses another folder, ``JAX_ENABLE_COMPILATION_CACHE=false``
     none. Worker processes inherit the choice. JAX knows itself which programs fit: the key holds
@@ -17,16 +17,17 @@ def enable() -> None:
     import jax
     import platformdirs
 
-    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
-        return
-    folder = Path(platformdirs.user_cache_dir("jaxmaze")) / "xla"
+    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     with contextlib.suppress(OSError):  # Nowhere to write: nothing is kept.
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder is None:  # else JAX makes it, which may be no path but a bucket
+            folder = str(Path(platformdirs.user_cache_dir("jaxmaze")) / "xla")
+            Path(folder).mkdir(parents=True, exist_ok=True)
         settings = {
-            "jax_compilation_cache_dir": str(folder),
+            "jax_compilation_cache_dir": folder,
             "jax_persistent_cache_min_compile_time_secs": 0.0,
             "jax_persistent_cache_min_entry_size_bytes": -1,
         }
         for name, value in settings.items():
-            jax.config.update(name, value)
-            os.environ.setdefault(name.upper(), str(value))
+            if name.upper() not in os.environ:
+                jax.config.update(name, value)
+                os.environ[name.upper()] = str(value)
