@@ -212,7 +212,8 @@ def _serve(connection: Connection) -> None:
         method, args = connection.recv()
         if method == SETUP:
             if actor is not None:
-                actor.close()
+                with contextlib.suppress(Exception):  # of no use to anyone any more
+                    actor.close()
             actor = None
             if args is not None:
                 config, shards, spec = args
