@@ -80,3 +80,11 @@ def test_compiled_programs_are_kept_and_change_nothing(tmp_path):
     other = run_with(elsewhere, tmp_path / "c", JAX_ENABLE_COMPILATION_CACHE="false")
     assert other == first
     assert not any(elsewhere.rglob("*cache"))
+
+
+def test_a_run_in_which_nobody_learns_is_evaluated_all_the_same(plain, tmp_path):
+    frozen = api.train(api.override(plain.config, {"ppo.learning_rate": 0.0}), tmp_path / "run")
+    returns = [x["rollout_stats/reward/mean"] for x in lines(frozen) if x["split"] == "eval"
+               and "rollout_stats/reward/mean" in x]  # fmt: skip
+    assert len(returns) >= 2 and len(set(returns)) == 1
+    assert not [x for x in lines(frozen) if x["split"] == "train"]

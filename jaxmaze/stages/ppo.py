@@ -201,7 +201,8 @@ class _Trainer:
             else:
                 bar.advance(self.iteration)
             while self.iteration < total:
-                if self.iteration % self.checkpoint_every == 0:
+                learners = len(self.population.learners)
+                if learners and self.iteration % self.checkpoint_every == 0:
                     with self.watch("reset"):
                         self.collector.reset(self.iteration)
                     self.population.reset_environments()
