@@ -17,11 +17,10 @@ import os
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from jaxmaze import api, cli, console, evaluation, metrics, report, runs
-from jaxmaze.stages import ppo, rollout
+from jaxmaze import api, cli, console, evaluation, intervals, report, runs
+from jaxmaze.stages import compare, ppo, rollout
 
 BLIND = {"ppo.critic_burn_in": 0, "ppo.critic_fit_epochs": 0}
 VARIANTS: dict[str, dict] = {
@@ -76,17 +75,19 @@ def main() -> None:
         for name in names
     }
     ppo.run_arms(arms)
+    taught = compare.Teacher(compare.on_record(args.workdir / "judged"), compare.player(config))
+    clones = evaluation.read_episodes(clone.folder)
+    table = {name: figures(folder, clones, taught) for name, (_, folder) in arms.items()}
     level = judged["evaluation"]["mean"]
-    table = {name: figures(folder, level) for name, (_, folder) in arms.items()}
-    cloned = np.array([m["evaluation"]["mean"] for m in clone.summary["members"]])
-    show(args, table, level, report.iqm(cloned))
+    cloned = report.block(intervals.estimate(clones.returns))
+    show(args, table, level, cloned)
     machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
     runs.write_json(
         args.workdir / "handover.json",
         {
             "environment": config.env.id,
             "teacher": level,
-            "clone": {"iqm": report.iqm(cloned), "worst": float(cloned.min())},
+            "clone": cloned | {"worst": float(clones.returns.mean(1).min())},
             "variants": table,
             "env_steps": config.ppo.total_env_steps,
             "wall_seconds": time.perf_counter() - start,
@@ -97,60 +98,43 @@ def main() -> None:
     )
 
 
-def show(args: argparse.Namespace, table: dict[str, dict], teacher: float, clone: float) -> None:
+def show(args: argparse.Namespace, table: dict[str, dict], teacher: float, clone: dict) -> None:
     """Print the table."""
     console.table(
         f"{args.config}: {args.members} seeds from {args.seed}, teacher {teacher:.1f}, clones "
-        f"{clone:.1f}",
-        (
-            "variant",
-            "best: IQM [95 %]",
-            "worst seed",
-            "final: IQM [95 %]",
-            "lowest to 100k / clone",
-            "area",
-            "env steps to teacher",
-        ),
+        f"{report.span(clone)}",
+        ("variant", "best: IQM [95 %]", "worst", "gain on teacher", "gain on clone", "best - last",
+         "dip to 100k: mean / worst", "area", "steps to teacher [seeds]"),
         [
             (
                 name,
-                f"{t['iqm']:.1f} [{t['low']:.1f}, {t['high']:.1f}]",
+                report.span(t),
                 f"{t['worst']:.1f}",
-                f"{t['final_iqm']:.1f} [{t['final_low']:.1f}, {t['final_high']:.1f}]",
-                f"{t['lowest']:.1f} / {t['start']:.1f}",
-                f"{t['area']:.1f}",
-                "never" if t["env_steps_to_teacher"] is None else f"{t['env_steps_to_teacher']:,}",
+                *(report.span(t[k]) for k in ("gain", "gain_on_clone", "best_less_last")),
+                f"{sum(t['early_dip']) / args.members:.1f} / {max(t['early_dip']):.1f}",
+                f"{t['area_under_curve']:.1f}",
+                report.reached(t),
             )
             for name, t in table.items()
         ],
+    )  # fmt: skip
+
+
+def figures(folder: Path, clones: evaluation.Table, teacher: compare.Teacher) -> dict[str, Any]:
+    """A variant's row: returns on the test episodes, gains in pairs, and the curve on the way."""
+    arm = compare.load(folder)
+    early = arm.curve.env_steps <= EARLY
+    curve = arm.curve._replace(
+        env_steps=arm.curve.env_steps[early], returns=arm.curve.returns[early]
     )
-
-
-def figures(folder: Path, teacher: float) -> dict:
-    """A variant's row: test returns over seeds, and the curve on the way."""
-    summary = runs.summary(folder)
-    best = np.array([m["evaluation"]["mean"] for m in summary["members"]])
-    last = np.array([m["last"]["mean"] for m in summary["members"]])
-    curve = report.curve_of(metrics.read(folder), len(best))
-    assert curve is not None
-    level = np.array([report.iqm(r) for r in curve.returns])
-    low, high = report.interval(best)
-    final_low, final_high = report.interval(last)
-    return {
-        "iqm": report.iqm(best),
-        "low": low,
-        "high": high,
-        "worst": float(best.min()),
-        "final_iqm": report.iqm(last),
-        "final_low": final_low,
-        "final_high": final_high,
-        "final_worst": float(last.min()),
-        "start": float(level[0]),
-        "lowest": float(level[curve.env_steps <= EARLY].min()),
-        "area": report.area(curve),
-        "env_steps_to_teacher": report.steps_to(curve, teacher),
-        "members": best.tolist(),
-        "curve": {"env_steps": curve.env_steps.tolist(), "iqm": level.tolist()},
+    block, fallen = report.arm_summary(arm, teacher), report.dips(curve)
+    means = arm.best.returns.mean(1)
+    return block | {
+        "members": means.tolist(),
+        "worst": float(means.min()),
+        "gain_on_clone": report.block(intervals.estimate(arm.best.returns - clones.returns)),
+        "best_less_last": report.block(intervals.estimate(arm.best.returns - arm.last.returns)),
+        "early_dip": [] if fallen is None else fallen.tolist(),
     }
 
 

@@ -3,7 +3,7 @@
     python benchmarks/handover_figure.py FOLDER FOLDER ... --output=docs/handover.png
 
 Each folder holds the ``handover.json`` that ``benchmarks/handover.py`` wrote. Above, evaluation
-returns on the way; below, the final return of every variant with its 95 % interval.
+returns on the way; below, what every variant gained on its clone, with a 95 % interval.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def draw(results: list[dict[str, Any]]) -> Figure:
-    """Curves above, final returns below."""
+    """Curves above, gains below."""
     fig = Figure(figsize=(4.2 * len(results), 7), layout="constrained")
     FigureCanvasAgg(fig)
     grid = fig.subplots(2, len(results), squeeze=False, height_ratios=(1, 1))
@@ -43,8 +43,8 @@ def draw(results: list[dict[str, Any]]) -> Figure:
                 curve = result["variants"][name]["curve"]
                 steps = [s / 1000 for s in curve["env_steps"]]
                 above.plot(steps, curve["iqm"], color=colour, label=name)
-        above.axhline(result["teacher"], color="black", ls="--", lw=1, label="teacher")
-        above.axhline(result["clone"]["iqm"], color="grey", ls=":", lw=1, label="clone")
+        level = result["variants"]["default"]["curve"]["teacher"]  # on the curves' own episodes
+        above.axhline(level, color="black", ls="--", lw=1, label="teacher")
         members = result["arguments"]["members"]
         above.set(title=f"{result['environment']}, {members} seeds", xlabel="1000 env steps a seed")
         above.set_xlim(left=0)
@@ -57,14 +57,13 @@ def draw(results: list[dict[str, Any]]) -> Figure:
                 continue
             t = result["variants"][name]
             colour = CURVES.get(name, "C7")
-            below.plot([t["final_low"], t["final_high"]], [y, y], color=colour, lw=3, alpha=0.5)
-            below.plot(t["final_iqm"], y, "o", color=colour)
-            below.plot(t["final_worst"], y, "x", color=colour, ms=5)
-        below.axvline(result["teacher"], color="black", ls="--", lw=1)
-        below.axvline(result["clone"]["iqm"], color="grey", ls=":", lw=1)
+            gain = t["gain_on_clone"]
+            below.plot([gain["iqm_low"], gain["iqm_high"]], [y, y], color=colour, lw=3, alpha=0.5)
+            below.plot(gain["iqm"], y, "o", color=colour)
+        below.axvline(0, color="grey", ls=":", lw=1)
         below.set_yticks(range(len(rows)), rows if i == 0 else [""] * len(rows))
         below.set_ylim(len(rows) - 0.5, -0.5)
-        below.set_xlabel("final return: IQM, 95 % interval, x worst seed")
+        below.set_xlabel("gain on the clone, same episodes: IQM, 95 % interval")
         for axes in (above, below):
             axes.grid(alpha=0.3)
     grid[0, 0].set_ylabel("evaluation return, IQM")

@@ -113,7 +113,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
     }
 
     config.evaluation = {
-        "episodes": 100,  # fresh ones, the same for every policy
+        "episodes": 300,  # fresh ones, the same for every policy and for the teacher
         "deterministic": True,
         "seed": 20_250,  # of these episodes
     }

@@ -320,20 +320,25 @@ def compare(
     Args:
       folders: runs (bc, ppo or rollout).
       workdir: the folder to write.
-      teacher: the teacher's rollout, for a line in the figure.
+      teacher: the teacher's rollout. What it did not play of the runs' own episodes it is asked to
+        play now, so that gains on it are differences on the same episodes.
 
     Raises:
       UserError: if one of them is not a finished run.
     """
     from jaxmaze.stages import compare as stage
 
-    block = None
+    taught = None
     if teacher is not None:
-        block = runs.summary(Path(_path(teacher))).get("evaluation")
-        if block is None:
-            raise UserError(f"{teacher} is not a rollout: its summary has no evaluation")
+        folder = Path(_path(teacher))
+        known = stage.on_record(folder)
+        try:
+            play = stage.player(runs.load_config(folder))
+        except UserError:  # a function that is not at hand any more, say
+            play = None
+        taught = stage.Teacher(known, play)
     named = stage.labels([runs.delivering(Path(_path(folder))) for folder in folders])
-    stage.run(named, Path(workdir), block)
+    stage.run(named, Path(workdir), taught)
     return Run(workdir)
 
 

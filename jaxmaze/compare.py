@@ -21,7 +21,7 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """The command's flags."""
     flags.DEFINE_string(
-        "teacher", None, "Folder of the teacher's rollout, for a line in the figure."
+        "teacher", None, "Folder of the teacher's rollout; it plays the runs' own episodes."
     )
     flags.DEFINE_string("workdir", None, "Folder to write; outputs/compare/<time> if unset.")
 

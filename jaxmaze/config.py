@@ -129,7 +129,7 @@ FIELDS: dict[str, Field] = {
     "ppo.eval_every": _count(8),
     "ppo.eval_episodes": _count(20),
     "ppo.playoff_episodes": _count(80, low=0),
-    "evaluation.episodes": _count(100),
+    "evaluation.episodes": _count(300),
     "evaluation.deterministic": Field(True, bool),
     "evaluation.seed": Field(20_250, int, low=0, high=2**31 - 1),
 }

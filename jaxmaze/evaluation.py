@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxmaze import checkpoint, metrics, seeding
+from jaxmaze import checkpoint, metrics, runs, seeding
+from jaxmaze.actors import ActorConfig
 from jaxmaze.core.types import Policy
+from jaxmaze.envs import gymnasium as backend
+from jaxmaze.errors import UserError
 from jaxmaze.trajectories import Episode
-from jaxmaze.workers import Pool
+from jaxmaze.workers import Pool, num_shards
+
+NUM_ENVS = 16
+"""Environments of a member in an evaluation that belongs to no training."""
 
 
 class Evaluation(NamedTuple):
@@ -43,6 +51,75 @@ class Evaluation(NamedTuple):
         return metrics.rollout_stats(self.returns, self.lengths)  # type: ignore[arg-type]
 
 
+class Table(NamedTuple):
+    """Returns of all members in the same episodes.
+
+    Attributes:
+      seeds: ``[E]`` what the environment was reset with.
+      returns: ``[M, E]``.
+      lengths: ``[M, E]``.
+    """
+
+    seeds: np.ndarray
+    returns: np.ndarray
+    lengths: np.ndarray
+
+
+BEST, LAST = "best", "last"
+"""Which of a member's policies an evaluation is of."""
+
+
+def write_episodes(
+    run: Path, members: Sequence[int], seeds: np.ndarray, played: Mapping[str, Sequence[Evaluation]]
+) -> None:
+    """Keep each reported episode in a run's episodes.jsonl, so that runs can be paired.
+
+    Args:
+      run: the folder.
+      members: the members' seeds.
+      seeds: ``[E]`` of the episodes.
+      played: by policy (``"best"``, ``"last"``) each member's evaluation on them.
+    """
+    lines = [
+        {
+            "policy": policy, "member": member, "episode": i, "seed": int(seed),
+            "return": float(result.returns[i]), "length": int(result.lengths[i]),
+        }
+        for policy, results in played.items()
+        for member, result in zip(members, results, strict=True)
+        for i, seed in enumerate(seeds)
+    ]  # fmt: skip
+    path = run / runs.EPISODES
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    temporary.replace(path)
+
+
+def read_episodes(run: Path, policy: str = BEST) -> Table:
+    """The episodes that a finished run reports; the teacher's, of a rollout.
+
+    Raises:
+      UserError: if they are missing or damaged.
+    """
+    path = run / runs.EPISODES
+    found: dict[Any, dict[int, tuple[float, int]]] = {}
+    try:
+        for text in path.read_text().splitlines():
+            line = json.loads(text)
+            if line.get("policy", policy) == policy:
+                mine = found.setdefault(line.get("member"), {})
+                mine[line["seed"]] = (float(line["return"]), int(line["length"]))
+    except FileNotFoundError:
+        raise UserError(f"{run} has no {runs.EPISODES}; make the run anew") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    seeds = sorted(next(iter(found.values()), {}))
+    if not seeds or any(sorted(mine) != seeds for mine in found.values()):
+        raise UserError(f"{path} is damaged: members without episodes, or with different ones")
+    both = np.array([[mine[s] for s in seeds] for mine in found.values()])
+    return Table(np.array(seeds), both[..., 0], both[..., 1].astype(np.int64))
+
+
 def of_episodes(episodes: Sequence[Episode]) -> Evaluation:
     """The evaluation that recorded episodes amount to."""
     return Evaluation(
@@ -66,7 +143,18 @@ def test_seeds(config: Any) -> np.ndarray:
 
 def selection_seeds(config: Any, num: int) -> np.ndarray:
     """Seeds of the episodes that curves are drawn from and the best model is chosen by."""
-    return seeding.episode_seeds(config.evaluation.seed, seeding.SELECTION, num)
+    return selection_seeds_of(config.evaluation.seed, num)
+
+
+def selection_seeds_of(seed: int, num: int) -> np.ndarray:
+    """The same of ``evaluation.seed``."""
+    return seeding.episode_seeds(seed, seeding.SELECTION, num)
+
+
+def sweep_seeds(config: Any) -> np.ndarray:
+    """Seeds of the episodes by which a sweep chooses between its points: nobody else's."""
+    section = config.evaluation
+    return seeding.episode_seeds(section.seed, seeding.SWEEP, section.episodes)
 
 
 class Evaluator:
@@ -118,3 +206,22 @@ class Evaluator:
             for m in np.flatnonzero(active):
                 self._known[keys[m]] = Evaluation(returns[m], lengths[m])
         return [self._known[keys[m]] for m in np.flatnonzero(wanted)]
+
+
+def of_run(run: Path, config: Any, seeds: np.ndarray) -> list[Evaluation]:
+    """Each member's handed-over policy of a finished run on ``seeds`` ``[E]``.
+
+    Args:
+      run: its folder.
+      config: the environment, and how many processes and of which kind evaluate.
+      seeds: the episodes.
+
+    Raises:
+      UserError: if it has no checkpoint that can be read.
+    """
+    networks, policies, meta = checkpoint.load_best(run)
+    info = backend.describe(backend.EnvConfig.of(config.env))
+    shards = num_shards(NUM_ENVS, config.env.shards)
+    actors = ActorConfig(info.config, networks, tuple(meta["seeds"]), NUM_ENVS, shards)
+    with Pool(actors, info, config.env.workers) as pool:
+        return Evaluator(pool, config.evaluation.deterministic)(policies, seeds)

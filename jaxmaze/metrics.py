@@ -12,12 +12,15 @@ import numpy as np
 
 from jaxmaze import runs
 
+_NOT_SCALARS = ("step", "split", "members", "returns")
+
 
 class MetricsWriter:
     """Appends to a run's metrics.jsonl and to its TensorBoard events.
 
     A line is ``{"step", "split", "<group>/<name>": mean over members, "members": {name: [M
-    values]}}``; TensorBoard's tag is ``<split>/<group>/<name>``.
+    values]}}``, with ``"returns"`` ``[M, E]`` of an evaluation; TensorBoard's tag is
+    ``<split>/<group>/<name>``.
     """
 
     def __init__(self, run: Path, resume_step: int | None = None):
@@ -45,12 +48,13 @@ class MetricsWriter:
         self.board = SummaryWriter(str(run), flush_secs=5)
         for line in map(json.loads, kept):
             for name, value in line.items():
-                if name not in ("step", "split", "members"):
+                if name not in _NOT_SCALARS:
                     self.board.add_scalar(f"{line['split']}/{name}", value, line["step"])
 
     def write(
-        self, step: int, split: str, group: str, values: Mapping[str, Any], spread: bool = True
-    ) -> None:
+        self, step: int, split: str, group: str, values: Mapping[str, Any],
+        returns: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         """Log one step's figures.
 
         Args:
@@ -58,7 +62,8 @@ class MetricsWriter:
           split: ``"train"`` or ``"eval"``.
           group: ``"imitation"``, ``"rollout_stats"``, ``"ppo"``.
           values: scalars, or ``[M]`` values, one a member (NaN where a member has none).
-          spread: whether to keep the members' values in the line too.
+          returns: ``[M, E]`` of an evaluation's episodes, kept in the line (not in TensorBoard) so
+            that they can be compared with others' episode by episode.
         """
         line: dict[str, Any] = {"step": int(step), "split": split}
         members: dict[str, list[float | None]] = {}
@@ -69,11 +74,13 @@ class MetricsWriter:
                 continue
             mean = float(known.mean())
             line[f"{group}/{name}"] = mean
-            if spread and len(each) > 1:
+            if len(each) > 1:
                 members[f"{group}/{name}"] = [float(x) if math.isfinite(x) else None for x in each]
             self.board.add_scalar(f"{split}/{group}/{name}", mean, step)
         if members:
             line["members"] = members
+        if returns is not None:
+            line["returns"] = returns.tolist()
         self._file.write(json.dumps(line) + "\n")
 
     def flush(self) -> None:

@@ -1,125 +1,188 @@
-"""Curves over seeds: interquartile means with intervals, a table and a figure."""
+"""Runs over seeds: what was gained on the teacher, a table and a figure."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-RESAMPLES = 2000
-LEVEL = 0.95
+from jaxmaze import intervals
+from jaxmaze.evaluation import Table
+
 COLOURS = {"pretrained": "C0", "from_scratch": "C1", "pretrained_lr0": "C2", "random_lr0": "C3"}
+IN_A_ROW = 2
+"""Evaluations in a row at which a run must be above the teacher to have reached it."""
+
+Teacher = Callable[[np.ndarray], np.ndarray | None]
+"""Seeds ``[E]`` to the teacher's returns ``[E]`` in those episodes; None if it cannot play them."""
 
 
 class Curve(NamedTuple):
-    """Evaluation returns of one arm on the way.
+    """Evaluation returns of one arm on the way; every member plays the same episodes each time.
 
     Attributes:
       env_steps: ``[P]`` environment steps a member at each evaluation.
-      returns: ``[P, M]`` mean return of each member.
+      returns: ``[P, M, E]`` return of each member in each episode.
+      seeds: ``[E]`` the episodes.
     """
 
     env_steps: np.ndarray
     returns: np.ndarray
+    seeds: np.ndarray
 
 
-def iqm(x: np.ndarray) -> float:
-    """Interquartile mean: the mean without the lowest and the highest quarter.
+class Arm(NamedTuple):
+    """A finished run as it is compared.
 
-    Agarwal et al. (2021), "Deep Reinforcement Learning at the Edge of the Statistical Precipice".
-    With fewer than four values nothing is cut and it is the mean.
+    Attributes:
+      summary: its summary.json.
+      curve: its evaluations on the way.
+      best: the policies handed over, on the test episodes.
+      last: those at the end, likewise.
     """
-    from scipy import stats
 
-    return float(stats.trim_mean(np.asarray(x, np.float64), 0.25))
-
-
-def interval(x: np.ndarray) -> tuple[float, float]:
-    """A 95 % percentile-bootstrap interval of the interquartile mean over seeds ``[M]``."""
-    from scipy import stats
-
-    x = np.asarray(x, np.float64)
-    if len(x) < 2 or np.ptp(x) == 0:
-        return float(x.min()), float(x.max())
-    result = stats.bootstrap(
-        (x,),
-        lambda sample, axis: stats.trim_mean(sample, 0.25, axis=axis),
-        n_resamples=RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    summary: Mapping[str, Any]
+    curve: Curve
+    best: Table
+    last: Table
 
 
 def area(curve: Curve) -> float:
     """Area under the curve of mean returns, divided by its length: the mean return on the way."""
-    mean = curve.returns.mean(1)
+    mean = curve.returns.mean((1, 2))
     span = curve.env_steps[-1] - curve.env_steps[0]
     if span == 0:
         return float(mean[0])
     return float(np.trapezoid(mean, curve.env_steps) / span)
 
 
-def steps_to(curve: Curve, target: float) -> int | None:
-    """Environment steps a member when the interquartile mean first reaches a target, or None."""
-    for step, returns in zip(curve.env_steps, curve.returns, strict=True):
-        if iqm(returns) >= target:
-            return int(step)
+def dips(curve: Curve) -> np.ndarray | None:
+    """How far each member ``[M]`` fell below its own start on the way; None with one evaluation.
+
+    Paired: start and way are means over the same episodes. 0 for a member that never fell below.
+    """
+    if len(curve.returns) < 2:
+        return None
+    means = curve.returns.mean(2)
+    return np.maximum(means[0] - means[1:].min(0), 0.0)
+
+
+def steps_to(curve: Curve, teacher: np.ndarray) -> int | None:
+    """Environment steps a member when the members have passed a teacher, or None.
+
+    That is the first of two evaluations in a row at which the 95 % interval of the difference,
+    episode by episode, is above 0. One would be passed by luck: there are many.
+
+    Args:
+      curve: of all members, or of one (``returns[:, m : m + 1]``).
+      teacher: ``[E]`` its returns in the curve's episodes.
+    """
+    above = [intervals.estimate(r - teacher).low > 0 for r in curve.returns]
+    for i in range(len(above) - IN_A_ROW + 1):
+        if all(above[i : i + IN_A_ROW]):
+            return int(curve.env_steps[i])
     return None
 
 
-def arm_summary(summary: Mapping[str, Any], curve: Curve, teacher: float | None) -> dict[str, Any]:
-    """The block of one arm in a comparison's summary.json."""
-    best = np.array([m["evaluation"]["mean"] for m in summary["members"]])
-    last = np.array([m.get("last", m["evaluation"])["mean"] for m in summary["members"]])
-    low, high = interval(best)
-    last_low, last_high = interval(last)
-    bounds = [interval(r) for r in curve.returns]
+def block(estimate: intervals.Estimate) -> dict[str, float]:
+    """A figure with its interval as summary.json has it."""
+    return {"iqm": estimate.value, "iqm_low": estimate.low, "iqm_high": estimate.high}
+
+
+def _gain(table: Table, teacher: Teacher | None) -> dict[str, float] | None:
+    """The paired difference to the teacher on the very same episodes."""
+    played = None if teacher is None else teacher(table.seeds)
+    return None if played is None else block(intervals.estimate(table.returns - played))
+
+
+def arm_summary(arm: Arm, teacher: Teacher | None) -> dict[str, Any]:
+    """The block of one arm in a comparison's summary.json.
+
+    Intervals of returns and gains are about other seeds and other episodes; those of the curve are
+    about other seeds alone, because all curves and the teacher share its episodes.
+    """
+    curve, fallen = arm.curve, dips(arm.curve)
+    on_curve = None if teacher is None else teacher(curve.seeds)
+    passed, each = None, []
+    if on_curve is not None:
+        passed = steps_to(curve, on_curve)
+        each = [
+            steps_to(curve._replace(returns=curve.returns[:, m : m + 1]), on_curve)
+            for m in range(curve.returns.shape[1])
+        ]
+    level = [intervals.estimate(r.mean(1)) for r in curve.returns]
     return {
-        "iqm": iqm(best),
-        "iqm_low": low,
-        "iqm_high": high,
-        "last": {"iqm": iqm(last), "iqm_low": last_low, "iqm_high": last_high},
+        **block(intervals.estimate(arm.best.returns)),
+        "last": block(intervals.estimate(arm.last.returns)),
+        "episodes": len(arm.best.seeds),
+        "gain": _gain(arm.best, teacher),
+        "last_gain": _gain(arm.last, teacher),
         "area_under_curve": area(curve),
-        "env_steps_to_teacher": None if teacher is None else steps_to(curve, teacher),
-        "members": summary["members"],
+        "dip": None if fallen is None else {
+            "mean": float(fallen.mean()), "worst": float(fallen.max()), "members": fallen.tolist(),
+        },
+        "env_steps_to_teacher": passed,
+        "env_steps_to_teacher_of_members": each,
+        "members": arm.summary["members"],
         "curve": {
             "env_steps": [int(s) for s in curve.env_steps],
-            "iqm": [iqm(r) for r in curve.returns],
-            "low": [b[0] for b in bounds],
-            "high": [b[1] for b in bounds],
+            "iqm": [e.value for e in level],
+            "low": [e.low for e in level],
+            "high": [e.high for e in level],
+            "episodes": len(curve.seeds),
+            "teacher": None if on_curve is None else float(on_curve.mean()),
         },
-    }
+    }  # fmt: skip
 
 
-def rows(arms: Mapping[str, Mapping[str, Any]], teacher: float | None) -> list[tuple[str, ...]]:
+def span(figure: Mapping[str, float] | None) -> str:
+    """A figure with its interval as tables show it."""
+    if figure is None:
+        return "-"
+    return f"{figure['iqm']:.1f} [{figure['iqm_low']:.1f}, {figure['iqm_high']:.1f}]"
+
+
+def reached(arm: Mapping[str, Any]) -> str:
+    """Environment steps to the teacher, with the range over seeds."""
+    if arm["curve"]["teacher"] is None or len(arm["curve"]["env_steps"]) < 2:
+        return "-"
+
+    def shown(steps: int | None) -> str:
+        return "never" if steps is None else f"{steps:,}"
+
+    each = sorted(arm["env_steps_to_teacher_of_members"], key=lambda s: (s is None, s or 0))
+    return f"{shown(arm['env_steps_to_teacher'])} [{shown(each[0])}, {shown(each[-1])}]"
+
+
+def rows(arms: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """The comparison's table, one row an arm."""
-
-    def span(block: Mapping[str, Any]) -> str:
-        return f"{block['iqm']:.1f} [{block['iqm_low']:.1f}, {block['iqm_high']:.1f}]"
-
-    def steps(block: Mapping[str, Any]) -> str:
-        reached = block["env_steps_to_teacher"]
-        return "never" if reached is None else f"{reached:,}"
-
     return [
-        (name, str(len(a["members"])), span(a["last"]), span(a), f"{a['area_under_curve']:.1f}",
-         steps(a) if teacher is not None else "-")
+        (
+            name,
+            str(len(a["members"])),
+            f"{a['last']['iqm']:.1f}",
+            span(a),
+            span(a["gain"]),
+            "-" if a["dip"] is None else f"{a['dip']['mean']:.1f} / {a['dip']['worst']:.1f}",
+            reached(a),
+        )
         for name, a in arms.items()
-    ]  # fmt: skip
+    ]
 
 
-HEADER = ("arm", "seeds", "final: IQM [95 %]", "best: IQM [95 %]", "area", "env steps to teacher")
+HEADER = (
+    "arm", "seeds", "last", "best: IQM [95 %]", "gain on teacher [95 %]", "dip: mean / worst",
+    "steps to teacher [seeds]",
+)  # fmt: skip
 
 
-def figure(
-    arms: Mapping[str, Mapping[str, Any]], teacher: Mapping[str, Any] | None, title: str
-) -> Any:
-    """Returns against environment steps: a line and a band an arm, and the teacher."""
+def figure(arms: Mapping[str, Mapping[str, Any]], title: str) -> Any:
+    """Returns against environment steps: a line and a band an arm, and the teacher.
+
+    Bands are 95 % over seeds; where they leave the figure, seeds are few or differ much.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -136,8 +199,12 @@ def figure(
             continue
         axes.plot(steps, curve["iqm"], color=colour, label=name)
         axes.fill_between(steps, curve["low"], curve["high"], color=colour, alpha=0.2, lw=0)
-    if teacher is not None:
-        axes.axhline(teacher["mean"], color="black", ls="--", lw=1, label="teacher")
+    levels = {a["curve"]["teacher"] for a in arms.values()} - {None}
+    for level in levels:  # one, if all curves are of the same episodes
+        axes.axhline(level, color="black", ls="--", lw=1, label="teacher")
+    shown = [x for a in arms.values() for x in a["curve"]["iqm"]] + list(levels)
+    margin = 0.15 * max(max(shown) - min(shown), 1e-6)
+    axes.set_ylim(min(shown) - margin, max(shown) + margin)
     axes.set(xlabel="environment steps a seed", ylabel="evaluation return", title=title)
     axes.set_xlim(0, max(longest, 1))
     axes.grid(alpha=0.3)
@@ -146,18 +213,18 @@ def figure(
     return fig
 
 
-def curve_of(lines: Sequence[Mapping[str, Any]], members: int) -> Curve | None:
-    """The evaluation curve in a run's metrics, None without evaluations."""
-    name = "rollout_stats/reward/mean"
-    points = [
-        (line["step"], line.get("members", {}).get(name, [line[name]] * members))
-        for line in lines
-        if line["split"] == "eval" and name in line
-    ]
+def curve_of(lines: Sequence[Mapping[str, Any]], seeds: np.ndarray) -> Curve | None:
+    """The evaluation curve in a run's metrics, None without evaluations.
+
+    Args:
+      lines: of metrics.jsonl.
+      seeds: ``[E]`` of the evaluations' episodes.
+    """
+    points = [(x["step"], x["returns"]) for x in lines if x["split"] == "eval" and "returns" in x]
     if not points:
         return None
-    returns = np.array([[math.nan if v is None else v for v in p[1]] for p in points])
-    return Curve(np.array([p[0] for p in points]), returns)
+    steps, returns = zip(*points, strict=True)
+    return Curve(np.array(steps), np.array(returns, np.float64), seeds)
 
 
 def save(fig: Any, path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxmaze import api, config, sweeps
+from jaxmaze import api, config, evaluation, sweeps
 from tests.conftest import CONFIG, SMALL, command
 
 GRID = {"sweep": {"learning_rate": (0.0, 1e-3), "entropy_coef": (0.0, 0.01)}}
@@ -57,12 +57,47 @@ def test_the_summary_names_the_best_and_lists_all(swept):
     summary = swept.summary
     assert summary["kind"] == "sweep" and set(summary["points"]) == set(summary["arms"])
     means = {n: p["evaluation"]["mean"] for n, p in summary["points"].items()}
-    assert means[summary["best"]] == max(means.values()) == summary["evaluation"]["mean"]
+    assert means[summary["best"]] == max(means.values())
     assert (swept.folder / "compare" / "report" / "comparison.png").exists()
     # The same command again computes nothing.
     written = (swept.folder / "summary.json").stat().st_mtime_ns
     assert api.train(swept.config, swept.folder).summary == summary
     assert (swept.folder / "summary.json").stat().st_mtime_ns == written
+
+
+def seeds_of(folder):
+    return set(evaluation.read_episodes(folder).seeds)
+
+
+def test_points_are_judged_on_episodes_of_their_own_and_the_best_alone_plays_the_test(swept):
+    test, points = evaluation.test_seeds(swept.config), swept.summary["points"]
+    seen = {seeds for p in points for seeds in seeds_of(swept.folder / p)}
+    on_the_way = evaluation.selection_seeds(swept.config, 100)
+    assert seen == set(evaluation.sweep_seeds(swept.config)) and len(seen) == 3
+    assert not seen & set(test) and not seen & set(on_the_way)
+    assert seeds_of(swept.folder) == set(test)
+    best = swept.folder / swept.summary["best"]
+    assert [m["evaluation"]["mean"] for m in swept.summary["members"]] == pytest.approx(
+        [api.evaluate(swept.config, api.load_policy(best, m))["mean"] for m in range(2)], abs=1e-3
+    )
+
+
+def test_no_policy_plays_the_test_episodes_before_the_best_is_chosen(small, recorded, tmp_path):
+    test = set(evaluation.test_seeds(small).tolist())
+    grid, played = {"learning_rate": (0.0, 1e-3)}, []
+
+    class Spy(evaluation.Evaluator):
+        def __call__(self, policies, seeds, *args):
+            played.append(set(np.asarray(seeds).tolist()) & test)
+            return super().__call__(policies, seeds, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "Evaluator", Spy)
+        for stage in ("ppo", "bc"):
+            played.clear()
+            more = {"stage": stage, "sweep": grid, "bc.data": str(recorded.folder)}
+            api.train(api.override(small, more), tmp_path / stage)
+            assert played[-1] == test and not any(played[:-1]) and len(played) > 2
 
 
 def test_cloning_can_be_swept_too(recorded, small, tmp_path):

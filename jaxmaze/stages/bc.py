@@ -33,7 +33,6 @@ from jaxmaze.errors import UserError
 from jaxmaze.workers import Pool, num_shards
 
 KIND = "bc"
-EVALUATION_ENVS = 16
 CHECKPOINT_EVERY = 10
 """Epochs between checkpoints where ``bc.eval_every`` is 0."""
 
@@ -100,12 +99,16 @@ def prepare(
     )
 
 
-def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
+def run(
+    config: ml_collections.ConfigDict, workdir: Path, reported: np.ndarray | None = None
+) -> dict[str, Any]:
     """Clone the teacher recorded in ``config.bc.data``.
 
     Args:
       config: the configuration.
       workdir: the run's folder; a run that it holds goes on from its last checkpoint.
+      reported: seeds ``[E]`` of the episodes that the summary reports; the test episodes by
+        default.
 
     Returns:
       The summary, as in summary.json.
@@ -128,8 +131,8 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     networks, seeds = config_lib.networks(config, info.spaces), cloning.member_seeds(config)
     fitter = cloning.Fitter(config, networks, seeding.STAGE_BC)
     fitter.prepare(problem.data, problem.train, problem.steps, True)
-    shards = num_shards(EVALUATION_ENVS, config.env.shards)
-    actors = ActorConfig(info.config, networks, seeds, EVALUATION_ENVS, shards)
+    shards = num_shards(evaluation.NUM_ENVS, config.env.shards)
+    actors = ActorConfig(info.config, networks, seeds, evaluation.NUM_ENVS, shards)
     with (
         Pool(actors, info, config.env.workers) as pool,
         checkpoint.Checkpoints(workdir) as checkpoints,
@@ -138,7 +141,9 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         trainer = _Trainer(config, fitter, problem, evaluator, checkpoints)
         with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
             progress, policies = trainer.train(writer)
-            results = evaluator(policies, evaluation.test_seeds(config))
+            reported = evaluation.test_seeds(config) if reported is None else reported
+            results = evaluator(policies, reported)
+            evaluation.write_episodes(workdir, seeds, reported, {"best": results})
             _draw(workdir, config, writer)
     summary = {
         "kind": KIND,
@@ -323,8 +328,9 @@ class _Trainer:
         seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
         results = self.evaluator(policies, seeds)
         stats = metrics.per_member([r.stats() for r in results])
-        self.writer.write(epoch, "eval", "rollout_stats", stats)
-        return np.stack([r.returns for r in results])
+        returns = np.stack([r.returns for r in results])
+        self.writer.write(epoch, "eval", "rollout_stats", stats, returns)
+        return returns
 
     def _refit(self) -> None:
         """Train anew on every episode, each member for the epochs that validation chose.

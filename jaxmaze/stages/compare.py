@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_collections
 import numpy as np
 
-from jaxmaze import console, metrics, report, runs
+from jaxmaze import collect, console, evaluation, intervals, metrics, policies, report, runs
+from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 
 KIND = "compare"
@@ -33,8 +35,8 @@ def labels(folders: Sequence[Path]) -> dict[str, Path]:
         depth += 1
 
 
-def load(run: Path) -> tuple[dict[str, Any], report.Curve]:
-    """A finished run's summary and evaluation curve.
+def load(run: Path) -> report.Arm:
+    """A finished run with its episodes.
 
     Raises:
       UserError: if it is not a finished run.
@@ -48,27 +50,97 @@ def load(run: Path) -> tuple[dict[str, Any], report.Curve]:
             )
         raise UserError(f"{run} is not a run's folder: it has no {runs.SUMMARY}")
     summary = runs.summary(run)
-    if not summary.get("members"):
+    if not summary.get("members") or summary["kind"] in ("workflow", "sweep"):
         raise UserError(f"{run} is a {summary.get('kind')}; give the folders of its bc or ppo runs")
+    best = last = evaluation.read_episodes(run)
     curve = None
     if summary["kind"] in ("ppo", "dagger"):
-        curve = report.curve_of(metrics.read(run), len(summary["members"]))
+        last = evaluation.read_episodes(run, evaluation.LAST)
+        section = runs.read_config(run)["config"]
+        lines = metrics.read(run)
+        count = max((len(x["returns"][0]) for x in lines if "returns" in x), default=0)
+        seed = section["evaluation"]["seed"]
+        curve = report.curve_of(lines, evaluation.selection_seeds_of(seed, count))
     if curve is None:
         # Without environment steps of its own (a clone, a teacher) a run is a level.
-        means = [m["evaluation"]["mean"] for m in summary["members"]]
-        curve = report.Curve(np.zeros(1, int), np.array([means]))
-    return summary, curve
+        curve = report.Curve(np.zeros(1, int), best.returns[None], best.seeds)
+    return report.Arm(summary, curve, best, last)
+
+
+class Teacher:
+    """A teacher in any episodes: those it has on record, or played now.
+
+    Attributes:
+      known: return and length of an episode by its seed.
+    """
+
+    def __init__(
+        self,
+        known: Mapping[int, tuple[float, int]],
+        play: Callable[[np.ndarray], evaluation.Evaluation] | None = None,
+    ):
+        """With what is on record, and what plays ``[E]`` further seeds, if anything does."""
+        self.known, self._play = dict(known), play
+
+    def __call__(self, seeds: np.ndarray) -> np.ndarray | None:
+        """Returns ``[E]`` in those episodes; None if it cannot play what is not on record."""
+        missing = np.array([s for s in seeds.tolist() if s not in self.known], np.int64)
+        if len(missing):
+            if self._play is None:
+                return None
+            played = self._play(missing)
+            found = zip(played.returns.tolist(), played.lengths.tolist(), strict=True)
+            self.known |= dict(zip(missing.tolist(), found, strict=True))
+        return np.array([self.known[s][0] for s in seeds.tolist()])
+
+    def evaluation(self, seeds: np.ndarray) -> dict[str, Any]:
+        """The evaluation block of those episodes, or of all on record if it cannot play them."""
+        chosen = self.known if self(seeds) is None else seeds.tolist()
+        returns, lengths = zip(*(self.known[s] for s in chosen), strict=True)
+        return evaluation.Evaluation(np.array(returns), np.array(lengths)).summary()
+
+
+def player(config: ml_collections.ConfigDict) -> Callable[[np.ndarray], evaluation.Evaluation]:
+    """What plays episodes with ``config.rollout.policy``.
+
+    Raises:
+      UserError: if there is no such policy or environment.
+    """
+    info = backend.describe(backend.EnvConfig.of(config.env))
+    found = policies.resolve(
+        config.rollout.policy, info, config.seed, deterministic=config.evaluation.deterministic
+    )
+    act = policies.checked(found, info)
+    count = config.rollout.num_envs
+    return lambda seeds: evaluation.of_episodes(collect.play(info, act, seeds, count))
+
+
+def on_record(rollout: Path) -> dict[int, tuple[float, int]]:
+    """Return and length of each episode of a rollout, by its seed.
+
+    Raises:
+      UserError: if it is not a rollout.
+    """
+    if runs.read_config(rollout)["kind"] != "rollout":
+        raise UserError(f"{rollout} is not a rollout; --teacher takes the folder of one")
+    table = evaluation.read_episodes(rollout)
+    return {
+        int(s): (float(r), int(n))
+        for s, r, n in zip(table.seeds, table.returns[0], table.lengths[0], strict=True)
+    }
 
 
 def run(
-    folders: Mapping[str, Path], workdir: Path, teacher: Mapping[str, Any] | None = None
+    folders: Mapping[str, Path],
+    workdir: Path,
+    teacher: Teacher | None = None,
 ) -> dict[str, Any]:
     """Compare finished runs.
 
     Args:
       folders: runs by the name they are shown under.
       workdir: where the comparison is written.
-      teacher: the teacher's evaluation block, for a line in the figure.
+      teacher: plays the very episodes of each run, so that differences are paired.
 
     Returns:
       The summary, as in summary.json.
@@ -80,30 +152,50 @@ def run(
     loaded = {name: load(folder) for name, folder in folders.items()}
     # Made anew from the runs each time, in a moment; never skipped as finished.
     runs.claim(workdir, {"kind": KIND, "runs": sorted(loaded)})
-    level = None if teacher is None else float(teacher["mean"])
-    arms = {name: report.arm_summary(s, curve, level) for name, (s, curve) in loaded.items()}
-    show(arms, teacher)
-    fig = report.figure(arms, teacher, "Return on fixed evaluation episodes, IQM and 95 % interval")
+    arms = {name: report.arm_summary(arm, teacher) for name, arm in loaded.items()}
+    block = None if teacher is None else teacher.evaluation(next(iter(loaded.values())).best.seeds)
+    show(arms, block)
+    if teacher is not None and all(a["gain"] is None for a in arms.values()):
+        console.say(
+            "note: the teacher did not play the runs' episodes and cannot be asked to, so no gain "
+            "on it is given; returns in different episodes do not compare"
+        )
+    fig = report.figure(arms, "Return on fixed selection episodes, IQM and 95 % over seeds")
     report.save(fig, workdir / FIGURE)
     with metrics.MetricsWriter(workdir) as writer:
         writer.board.add_figure("compare/returns", fig, 0)
     summary: dict[str, Any] = {
         "kind": KIND,
-        "env_steps": sum(s["env_steps"] for s, _ in loaded.values()),
+        "env_steps": sum(arm.summary["env_steps"] for arm in loaded.values()),
         "wall_seconds": time.perf_counter() - start,
         "arms": arms,
     }
     if teacher is not None:
-        summary["teacher"] = {"evaluation": dict(teacher)}
+        played = [{"seed": s, "return": r} for s, (r, _) in sorted(teacher.known.items())]
+        summary["teacher"] = {"evaluation": block, "episodes": played}
     runs.write_json(workdir / runs.SUMMARY, summary)
     console.say(f"figure: {workdir / FIGURE}")
     return summary
 
 
+def gain(run: Path, other: Path) -> dict[str, float]:
+    """How much a run returns more than another of the same members, on the same episodes.
+
+    Raises:
+      UserError: if they have not played the same.
+    """
+    ours, theirs = evaluation.read_episodes(run), evaluation.read_episodes(other)
+    same = ours.returns.shape == theirs.returns.shape and (ours.seeds == theirs.seeds).all()
+    if not same:
+        raise UserError(f"{run} and {other} have played different episodes, which do not compare")
+    return report.block(intervals.estimate(ours.returns - theirs.returns))
+
+
 def show(arms: Mapping[str, Any], teacher: Mapping[str, Any] | None) -> None:
     """Print the table."""
-    level = None if teacher is None else float(teacher["mean"])
-    console.table("Returns over seeds on fresh episodes", report.HEADER, report.rows(arms, level))
+    counts = sorted({a["episodes"] for a in arms.values()})
+    title = f"Returns on {' or '.join(map(str, counts))} episodes a seed that chose nothing"
+    console.table(title, report.HEADER, report.rows(arms))
     if teacher is not None:
         console.say(
             f"teacher: mean return {teacher['mean']:.1f} ± {teacher['std']:.1f} over "

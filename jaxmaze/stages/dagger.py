@@ -36,7 +36,6 @@ from jaxmaze.trajectories import Episode
 from jaxmaze.workers import Pool, num_shards
 
 KIND = "dagger"
-EVALUATION_ENVS = 16
 
 
 class Progress(NamedTuple):
@@ -71,8 +70,8 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         console.say(f"{workdir} is finished already")
         return runs.summary(workdir)
     networks, seeds = config_lib.networks(config, info.spaces), cloning.member_seeds(config)
-    shards = num_shards(EVALUATION_ENVS, config.env.shards)
-    actors = ActorConfig(info.config, networks, seeds, EVALUATION_ENVS, shards)
+    shards = num_shards(evaluation.NUM_ENVS, config.env.shards)
+    actors = ActorConfig(info.config, networks, seeds, evaluation.NUM_ENVS, shards)
     with (
         Pool(actors, info, config.env.workers) as pool,
         checkpoint.Checkpoints(workdir) as checkpoints,
@@ -235,7 +234,7 @@ class _Trainer:
              "agreement": agreed},
         )  # fmt: skip
         stats = metrics.per_member([r.stats() for r in results])
-        self.writer.write(step, "eval", "rollout_stats", stats)
+        self.writer.write(step, "eval", "rollout_stats", stats, returns)
         console.say(
             f"round {self.round:2d}  beta {share:.2f}  {step} labels  return {mean.mean():.1f}"
         )
@@ -269,6 +268,8 @@ class _Trainer:
         seeds = evaluation.test_seeds(self.config)
         best = self.evaluator(self.progress.best.policy, seeds)
         last = self.evaluator(self.progress.last, seeds)
+        played = {"best": best, "last": last}
+        evaluation.write_episodes(self.workdir, self.seeds, seeds, played)
         labels, chosen = self.labels(), self.progress.best.selection
         members = [
             {

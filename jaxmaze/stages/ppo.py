@@ -57,8 +57,13 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
 
 def run_arms(
     arms: Mapping[str, tuple[ml_collections.ConfigDict, Path]],
+    reported: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Train several runs as members of one program; returns their summaries by name.
+
+    Args:
+      arms: configuration and folder of each run, by the name that tables call it.
+      reported: seeds ``[E]`` of the episodes that summaries report; the test episodes by default.
 
     Raises:
       UserError: for runs to start from that do not fit.
@@ -100,7 +105,7 @@ def run_arms(
     trainer = _Trainer(listed, networks, info, demonstrations.episodes, updater)
     try:
         trainer.train()
-        return trainer.finish()
+        return trainer.finish(evaluation.test_seeds(first) if reported is None else reported)
     finally:
         trainer.close()
 
@@ -288,7 +293,7 @@ class _Trainer:
         self.best = selection.take(self.best, policies, better, chosen)
         for arm, writer in zip(self.arms, self.writers, strict=True):
             stats = metrics.per_member([r.stats() for r in results[arm.members]])
-            writer.write(step, "eval", "rollout_stats", stats)
+            writer.write(step, "eval", "rollout_stats", stats, returns[arm.members])
             writer.flush()
         bar.note(", ".join(f"{a.name} {score[a.members].mean():.0f}" for a in self.arms))
 
@@ -320,9 +325,8 @@ class _Trainer:
             meta["wall_seconds"] = time.perf_counter() - self.start
             saved.save(self.iteration, mine, mine[1].policy, meta)
 
-    def finish(self) -> dict[str, dict[str, Any]]:
-        """Evaluate the last and the best policies on the test episodes; write the summaries."""
-        seeds = evaluation.test_seeds(self.config)
+    def finish(self, seeds: np.ndarray) -> dict[str, dict[str, Any]]:
+        """Evaluate the last and the best policies on the reported episodes; write the summaries."""
         with self.watch("test"):
             last = self.evaluator(self.population.policies(), seeds)
             best = self.evaluator(self.best.policy, seeds)
@@ -354,6 +358,10 @@ class _Trainer:
                 summaries[arm.name]["audit"] = arm.origin.figures
             mine = jax.tree.map(lambda x, at=arm.members: x[at], self.best.policy)
             audit.write(arm.workdir, self.networks, mine, self.info, arm.config)
+            evaluation.write_episodes(
+                arm.workdir, self.seeds[arm.members], seeds,
+                {"best": best[arm.members], "last": last[arm.members]},
+            )  # fmt: skip
             runs.write_json(arm.workdir / runs.SUMMARY, summaries[arm.name])
         for arm in self.arms:
             e = summaries[arm.name]["evaluation"]

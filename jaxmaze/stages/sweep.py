@@ -12,7 +12,7 @@ from typing import Any
 
 import ml_collections
 
-from jaxmaze import console, runs, sweeps
+from jaxmaze import cloning, console, evaluation, runs, sweeps
 from jaxmaze.stages import bc, compare, ppo
 
 KIND = "sweep"
@@ -24,9 +24,13 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     Each point has a folder of its own in ``workdir``, with all of a run's files, and ``members``
     seeds. Points of a ppo sweep train side by side; those of a bc sweep one after another.
 
+    The points are judged on episodes that nothing else is chosen or reported by. The test episodes
+    are played by the best point alone: the best of many on them would have been lucky there.
+
     Returns:
-      The summary, as in summary.json: the best point's by the mean over its seeds' evaluations, all
-      points under ``points``, and ``arms`` as a comparison has them.
+      The summary, as in summary.json: ``evaluation`` and ``members`` of the best point on the test
+      episodes; all points, as they were judged, under ``points``, and ``arms`` likewise as a
+      comparison has them.
 
     Raises:
       UserError: for a configuration that the stage cannot use.
@@ -39,20 +43,31 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     points = sweeps.grid(config.sweep.to_dict())
     listed = {name: (_at(config, point), workdir / name) for name, point in points.items()}
     console.say(f"sweep: {len(points)} points of {config.members} members each")
+    judged = evaluation.sweep_seeds(config)
     if config.stage == "ppo":
-        done = ppo.run_arms(listed)
+        done = ppo.run_arms(listed, judged)
     else:
-        done = {name: bc.run(c, folder) for name, (c, folder) in listed.items()}
+        done = {name: bc.run(c, folder, judged) for name, (c, folder) in listed.items()}
     compared = compare.run({name: folder for name, (_, folder) in listed.items()},
                            workdir / "compare")  # fmt: skip
     best = max(done, key=lambda name: done[name]["evaluation"]["mean"])
-    console.say(f"best: {best}")
+    seeds = evaluation.test_seeds(config)
+    tested = evaluation.of_run(listed[best][1], config, seeds)
+    evaluation.write_episodes(workdir, cloning.member_seeds(config), seeds, {"best": tested})
+    evaluated = evaluation.pooled(tested).summary()
+    console.say(
+        f"best: {best}, mean return {evaluated['mean']:.1f} on the test episodes, which it alone "
+        "has played"
+    )
     summary = {
         "kind": KIND,
         "env_steps": sum(d["env_steps"] for d in done.values()),
         "wall_seconds": time.perf_counter() - start,
-        "evaluation": done[best]["evaluation"],
-        "members": done[best]["members"],
+        "evaluation": evaluated,
+        "members": [
+            {"seed": m["seed"], "env_steps": m["env_steps"], "evaluation": result.summary()}
+            for m, result in zip(done[best]["members"], tested, strict=True)
+        ],
         "best": best,
         "points": {
             name: {"fields": points[name], "evaluation": d["evaluation"]}

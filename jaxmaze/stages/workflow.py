@@ -13,7 +13,7 @@ from typing import Any
 
 import ml_collections
 
-from jaxmaze import console, evaluation, policies, runs, trajectories
+from jaxmaze import console, evaluation, policies, report, runs, trajectories
 from jaxmaze.envs import envpool
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.stages import bc, compare, ppo, rollout
@@ -45,11 +45,12 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     arms = {arm: (_arm(config, arm, workdir), workdir / "ppo" / arm) for arm in ARMS}
     tuned = ppo.run_arms(arms)
     console.say("[4/4] compare")
-    teacher = rollout.run(config, workdir / "teacher", seeds=evaluation.test_seeds(config))
-    compared = compare.run(
-        {arm: workdir / "ppo" / arm for arm in ARMS}, workdir / "compare",
-        teacher["evaluation"],
-    )  # fmt: skip
+    rollout.run(config, workdir / "teacher", seeds=evaluation.test_seeds(config))
+    teacher = compare.Teacher(compare.on_record(workdir / "teacher"), compare.player(config))
+    folders = {arm: workdir / "ppo" / arm for arm in ARMS}
+    compared = compare.run(folders, workdir / "compare", teacher)
+    gain = compare.gain(folders["pretrained"], folders["pretrained_lr0"])
+    console.say(f"fine-tuning gained {report.span(gain)} on the clone, on the same episodes")
     summary = {
         "kind": KIND,
         "env_steps": recorded["env_steps"] + sum(t["env_steps"] for t in tuned.values()),
@@ -59,6 +60,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         "teacher": compared["teacher"],
         "audit": tuned["pretrained"]["audit"],
         "clone": {"evaluation": cloned["evaluation"], "members": cloned["members"]},
+        "gain_on_clone": gain,
         "arms": compared["arms"],
     }
     runs.write_json(workdir / runs.SUMMARY, summary)

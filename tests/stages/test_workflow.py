@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, arms, checkpoint, evaluation, metrics
+from jaxmaze import api, arms, checkpoint, collect, evaluation, metrics, policies
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.stages import ppo, workflow
@@ -190,7 +190,7 @@ def test_a_crash_after_the_last_save_loses_no_line(finished, tmp_path):
         "import os\n"
         "from jaxmaze import api, cli\n"
         "from jaxmaze.stages import ppo\n"
-        "def killed(self):\n"
+        "def killed(self, *_):\n"
         "    [saved.wait() for saved in self.checkpoints]\n"
         "    os.kill(os.getpid(), 9)\n"
         "ppo._Trainer.finish = killed\n"
@@ -217,7 +217,7 @@ def test_the_first_probabilities_equal_the_clones(finished, tmp_path, monkeypatc
     networks, theirs, _ = checkpoint.load_best(clone)
     started = []
     monkeypatch.setattr(ppo._Trainer, "train", lambda self: started.append(self))
-    monkeypatch.setattr(ppo._Trainer, "finish", lambda self: {"run": {}})
+    monkeypatch.setattr(ppo._Trainer, "finish", lambda *_: {"run": {}})
     ppo.run(config, tmp_path / "run")
     policy = started[0].population.policies()
     obs = np.random.default_rng(0).normal(size=(2, 500, 8)).astype(np.float32)
@@ -240,7 +240,8 @@ def test_checkpoints_are_at_least_two_episodes_apart(small):
 def test_a_workflow_stands_for_its_fine_tuned_arm(finished, tmp_path):
     arm = finished.folder / "ppo" / "pretrained"
     compared = api.compare([finished], tmp_path / "c").summary["arms"]
-    assert compared["pretrained"]["curve"] == finished.summary["arms"]["pretrained"]["curve"]
+    expected = finished.summary["arms"]["pretrained"]["curve"]
+    assert compared["pretrained"]["curve"] == expected | {"teacher": None}
     jax.tree.map(
         np.testing.assert_array_equal, api.load_policy(finished).policy, api.load_policy(arm).policy
     )
@@ -325,3 +326,47 @@ def _result(member, episode):
     from jaxmaze.actors import EpisodeResult
 
     return EpisodeResult(int(member), episode, float(member + episode), 10, True)
+
+
+def test_gains_are_differences_on_the_same_episodes(finished, small):
+    """Everything in the table, made again from policies played one by one."""
+    summary, folder = finished.summary, finished.folder
+    config = api.override(small, {"rollout.policy": "heuristic"})
+    test = evaluation.test_seeds(config)
+    info = backend.describe(backend.EnvConfig.of(config.env))
+
+    def returns(policy, seeds):
+        return np.array([e.episode_return for e in collect.play(info, policy, seeds, 4)])
+
+    heuristic = policies.resolve("heuristic", info, 0)
+    teacher = returns(heuristic, test)
+    tuned = np.stack([returns(api.load_policy(folder, m), test) for m in range(2)])
+    cloned = np.stack([returns(api.load_policy(folder / "bc", m), test) for m in range(2)])
+    found = summary["arms"]["pretrained"]
+    assert found["iqm"] == pytest.approx(tuned.mean(), abs=1e-3)
+    assert found["gain"]["iqm"] == pytest.approx((tuned - teacher).mean(), abs=1e-3)
+    assert summary["gain_on_clone"]["iqm"] == pytest.approx((tuned - cloned).mean(), abs=1e-3)
+    assert summary["teacher"]["evaluation"]["mean"] == pytest.approx(teacher.mean())
+    # The curve, its teacher and the selection are of other episodes, all of the same.
+    chosen = evaluation.selection_seeds(config, 2)
+    assert not set(chosen) & set(test)
+    assert found["curve"]["teacher"] == pytest.approx(returns(heuristic, chosen).mean())
+    frozen = summary["arms"]["pretrained_lr0"]["curve"]["iqm"][0]
+    still = np.stack([returns(api.load_policy(folder / "bc", m), chosen) for m in range(2)])
+    assert frozen == pytest.approx(still.mean(), abs=1e-3)
+
+
+def test_a_teacher_that_cannot_be_asked_is_compared_where_it_has_played(finished, small, tmp_path):
+    run = finished.folder / "ppo" / "pretrained"
+    own = api.record(small, tmp_path / "own", policy=lambda obs: np.zeros(len(obs), int))
+    summary = api.compare([run], tmp_path / "c", teacher=own).summary
+    assert summary["arms"]["pretrained"]["gain"] is None
+    assert summary["teacher"]["evaluation"]["mean"] == own.summary["evaluation"]["mean"]
+    # One that can plays the run's episodes, whatever it has on record.
+    other = api.record(api.override(small, {"seed": 5}), tmp_path / "other")
+    found = api.compare([run], tmp_path / "d", teacher=other).summary
+    expected = finished.summary
+    assert found["teacher"]["evaluation"] == expected["teacher"]["evaluation"]
+    assert found["arms"]["pretrained"]["gain"] == expected["arms"]["pretrained"]["gain"]
+    with pytest.raises(UserError, match="is not a rollout"):
+        api.compare([run], tmp_path / "e", teacher=finished.folder / "bc")
