@@ -1,6 +1,8 @@
-"""Generalised advantage estimation."""
+"""Generalised advantage estimation, Monte-Carlo returns, and how much a critic explains."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +50,49 @@ def gae(
 
     _, advantage = jax.lax.scan(step, jnp.zeros_like(delta[0]), (delta, carry_on), reverse=True)
     return advantage, advantage + value
+
+
+UNKNOWN = 0.05
+"""The largest discount of what lies beyond a return for it to count as known."""
+
+
+def monte_carlo(
+    reward: Array,
+    next_value: Array,
+    terminated: Array,
+    truncated: Array,
+    gamma: Array | float,
+) -> tuple[Array, Array]:
+    """Discounted returns of a time-major segment, and which of them are known.
+
+    ``G_t = r_t + gamma * G_{t+1}`` until the episode's end, as a first-visit or every-visit Monte
+    Carlo method has it (Sutton & Barto, 2018, "Reinforcement Learning", section 5.1). Beyond a
+    truncation, and beyond the segment, stands the critic's value; a return counts as known where
+    that has a discount of at most ``UNKNOWN``: then what the critic is measured by is not its own
+    opinion. GAE's targets are mostly that, with a critic that knows nothing as with a good one.
+
+    Args:
+      reward: ``[T, ...]``.
+      next_value: ``[T, ...]`` values of the true next observations.
+      terminated: ``[T, ...]`` 1.0 where the task ended.
+      truncated: ``[T, ...]`` 1.0 where the episode was cut.
+      gamma: discount.
+
+    Returns:
+      Returns ``[T, ...]``, and 1.0 where they are known, else 0.0, ``[T, ...]``.
+    """
+    done = jnp.maximum(terminated, truncated)
+
+    def step(carry: tuple[Array, Array], x: tuple[Array, ...]) -> tuple[Any, Any]:
+        g_tp1, left_tp1 = carry
+        reward_t, value_tp1, done_t, truncated_t = x
+        g = reward_t + gamma * jnp.where(done_t > 0, truncated_t * value_tp1, g_tp1)
+        left = gamma * jnp.where(done_t > 0, truncated_t, left_tp1)
+        return (g, left), (g, left)
+
+    start = (next_value[-1], jnp.ones_like(next_value[-1]))
+    _, (g, left) = jax.lax.scan(step, start, (reward, next_value, done, truncated), reverse=True)
+    return g, (left <= UNKNOWN).astype(jnp.float32)
 
 
 def explained_variance(prediction: Array, target: Array, weight: Array | None = None) -> Array:

@@ -101,6 +101,10 @@ def _prepare(
         reward, value, next_value, rollout.terminated, rollout.truncated,
         hyper.gamma, hyper.gae_lambda,
     )  # fmt: skip
+    known_return, known = advantages.monte_carlo(
+        reward, next_value, rollout.terminated, rollout.truncated, hyper.gamma
+    )
+    known = known if rollout.valid is None else known * rollout.valid
     held_to = networks.distribution(clone.params, clone.obs_stats, rollout.obs)
     rows = Rows(
         rollout.obs,
@@ -114,6 +118,7 @@ def _prepare(
     rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rows)
     return rows, return_stats, {
         "explained_variance": advantages.explained_variance(value, target, rollout.valid),
+        "mc_explained_variance": advantages.explained_variance(value, known_return, known),
         "value_mean": value.mean(),
     }  # fmt: skip
 
@@ -157,7 +162,7 @@ def update(
     ready = (
         state.ready
         | (state.burn_in >= hyper.critic_burn_in)
-        | (metrics["explained_variance"] >= hyper.burn_in_until)
+        | (metrics["mc_explained_variance"] >= hyper.burn_in_until)
     )
     burn_in = state.burn_in + (~ready).astype(jnp.int32)
     policy_moves = ready & (hyper.learning_rate > 0)

@@ -57,7 +57,8 @@ class Hyper(NamedTuple):
       max_grad_norm: limit of each network's gradient norm.
       target_kl: the policy stops for the rest of an update past 1.5 times this; inf for never.
       critic_burn_in: at most so many first iterations only the critic learns.
-      burn_in_until: explained variance that ends the burn-in sooner; inf for never.
+      burn_in_until: share of the variance of Monte-Carlo returns that the critic must explain to
+        end the burn-in sooner; inf for never.
       anchor_coef: weight of ``KL(clone || policy)`` in the policy's loss.
       anchor_target_kl: divergence that the weight is adapted to; inf for the schedule instead.
       cloning_coef: weight of the cloning loss on demonstrations in the policy's loss.

@@ -171,7 +171,7 @@ def test_a_critic_that_explains_enough_ends_the_burn_in():
             before = bits((state.policy, state.policy_opt))
             state, metrics = update(NETWORKS, STATIC, state, segment, h, state.policy)
             moved = bits((state.policy, state.policy_opt)) != before
-            kinds.append((moved, float(metrics["explained_variance"]) >= 0.8))
+            kinds.append((moved, float(metrics["mc_explained_variance"]) >= 0.8))
             assert float(metrics["critic_ready"]) == moved
         return kinds, int(state.burn_in)
 
