@@ -13,7 +13,7 @@ import rich.table
 
 console = rich.console.Console(highlight=False)
 if not console.is_terminal:
-    console.width = 120  # a file or a pipe has no width of its own; tables should not be cut at 80
+    console.width = 160  # a file or a pipe has no width of its own; tables should not be cut at 80
 
 
 class Progress(Protocol):
@@ -61,7 +61,7 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     """Print a table; the first column is left-aligned, the others right."""
     t = rich.table.Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
     for i, name in enumerate(header):
-        t.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+        t.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
     for row in rows:
         t.add_row(*row)
     console.print(t)

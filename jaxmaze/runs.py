@@ -22,7 +22,7 @@ CONFIG, SUMMARY, METRICS, EPISODES = (
     "episodes.jsonl",
 )
 TRAJECTORIES = "trajectory_data"
-FORMAT = 1
+FORMAT = 2
 """The layout of a run's folder. Raised when that changes, so that no version goes on with a folder
 that it would misread; folders from before there was a number count as another format."""
 _PACKAGES = ("jaxmaze", "jax", "flax", "optax", "gymnasium", "numpy", "orbax-checkpoint", "minari")

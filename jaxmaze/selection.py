@@ -1,4 +1,9 @@
-"""Which of a member's policies is the best: by evaluation return, with its uncertainty."""
+"""Which of a member's policies is the best: candidates on the way, a play-off at the end.
+
+All policies of all members are judged on the same episodes, so that what tells two of them apart is
+the difference in each episode: returns of one episode vary far less between two policies than those
+of one policy between episodes.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +13,60 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmaze.checkpoint import digest
 from jaxmaze.core.types import Policy
+
+CANDIDATES = 2
+"""Policies of a member that are kept on the way to the play-off, beside the last."""
+FIRST_ROUND = 0.4
+"""Share of the play-off's episodes that all candidates play."""
 
 
 class Selection(NamedTuple):
-    """What is kept of each of ``M`` members, and the mark to beat.
+    """How the policies that are kept did, one for each of ``M`` members.
 
     Attributes:
-      mean: ``[M]`` mean evaluation return of the policy that is kept.
+      mean: ``[M]`` mean evaluation return (or another score); -inf before the first.
       error: ``[M]`` the standard error of that mean.
-      step: ``[M]`` when the policy was taken (environment steps, or epochs).
-      top_mean: ``[M]`` the highest mean so far, of the kept policy or another.
-      top_error: ``[M]`` the standard error of that one.
+      step: ``[M]`` when the policy was taken (environment steps, labels or epochs).
+      episodes: ``[M]`` how many the mean is over.
     """
 
     mean: np.ndarray
     error: np.ndarray
     step: np.ndarray
-    top_mean: np.ndarray
-    top_error: np.ndarray
+    episodes: np.ndarray
+
+
+class Best(NamedTuple):
+    """The best policies so far, on the host.
+
+    Attributes:
+      policy: what would be handed over now, ``[M, ...]``.
+      selection: how it did.
+      candidates: the best on the way, ``[M, K, ...]``, the first of them first.
+      means: ``[M, K]`` their mean returns on the selection episodes; -inf where there is none.
+      steps: ``[M, K]`` when they were taken.
+    """
+
+    policy: Policy
+    selection: Selection
+    candidates: Policy
+    means: np.ndarray
+    steps: np.ndarray
 
 
 def start(members: int) -> Selection:
     """Nothing kept yet."""
-    nothing = np.full(members, -np.inf)
-    error = np.full(members, np.inf)
-    return Selection(nothing, error, np.zeros(members, np.int64), nothing.copy(), error.copy())
+    none = np.zeros(members, np.int64)
+    return Selection(np.full(members, -np.inf), np.full(members, np.inf), none, none.copy())
+
+
+def begin(policies: Policy) -> Best:
+    """No candidate yet; ``policies`` ``[M, ...]`` stand where there will be some."""
+    members = len(jax.tree.leaves(policies)[0])
+    shape = (members, CANDIDATES)
+    many = jax.tree.map(lambda x: np.repeat(np.asarray(x)[:, None], CANDIDATES, 1), policies)
+    return Best(policies, start(members), many, np.full(shape, -np.inf), np.zeros(shape, np.int64))
 
 
 def standard_error(returns: np.ndarray) -> np.ndarray:
@@ -45,40 +77,124 @@ def standard_error(returns: np.ndarray) -> np.ndarray:
     return returns.std(-1, ddof=1) / np.sqrt(count)
 
 
-def choose(
-    kept: Selection, mean: np.ndarray, error: np.ndarray, step: int
-) -> tuple[Selection, np.ndarray]:
-    """Take or leave each member's new policy.
+def surpasses(new: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Whether policies are better than others on the same episodes.
 
-    Policies whose mean return lies within one standard error of the highest mean so far count as
-    tied with it (the one-standard-error rule of Breiman et al., 1984, "Classification and
-    Regression Trees", section 3.4.3); of the new one and the kept one, if both are tied, the one
-    with the lower standard error is kept. Returns are told apart no better than that, and of equals
-    the dependable one is wanted. One that was left is gone: its weights are not kept.
+    That is, by more than one standard error of the mean difference, episode by episode: the
+    one-standard-error rule of Breiman et al. (1984), "Classification and Regression Trees", section
+    3.4.3, with paired errors. In a tie the kept one stays.
 
     Args:
-      kept: the selection so far.
-      mean: ``[M]`` mean evaluation return of the new policies.
-      error: ``[M]`` its standard error.
+      new: returns ``[..., E]``.
+      kept: returns ``[..., E]``.
+
+    Returns:
+      Booleans ``[...]``.
+    """
+    difference = new - kept
+    return difference.mean(-1) > standard_error(difference)
+
+
+def _rows(condition: np.ndarray, new: Any, old: Any) -> Any:
+    """``new`` for the members that a condition ``[M]`` marks, ``old`` for the others."""
+
+    def leaf(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.where(condition.reshape((-1,) + (1,) * (np.ndim(a) - 1)), a, b)
+
+    return jax.tree.map(leaf, new, old)
+
+
+def keep(better: np.ndarray, new: Selection, kept: Selection) -> Selection:
+    """What is kept once the new policies of the members ``better`` ``[M]`` have been taken."""
+    return Selection(*_rows(better, tuple(new), tuple(kept)))
+
+
+def consider(best: Best, policies: Policy, returns: np.ndarray, step: int) -> Best:
+    """Take each member's new policy among its candidates if its mean return is high enough.
+
+    A mean that a candidate has already is that candidate's again (a policy that has not moved), and
+    of equal ones the first is kept.
+
+    Args:
+      best: so far.
+      policies: ``[M, ...]`` on the host.
+      returns: ``[M, E]`` in the selection episodes, which are the same each time.
+      step: when.
+    """
+    mean = returns.mean(1)
+    place = (best.means >= mean[:, None]).sum(1)  # how many candidates are at least as good
+    new = ~(best.means == mean[:, None]).any(1)
+    candidates, means, steps = best.candidates, best.means, best.steps
+    for k in reversed(range(CANDIDATES)):
+        here, below = new & (place == k), new & (place < k)
+
+        def put(into: np.ndarray, value: np.ndarray, k: int = k, at: Any = (here, below)) -> Any:
+            into = np.array(into)
+            moved = _rows(at[1], into[:, max(k - 1, 0)], into[:, k])
+            into[:, k] = _rows(at[0], value, moved)
+            return into
+
+        candidates = jax.tree.map(put, candidates, policies)
+        means, steps = put(means, mean), put(steps, np.full(len(mean), step))
+    first = new & (place == 0)
+    count = np.full(len(mean), returns.shape[1])
+    found = Selection(mean, standard_error(returns), np.full(len(mean), step), count)
+    return Best(
+        _rows(first, policies, best.policy),
+        keep(first, found, best.selection),
+        candidates,
+        means,
+        steps,
+    )
+
+
+def play_off(
+    best: Best, last: Policy, evaluator: Callable[..., list[Any]], seeds: np.ndarray, step: int
+) -> tuple[Best, dict[str, np.ndarray]]:
+    """Choose between the candidates and the last policies, over many episodes.
+
+    Near the top the few episodes of an evaluation cannot tell policies apart, and the best of many
+    such evaluations was lucky. All candidates play the first episodes; the best of them and the
+    last play the rest. The last stays unless the other one :func:`surpasses` it, so that what is
+    handed over is not expected to be worse than the last.
+
+    Args:
+      best: as it was chosen on the way.
+      last: the last policies, ``[M, ...]`` on the host.
+      evaluator: an :class:`jaxmaze.evaluation.Evaluator`.
+      seeds: ``[E]`` the episodes, on which nothing was chosen before.
       step: when.
 
     Returns:
-      The new selection, and ``[M]`` whether the new policy is kept.
+      The new best, and mean returns ``[M]`` of the best candidate (``best``) and of the ``last``.
     """
-    rises = mean > kept.top_mean
-    top_mean = np.where(rises, mean, kept.top_mean)
-    top_error = np.where(rises, error, kept.top_error)
-    limit = top_mean - top_error
-    steadier = (error < kept.error) | ((error == kept.error) & (mean > kept.mean))
-    better = (mean >= limit) & (steadier | (kept.mean < limit))
+    count = max(1, round(FIRST_ROUND * len(seeds)))
 
-    def keep(new: Any, old: np.ndarray) -> np.ndarray:
-        return np.where(better, new, old)
+    def played(policies: Policy, on: np.ndarray) -> np.ndarray:
+        return np.stack([r.returns for r in evaluator(policies, on)])
 
-    chosen = Selection(
-        keep(mean, kept.mean), keep(error, kept.error), keep(step, kept.step), top_mean, top_error
+    def candidate(k: np.ndarray) -> Policy:
+        return jax.tree.map(lambda x: x[np.arange(len(k)), k], best.candidates)
+
+    members = len(best.means)
+    numbers = [np.full(members, k) for k in range(CANDIDATES)]
+    first = np.stack([played(candidate(k), seeds[:count]) for k in numbers])  # [K, M, count]
+    known = np.where(np.isfinite(best.means), first.mean(2).T, -np.inf)
+    chosen = known.argmax(1)
+    of_chosen = first[chosen, np.arange(members)]
+    of_last = played(last, seeds[:count])
+    if count < len(seeds):
+        of_chosen = np.hstack([of_chosen, played(candidate(chosen), seeds[count:])])
+        of_last = np.hstack([of_last, played(last, seeds[count:])])
+    # Policies that act alike are one; it was there when it was a candidate first.
+    keeps = surpasses(of_chosen, of_last) | (of_chosen == of_last).all(1)
+    returns = np.where(keeps[:, None], of_chosen, of_last)
+    taken = np.where(keeps, best.steps[np.arange(members), chosen], step)
+    selection = Selection(
+        returns.mean(1), standard_error(returns), taken, np.full(members, len(seeds))
     )
-    return chosen, better
+    new = best._replace(policy=_rows(keeps, candidate(chosen), last), selection=selection)
+    return new, {"best": of_chosen.mean(1), "last": of_last.mean(1)}
 
 
 def block(kept: Selection, member: int, unit: str) -> dict[str, Any]:
@@ -89,71 +205,17 @@ def block(kept: Selection, member: int, unit: str) -> dict[str, Any]:
       member: whose.
       unit: what ``step`` counts.
     """
+    from scipy import stats
+
     mean, error = float(kept.mean[member]), float(kept.error[member])
+    count = int(kept.episodes[member])
     known = np.isfinite(error)  # not after a single episode
+    half = float(stats.t.ppf(0.975, count - 1)) * error if known else 0.0
     return {
         unit: int(kept.step[member]),
+        "episodes": count,
         "mean": mean,
         "standard_error": error if known else None,
-        "low": mean - 1.96 * error if known else None,
-        "high": mean + 1.96 * error if known else None,
-    }
-
-
-class Best(NamedTuple):
-    """The best policies so far.
-
-    Attributes:
-      policy: copies of the weights, ``[M, ...]`` on the host.
-      selection: their evaluation when they were taken.
-    """
-
-    policy: Policy
-    selection: Selection
-
-
-def take(best: Best, policies: Policy, better: np.ndarray, chosen: Selection) -> Best:
-    """``policies`` ``[M, ...]`` of the members ``better`` ``[M]``, the kept ones of the others."""
-
-    def keep(new: np.ndarray, old: np.ndarray) -> np.ndarray:
-        return np.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
-
-    return Best(jax.tree.map(keep, policies, best.policy), chosen)
-
-
-def play_off(
-    best: Best, last: Policy, evaluator: Callable[..., list[Any]], seeds: np.ndarray, step: int
-) -> tuple[Best, dict[str, np.ndarray]]:
-    """Choose between the best so far and the last, over many episodes.
-
-    Near the top the few episodes of an evaluation cannot tell policies apart, and the best of many
-    such evaluations was lucky. Members whose best is their last have nothing to choose.
-
-    Args:
-      best: as it was chosen on the way.
-      last: the last policies, ``[M, ...]`` on the host.
-      evaluator: an :class:`jaxmaze.evaluation.Evaluator`.
-      seeds: the episodes.
-      step: when.
-
-    Returns:
-      The new best, and mean returns ``[M]`` of ``best`` and ``last`` (NaN where not played).
-    """
-    members = len(best.selection.mean)
-
-    def digests(policies: Policy) -> list[str]:
-        return [digest(jax.tree.map(lambda x, m=m: x[m], policies)) for m in range(members)]
-
-    differ = np.array([a != b for a, b in zip(digests(best.policy), digests(last), strict=True)])
-    returns = np.full((2, members, len(seeds)), np.nan)
-    for i, policies in enumerate((best.policy, last) if differ.any() else ()):
-        results = evaluator(policies, seeds, differ)
-        returns[i, differ] = np.stack([r.returns for r in results])
-    means, errors = returns.mean(-1), standard_error(returns)
-    first, _ = choose(start(members), means[0], errors[0], 0)
-    chosen, better = choose(first._replace(step=best.selection.step), means[1], errors[1], step)
-    merged = [np.where(differ, new, old) for new, old in zip(chosen, best.selection, strict=True)]
-    return take(best, last, better & differ, Selection(*merged)), {
-        "best": means[0],
-        "last": means[1],
+        "low": mean - half if known else None,
+        "high": mean + half if known else None,
     }

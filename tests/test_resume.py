@@ -78,7 +78,7 @@ def test_rollouts_and_comparisons_are_not_resumed(recorded, tuned, tmp_path):
         api.resume(compared)
 
 
-@pytest.mark.parametrize("number", [None, 0, 2])
+@pytest.mark.parametrize("number", [None, runs.FORMAT - 1, runs.FORMAT + 1])
 def test_a_folder_in_another_format_is_left_alone(number, cloned, small, recorded, tmp_path):
     run = copied(cloned, tmp_path / "run")
 

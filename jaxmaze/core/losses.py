@@ -94,5 +94,8 @@ def clipped_policy_loss(
 
 
 def value_loss(value: Array, target: Array, weight: Array | None = None) -> Array:
-    """Half the mean squared error of values ``[B]`` against their targets ``[B]``."""
+    """Half the mean squared error of values ``[B]`` against their targets ``[B]``.
+
+    Stable-Baselines3's is the whole of it, so that its ``vf_coef`` is half of ours.
+    """
     return 0.5 * mean((value - target) ** 2, weight)

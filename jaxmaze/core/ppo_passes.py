@@ -53,7 +53,8 @@ class Hyper(NamedTuple):
       gae_lambda: trace decay of the advantages.
       clip_range: PPO's epsilon.
       entropy_coef: weight of the entropy bonus.
-      value_coef: weight of the value loss (before its gradient is clipped).
+      value_coef: weight of the value loss, half the mean squared error (before its gradient is
+        clipped): 0.5 is 0.25 in terms of Stable-Baselines3's ``vf_coef``.
       max_grad_norm: limit of each network's gradient norm.
       target_kl: the policy stops for the rest of an update past 1.5 times this; inf for never.
       critic_burn_in: at most so many first iterations only the critic learns.

@@ -61,11 +61,13 @@ class Progress(NamedTuple):
       train: the members' states in training with held-out episodes.
       refit: their states in training anew on all episodes.
       selection: what ``train.best`` was chosen by, higher is better.
+      returns: ``[M, E]`` of ``train.best``, where returns decide.
     """
 
     train: bc.State
     refit: bc.State
     selection: selection.Selection
+    returns: np.ndarray
 
 
 def prepare(
@@ -220,6 +222,7 @@ class _Trainer:
             self.fitter.init(problem.data, problem.train),
             self.fitter.init(problem.data, np.ones_like(problem.train)),
             selection.start(self.members),
+            np.full((self.members, self.section.eval_episodes), -np.inf),
         )
         # Epochs of both phases so far, and whether the first is over.
         self.trained, self.refitted, self.chosen = 0, 0, False
@@ -305,23 +308,40 @@ class _Trainer:
         due = section.eval_every > 0 and epoch % section.eval_every == 0
         loss, name = (held_out, "validation") if self.validates else (means, "training")
         rule = f"{name} loss {np.mean(loss['policy_loss']):.4f}"
-        # Without held-out episodes nothing tells epochs apart: the latest is kept.
-        score = -held_out["policy_loss"] if self.validates else np.full(self.members, float(epoch))
-        error = np.zeros(self.members)
         if due or (by_return and last):
             returns = self._evaluate(epoch, self.progress.train.policy)
             rule = f"{rule}, return {returns.mean():.1f}"
-            if by_return:
-                score, error = returns.mean(1), selection.standard_error(returns)
         if by_return and not (due or last):
             return
-        kept, better = selection.choose(self.progress.selection, score, error, epoch)
+        if by_return:
+            better, score, error = self._by_return(returns)
+        else:
+            # Without held-out episodes nothing tells epochs apart: the latest is kept.
+            score = -held_out["policy_loss"] if self.validates else np.full(self.members, epoch)
+            better, error = score > self.progress.selection.mean, np.zeros(self.members)
         better &= ~jax.device_get(self.progress.train.stopped)
-        state = self.fitter.select(self.progress.train, better)
-        self.progress = self.progress._replace(train=state, selection=kept)
+        self._keep(better, score, error)
         if better.any():
             who = "" if len(better) == 1 else f" for {better.sum()} of {len(better)} members"
             console.say(f"epoch {epoch:3d}  {rule}  -> new best{who}")
+
+    def _by_return(self, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """``[M]`` whether returns ``[M, E]`` surpass those of the kept policies, and by what."""
+        none = ~np.isfinite(self.progress.selection.mean)
+        kept = np.where(none[:, None], returns, self.progress.returns)
+        better = none | selection.surpasses(returns, kept)
+        self.progress = self.progress._replace(returns=np.where(better[:, None], returns, kept))
+        return better, returns.mean(1), selection.standard_error(returns)
+
+    def _keep(self, better: np.ndarray, score: np.ndarray, error: np.ndarray) -> None:
+        """Keep the policies that are ``better`` ``[M]``, with what they were chosen by."""
+        state = self.fitter.select(self.progress.train, better)
+        epoch = np.full(self.members, self.trained)
+        count = np.full(self.members, self.section.eval_episodes)
+        kept = selection.keep(
+            better, selection.Selection(score, error, epoch, count), self.progress.selection
+        )
+        self.progress = self.progress._replace(train=state, selection=kept)
 
     def _evaluate(self, epoch: int, policies: Policy) -> np.ndarray:
         """Returns ``[M, E]`` on the selection episodes."""

@@ -109,8 +109,7 @@ class _Trainer:
         self.start = time.perf_counter()
         self.fitter = cloning.Fitter(config, networks, seeding.STAGE_DAGGER, own_data=True)
         blank = checkpoint.blank_policies(networks, config.members)
-        nothing = selection.start(config.members)
-        self.progress = Progress(blank, selection.Best(blank, nothing))
+        self.progress = Progress(blank, selection.begin(blank))
         self.round = 0
         # By member, then by round.
         self.episodes: list[list[list[Episode]]] = [[] for _ in self.seeds]
@@ -221,10 +220,7 @@ class _Trainer:
         results = self.evaluator(last, seeds)
         returns = np.stack([r.returns for r in results])
         mean = returns.mean(1)
-        chosen, better = selection.choose(
-            self.progress.best.selection, mean, selection.standard_error(returns), step
-        )
-        best = selection.take(self.progress.best, last, better, chosen)
+        best = selection.consider(self.progress.best, last, returns, step)
         self.progress = Progress(last, best)
         ones = np.ones(len(self.seeds))
         self.writer.write(step, "train", "imitation", means)
@@ -240,7 +236,7 @@ class _Trainer:
         )
 
     def _play_off(self) -> None:
-        """Choose between the best round and the last, over more episodes than on the way."""
+        """Choose between the best rounds and the last, over more episodes and other ones."""
         if not self.section.playoff_episodes:
             return
         seen = self.section.eval_episodes

@@ -149,7 +149,7 @@ class _Trainer:
         """States, checkpoints and logs, new or as an earlier start left them."""
         self.evaluator = evaluation.Evaluator(self.pool, self.config.evaluation.deterministic)
         policies = self.population.policies()
-        self.best = selection.Best(policies, selection.start(self.members))
+        self.best = selection.begin(policies)
         self.checkpoints = [checkpoint.Checkpoints(arm.workdir) for arm in self.arms]
         self.iteration = self._restore()
         resumed = self.iteration * self.steps_per_iteration if self.iteration >= 0 else None
@@ -287,10 +287,7 @@ class _Trainer:
             results = self.evaluator(policies, seeds)
         returns = np.stack([r.returns for r in results])
         score = returns.mean(1)
-        chosen, better = selection.choose(
-            self.best.selection, score, selection.standard_error(returns), step
-        )
-        self.best = selection.take(self.best, policies, better, chosen)
+        self.best = selection.consider(self.best, policies, returns, step)
         for arm, writer in zip(self.arms, self.writers, strict=True):
             stats = metrics.per_member([r.stats() for r in results[arm.members]])
             writer.write(step, "eval", "rollout_stats", stats, returns[arm.members])
@@ -298,7 +295,7 @@ class _Trainer:
         bar.note(", ".join(f"{a.name} {score[a.members].mean():.0f}" for a in self.arms))
 
     def _play_off(self) -> None:
-        """Choose between the best so far and the last, over more episodes than on the way."""
+        """Choose between the best on the way and the last, over more episodes and other ones."""
         if not self.section.playoff_episodes:
             return
         # Not the episodes on which the best was lucky.

@@ -63,9 +63,7 @@ def test_monte_carlo_returns_equal_the_naive_loop_and_know_what_they_know():
     reward, next_value = rng.normal(size=(2, *shape)).astype(np.float32)
     terminated = (rng.random(shape) < 0.05).astype(np.float32)
     truncated = ((rng.random(shape) < 0.05) * (1 - terminated)).astype(np.float32)
-    found, known = jax.jit(advantages.monte_carlo)(
-        reward, next_value, terminated, truncated, gamma
-    )
+    found, known = jax.jit(advantages.monte_carlo)(reward, next_value, terminated, truncated, gamma)
     expected, sure = np.zeros(shape), np.zeros(shape)
     for n in range(shape[1]):
         for t in range(shape[0]):
