@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -83,30 +84,42 @@ def needs_demonstrations(config: ml_collections.ConfigDict) -> bool:
     return section.init_from is not None and asks
 
 
-class SharedDemonstrations:
-    """The one set of demonstrations that all arms which ask for any share."""
+class Demonstrated:
+    """The data sets behind the members of all arms that ask for any; each is kept once.
+
+    Attributes:
+      sets: the data sets.
+      of_member: for each member of all arms the position of its data set; -1 for none.
+    """
 
     def __init__(self, info: backend.EnvInfo):
-        self._info, self._sha256 = info, ""
-        self.episodes: Demonstrations | None = None
+        self._info, self._known = info, dict[str, int]()
+        self.sets: list[Demonstrations] = []
+        self.of_member: list[int] = []
 
-    def of(self, config: ml_collections.ConfigDict) -> str | None:
-        """Read those behind a run's clone; returns their SHA-256; None without them.
+    def add(self, config: ml_collections.ConfigDict) -> str | None:
+        """Read those behind the next arm's clones; returns their SHA-256; None without them.
 
         Raises:
-          UserError: if they are not another arm's, or not at hand for a loss that needs them.
+          UserError: if they are not at hand for a loss that needs them.
         """
-        try:
-            episodes, sha256 = handover.demonstrations(config, self._info)
-        except UserError as error:
-            if config.ppo.cloning_coef > 0:
-                raise
-            console.say(f"the critic is not fitted beforehand: {error}")
+        found: list[tuple[str, Demonstrations]] = []
+        if needs_demonstrations(config):
+            try:
+                found = handover.demonstrations(config, self._info)
+            except UserError as error:
+                if config.ppo.cloning_coef > 0:
+                    raise
+                console.say(f"the critic is not fitted beforehand: {error}")
+        for sha256, demos in found:
+            if sha256 not in self._known:
+                self._known[sha256] = len(self.sets)
+                self.sets.append(demos)
+        self.of_member += [self._known[sha256] for sha256, _ in found] or [-1] * config.members
+        if not found:
             return None
-        if self.episodes is not None and sha256 != self._sha256:
-            raise UserError("runs that train together must share one set of demonstrations")
-        self.episodes, self._sha256 = episodes, sha256
-        return sha256
+        each = list(dict.fromkeys(sha256 for sha256, _ in found))
+        return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
 
 
 def critic_fit_epochs(arms: Sequence[Arm]) -> int:

@@ -7,6 +7,7 @@ them; and the record of what the clone did (:mod:`jaxmaze.audit`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -183,17 +184,26 @@ def _started(
 
 def demonstrations(
     config: ml_collections.ConfigDict, info: backend.EnvInfo
-) -> tuple[Demonstrations, str]:
-    """The episodes that the clone in ``config.ppo.init_from`` was made of, and their SHA-256.
+) -> list[tuple[str, Demonstrations]]:
+    """The episodes that each member's clone was made of, and their SHA-256.
 
-    ``config.bc.data`` is taken instead where it is set, say because the data have moved.
+    Clones of bc share one data set; each of dagger's has its own. ``config.bc.data`` is taken
+    instead where it is set, say because the data have moved.
 
     Raises:
       UserError: if they cannot be found or read, or are others than the clone's.
     """
-    path, wanted = config.bc.data, None
-    if path is None:
-        path, wanted = _data_of(Path(config.ppo.init_from))
+    if config.bc.data is not None:
+        sources: list[tuple[str, str | None]] = [(config.bc.data, None)]
+    else:
+        sources = _data_of(Path(config.ppo.init_from))
+    read = {source: _read(*source, config, info) for source in dict.fromkeys(sources)}
+    return [read[sources[m % len(sources)]] for m in range(config.members)]
+
+
+def _read(
+    path: str, wanted: str | None, config: ml_collections.ConfigDict, info: backend.EnvInfo
+) -> tuple[str, Demonstrations]:
     dataset = trajectories.read(path, info)
     if wanted not in (None, dataset.sha256):
         raise UserError(
@@ -208,23 +218,30 @@ def demonstrations(
         np.stack([e.observations[-1] for e in dataset.episodes]).astype(np.float32),
         np.array([not e.terminated for e in dataset.episodes]),
     )  # fmt: skip
-    return demos, dataset.sha256
+    return dataset.sha256, demos
 
 
-def _data_of(run: Path) -> tuple[str, str | None]:
-    """The data set behind a run, through all runs it started from, and its SHA-256 if known."""
+def _data_of(run: Path) -> list[tuple[str, str | None]]:
+    """The data set behind each member of a run, and its SHA-256 if known.
+
+    Found through all runs it started from; one for all where they share it.
+    """
     run = runs.delivering(run)
     raw = runs.read_config(run)
-    if raw["kind"] == "dagger":
-        return str(run / f"seed_{raw['seed']}"), None
     section = raw.get("config", {})
+    if raw["kind"] == "dagger":
+        if not runs.finished(run):
+            raise UserError(f"{run} is not finished, so that its data sets are not whole")
+        members = runs.summary(run)["members"]
+        return [(str(run / f"seed_{m['seed']}"), m["data_sha256"]) for m in members]
     before = section.get("ppo", {}).get("init_from") if raw["kind"] == "ppo" else None
     if before:
-        return _data_of(Path(before))
+        sources = _data_of(Path(before))
+        return [sources[m % len(sources)] for m in range(section["members"])]
     data = section.get("bc", {}).get("data") if raw["kind"] == "bc" else None
     for path in (data, run.parent / "rollout"):  # a workflow's folder may have moved as a whole
         if data and path and Path(path).is_dir():
-            return str(path), raw.get("data_sha256")
+            return [(str(path), raw.get("data_sha256"))]
     raise UserError(
         f"the demonstrations behind {run} are not at hand ({data or 'it is not a clone'}); name "
         "some with --config.bc.data=DIR"
@@ -256,3 +273,34 @@ def discounted(demos: Demonstrations, gamma: float) -> dict[str, np.ndarray]:
         "mean": np.asarray(np.mean(running), np.float32),
         "scale": np.asarray(max(np.std(running), 1e-3), np.float32),
     }
+
+
+def returns(
+    demos: Sequence[Demonstrations], gammas: Sequence[float]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What the members' critics are fitted to, as :class:`jaxmaze.core.critic.Returns` names it.
+
+    Args:
+      demos: each member's demonstrations; the same object where they share one.
+      gammas: their discounts.
+
+    Returns:
+      Arrays with a leading axis of members, and those that all share. Data sets of different length
+      are filled up with rows of no weight.
+    """
+    each = [discounted(d, gamma) for d, gamma in zip(demos, gammas, strict=True)]
+    names = ("obs", "episode", "final_obs")
+    if all(d is demos[0] for d in demos):
+        own = {name: np.stack([e[name] for e in each]) for name in each[0]}
+        return own, {n: getattr(demos[0], n) for n in names}
+    for e, d in zip(each, demos, strict=True):
+        e |= {n: getattr(d, n) for n in names} | {"weight": np.ones(len(d.obs), np.float32)}
+
+    def filled(parts: list[np.ndarray]) -> np.ndarray:
+        if not parts[0].ndim:
+            return np.stack(parts)
+        longest = max(map(len, parts))
+        rest = [np.zeros((longest - len(x), *x.shape[1:]), x.dtype) for x in parts]
+        return np.stack([np.concatenate(both) for both in zip(parts, rest, strict=True)])
+
+    return {name: filled([e[name] for e in each]) for name in each[0]}, {}

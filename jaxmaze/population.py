@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxmaze import arms as arms_lib
 from jaxmaze import checkpoint, handover, parallel, seeding
-from jaxmaze.arms import Arm
+from jaxmaze.arms import Arm, Demonstrated
 from jaxmaze.core import critic, ppo
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout
@@ -33,10 +33,10 @@ class Population:
         self,
         arms: Sequence[Arm],
         networks: Networks,
-        demonstrations: handover.Demonstrations | None,
+        demonstrated: Demonstrated,
         updater: Updater,
     ):
-        self.arms, self.networks, self.demonstrations = arms, networks, demonstrations
+        self.arms, self.networks, self.demonstrated = arms, networks, demonstrated
         self.config = arms[0].config
         self.members = self.config.members
         self.seeds = tuple(a.config.seed + i for a in arms for i in range(self.members))
@@ -51,9 +51,23 @@ class Population:
         self._whole = self._init(clones)
         self._state = self._of_learners(self._whole)
         self._updater, self._shown = updater, None
-        if demonstrations is not None and arms_lib.static([a.config for a in arms]).rehearses:
-            shown = ppo.Demonstrations(demonstrations.obs, demonstrations.action)
-            self._shown = jax.device_put(shown)
+        if demonstrated.sets and arms_lib.static([a.config for a in arms]).rehearses:
+            self._show()
+
+    def _show(self) -> None:
+        """Lay out the demonstrations to go on cloning from, and tell the learners which are theirs.
+
+        Those without any go on cloning with weight 0, from whichever they are shown.
+        """
+        sets = self.demonstrated.sets
+        counts = np.array([len(demos.obs) for demos in sets])
+        starts = np.cumsum(counts) - counts
+        mine = np.maximum(np.array(self.demonstrated.of_member)[self.learners], 0)
+        self._hyper = self._hyper._replace(
+            shown_first=starts[mine].astype(np.int32), shown_count=counts[mine].astype(np.int32)
+        )
+        obs, action = (np.concatenate([getattr(d, n) for d in sets]) for n in ("obs", "action"))
+        self._shown = jax.device_put(ppo.Demonstrations(obs, action))
 
     def _of_learners(self, tree: Any) -> Any:
         return jax.tree.map(lambda x: np.asarray(x)[self.learners], tree)
@@ -128,11 +142,13 @@ class Population:
         Returns:
           Which of all members asked ``[M]``, and how it went ``[M]`` (NaN for the others).
         """
-        epochs, demos = arms_lib.critic_fit_epochs(self.arms), self.demonstrations
+        epochs, sets = arms_lib.critic_fit_epochs(self.arms), self.demonstrated.sets
         asks = [arm.config.ppo.critic_fit_epochs > 0 for arm in self.arms]
         asked = self.from_clone & np.repeat(asks, self.members)
         asked &= np.isin(np.arange(len(self.seeds)), self.learners)
-        if not epochs or demos is None or not asked.any():
+        of_member = np.array(self.demonstrated.of_member)
+        asked &= of_member >= 0
+        if not epochs or not asked.any():
             return np.zeros_like(asked), {}
         networks, batch_size = self.networks, self.config.ppo.batch_size
 
@@ -140,12 +156,8 @@ class Population:
             returns = critic.Returns(**own, **shared)
             return critic.fit(networks, batch_size, epochs, state, returns, hyper)
 
-        each = [handover.discounted(demos, arm.config.ppo.gamma) for arm in self.arms]
-        own = {
-            name: np.stack([r[name] for r in each for _ in range(self.members)])[asked]
-            for name in each[0]
-        }
-        shared = {n: getattr(demos, n) for n in ("obs", "episode", "final_obs")}
+        gammas = np.repeat([arm.config.ppo.gamma for arm in self.arms], self.members)
+        own, shared = handover.returns([sets[i] for i in of_member[asked]], gammas[asked])
         mine = asked[self.learners]
         here = jax.device_get((self._state, self._hyper))
         state, hyper = jax.tree.map(lambda x: x[mine], here)

@@ -236,8 +236,8 @@ def test_demonstrations_that_are_gone_are_asked_for(small, cloned, recorded, tmp
     assert not any("critic_fit/value_loss" in line for line in run.metrics())
     found = api.override(config, {"bc.data": str(recorded.folder)})
     info = backend.describe(backend.EnvConfig.of(found.env))
-    demos, _ = handover.demonstrations(found, info)
-    assert len(demos.obs) == recorded.summary["env_steps"]
+    first, second = handover.demonstrations(found, info)
+    assert len(first[1].obs) == recorded.summary["env_steps"] and first[1] is second[1]
 
 
 def test_demonstrations_that_have_changed_are_not_taken_for_the_clones(small, cloned, tmp_path):
@@ -257,7 +257,7 @@ def test_a_tuned_run_is_a_start_too_and_its_demonstrations_are_the_clones(small,
     figures = load(config).figures
     assert not figures["held_out_demonstrations"] and figures["difference"] == ""
     info = backend.describe(backend.EnvConfig.of(config.env))
-    assert len(handover.demonstrations(config, info)[0].obs) > 100
+    assert len(handover.demonstrations(config, info)[0][1].obs) > 100
     with pytest.raises(UserError, match="calibrated needs held-out demonstrations"):
         load(api.override(config, {"ppo.exploration": "calibrated"}))
 
@@ -272,3 +272,23 @@ def test_a_tuned_run_is_a_start_too_and_its_demonstrations_are_the_clones(small,
 def test_settings_that_contradict_each_other(small, changes, line):
     with pytest.raises(UserError, match=line):
         api.override(small, changes)
+
+
+def test_data_sets_of_different_length_are_filled_up_without_weight():
+    def demos(lengths):
+        rows = sum(lengths)
+        episode = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
+        return handover.Demonstrations(
+            np.full((rows, 2), float(rows), np.float32), np.zeros(rows, np.int32), np.ones(rows),
+            episode, np.ones((len(lengths), 2), np.float32), np.zeros(len(lengths), bool),
+        )  # fmt: skip
+
+    short, long = demos([2, 3]), demos([4, 3, 2])
+    own, shared = handover.returns([short, long], [1.0, 0.5])
+    assert shared == {} and own["obs"].shape == (2, 9, 2) and own["final_obs"].shape == (2, 3, 2)
+    assert own["weight"].tolist() == [[1] * 5 + [0] * 4, [1] * 9]
+    assert own["reward_to_go"][0].tolist() == [2, 1, 3, 2, 1, 0, 0, 0, 0]
+    assert own["reward_to_go"][1][:4].tolist() == [1.875, 1.75, 1.5, 1]
+    own, shared = handover.returns([short, short], [1.0, 0.5])
+    assert shared["obs"] is short.obs and "weight" not in own
+    assert own["reward_to_go"][:, 0].tolist() == [2, 1.5]

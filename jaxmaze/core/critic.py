@@ -25,6 +25,7 @@ class Returns(NamedTuple):
       final_obs: ``[E, *obs_shape]`` the last observation of each episode.
       mean: of the discounted returns that PPO scales rewards by, and
       scale: their standard deviation, by which rewards are divided.
+      weight: ``[R]`` 0.0 for rows that only fill up, else 1.0; None if all count.
     """
 
     obs: Any
@@ -34,6 +35,7 @@ class Returns(NamedTuple):
     final_obs: Any
     mean: Any
     scale: Any
+    weight: Any = None
 
 
 def targets(networks: Networks, state: State, returns: Returns) -> Array:
@@ -71,7 +73,8 @@ def fit(
 
         def loss_fn(params: Params) -> Array:
             value = networks.value(params, stats, returns.obs[index])
-            return hyper.value_coef * losses.value_loss(value, target[index])
+            weight = None if returns.weight is None else returns.weight[index]
+            return hyper.value_coef * losses.value_loss(value, target[index], weight)
 
         params, opt_state = carry
         loss, grads = jax.value_and_grad(loss_fn)(params)
@@ -90,14 +93,15 @@ def fit(
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), 2**32 - 1)
     keys = jax.random.split(key, num_epochs)
     (params, opt_state), loss = jax.lax.scan(epoch, (state.value_params, state.value_opt), keys)
-    reward_stats = normalization.RunningStats(
-        jnp.asarray(rows, jnp.float32), returns.mean, jnp.square(returns.scale)
-    )
+    count = jnp.asarray(rows, jnp.float32) if returns.weight is None else returns.weight.sum()
+    reward_stats = normalization.RunningStats(count, returns.mean, jnp.square(returns.scale))
     state = state._replace(
         value_params=params,
         value_opt=opt_state,
         return_stats=state.return_stats._replace(stats=reward_stats),
     )
     value = networks.value(params, stats, returns.obs)
-    explained = advantages.explained_variance(value, targets(networks, state, returns))
+    explained = advantages.explained_variance(
+        value, targets(networks, state, returns), returns.weight
+    )
     return state, {"explained_variance": explained, "value_loss": loss[-1]}

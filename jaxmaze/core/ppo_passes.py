@@ -65,6 +65,8 @@ class Hyper(NamedTuple):
       cloning_coef: weight of the cloning loss on demonstrations in the policy's loss.
       average_decay: how slowly the averaged policy follows, an iteration; 0 for no averaging.
       adapt_stats: 1.0 if the observation statistics follow the data, 0.0 if they stay.
+      shown_first: the first row of the member's own demonstrations among all members'.
+      shown_count: how many rows are its own; 0 if all are.
     """
 
     learning_rate: Any
@@ -83,10 +85,12 @@ class Hyper(NamedTuple):
     cloning_coef: Any
     average_decay: Any
     adapt_stats: Any
+    shown_first: Any = 0
+    shown_count: Any = 0
 
 
 class Demonstrations(NamedTuple):
-    """What the teacher did, one row a step; the same for all members.
+    """What teachers did, one row a step: those of all members, one data set after another.
 
     Attributes:
       obs: ``[R, *obs_shape]`` raw observations.
@@ -149,6 +153,13 @@ def policy_loss(
     return total, metrics
 
 
+def own_rows(hyper: Hyper, demonstrations: Demonstrations) -> tuple[Array, Array]:
+    """The first row of the member's own demonstrations, and how many there are."""
+    first = jnp.asarray(hyper.shown_first, jnp.int32)
+    count = jnp.asarray(hyper.shown_count, jnp.int32)
+    return first, jnp.where(count > 0, count, len(demonstrations.obs))
+
+
 def orders(static: Static, key: Array, num_rows: int) -> Array:
     """The rows of each minibatch ``[epochs * minibatches, batch_size]``: each row once an epoch."""
     keys = jax.random.split(key, static.num_epochs)
@@ -166,7 +177,8 @@ def policy_passes(
     chosen = jnp.zeros((len(order), 0), jnp.int32)
     if static.rehearses and demonstrations is not None:
         draw = jax.random.fold_in(key, static.num_epochs)
-        chosen = jax.random.randint(draw, order.shape, 0, len(demonstrations.obs))
+        first, count = own_rows(hyper, demonstrations)
+        chosen = first + jax.random.randint(draw, order.shape, 0, count)
 
     def minibatch(carry: Any, x: tuple[Array, Array]) -> tuple[Any, Metrics]:
         params, opt_state, go_on = carry
@@ -194,7 +206,11 @@ def policy_at_rest(
     demonstrations: Demonstrations | None,
 ) -> tuple[tuple[Params, optax.OptState], Metrics]:  # fmt: skip
     """What :func:`policy_passes` gives where the policy does not move, for one forward pass."""
-    shown = jax.tree.map(lambda leaf: leaf[: static.batch_size], demonstrations)
+    shown = None
+    if demonstrations is not None:
+        first, count = own_rows(hyper, demonstrations)
+        rows_shown = first + jnp.arange(static.batch_size) % count
+        shown = jax.tree.map(lambda leaf: leaf[rows_shown], demonstrations)
     _, metrics = policy_loss(networks, static, stats, hyper, rates, start[0], rows, shown)
     return start, metrics | {"policy_grad_norm": jnp.zeros(())}
 

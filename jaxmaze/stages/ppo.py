@@ -28,7 +28,7 @@ from jaxmaze import (
 )
 from jaxmaze import config as config_lib
 from jaxmaze.actors import ActorConfig, Segment
-from jaxmaze.arms import Arm, SharedDemonstrations, needs_demonstrations
+from jaxmaze.arms import Arm, Demonstrated, needs_demonstrations
 from jaxmaze.core.networks import Networks
 from jaxmaze.envs import envpool
 from jaxmaze.envs import gymnasium as backend
@@ -82,7 +82,7 @@ def run_arms(
     listed: list[Arm] = []
     done, at = [], 0
     known: dict[tuple[Any, ...], handover.Origin | None] = {}
-    demonstrations = SharedDemonstrations(info)
+    demonstrated = Demonstrated(info)
     for name, (config, workdir) in arms.items():
         section = config.ppo
         key = (
@@ -94,15 +94,16 @@ def run_arms(
         origin, hashes = known[key], dict[str, str | None]()
         if origin is not None:
             hashes["origin_sha256"] = checkpoint.digest(origin.clones)
+        sha256 = demonstrated.add(config)
         if needs_demonstrations(config):
-            hashes["data_sha256"] = demonstrations.of(config)
+            hashes["data_sha256"] = sha256
         done.append(runs.claim(workdir, runs.identity(config, KIND, **hashes)))
         listed.append(Arm(name, config, workdir, slice(at, at + config.members), origin))
         at += config.members
     if all(done):
         console.say(", ".join(str(arm.workdir) for arm in listed) + ": finished already")
         return {arm.name: runs.summary(arm.workdir) for arm in listed}
-    trainer = _Trainer(listed, networks, info, demonstrations.episodes, updater)
+    trainer = _Trainer(listed, networks, info, demonstrated, updater)
     try:
         trainer.train()
         return trainer.finish(evaluation.test_seeds(first) if reported is None else reported)
@@ -118,7 +119,7 @@ class _Trainer:
         arms: list[Arm],
         networks: Networks,
         info: backend.EnvInfo,
-        demonstrations: handover.Demonstrations | None,
+        demonstrated: Demonstrated,
         updater: Updater,
     ):
         self.arms, self.networks, self.start = arms, networks, time.perf_counter()
@@ -129,7 +130,7 @@ class _Trainer:
         self.steps_per_iteration = section.num_envs * section.num_steps
         self.checkpoint_every = arms_lib.checkpoint_every(config, info.spec.max_episode_steps)
         self.watch = Stopwatch()
-        self.population = Population(arms, networks, demonstrations, updater)
+        self.population = Population(arms, networks, demonstrated, updater)
         self.seeds, self.members = self.population.seeds, len(self.population.seeds)
         shards = num_shards(section.num_envs, config.env.shards)
         learners = tuple(int(m) for m in self.population.learners)

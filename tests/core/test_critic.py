@@ -59,3 +59,25 @@ def test_targets_by_hand():
     beyond = NETWORKS.value(state.value_params, state.policy.obs_stats, jnp.ones((1, 2)))[0]
     expected = [1.75 / 2 + beyond / 8, 1.5 / 2 + beyond / 4, 1.0 / 2 + beyond / 2] * 2
     np.testing.assert_allclose(critic.targets(NETWORKS, state, returns), expected, rtol=1e-5)
+
+
+def test_rows_that_fill_up_have_no_influence():
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), 4)
+    returns = corridor(10, 10, 0.8, False)
+    fit = jax.jit(critic.fit, static_argnums=(0, 1, 2))
+
+    def run(filler):
+        def fill(x):
+            return jnp.concatenate([x, jnp.full((28, *x.shape[1:]), filler, x.dtype)])
+
+        longer = returns._replace(
+            **{n: fill(getattr(returns, n)) for n in ("obs", "reward_to_go", "left")},
+            episode=jnp.concatenate([returns.episode, jnp.zeros(28, jnp.int32)]),
+            weight=jnp.concatenate([jnp.ones(100), jnp.zeros(28)]),
+        )
+        return fit(NETWORKS, 32, 30, state, longer, hyper(value_learning_rate=5e-3))
+
+    (state_a, metrics_a), (state_b, metrics_b) = run(0.0), run(7.0)
+    assert bits(state_a.value_params) == bits(state_b.value_params)
+    assert float(metrics_a["explained_variance"]) == float(metrics_b["explained_variance"]) > 0.8
+    assert float(state_a.return_stats.stats.count) == 100

@@ -202,6 +202,21 @@ def test_cloning_on_demonstrations_keeps_what_they_show():
     assert share == 1.0 and loss < 0.3
 
 
+def test_cloning_goes_on_with_ones_own_demonstrations():
+    static = STATIC._replace(rehearses=True)
+    obs = jnp.sign(jax.random.normal(jax.random.key(3), (90, 2)))
+    bad = jnp.full((60, 2), jnp.nan)  # another member's, before and after
+    shown = ppo.Demonstrations(jnp.concatenate([bad, obs, bad]), jnp.zeros(210, jnp.int32))
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
+    for fields in ({}, {"critic_burn_in": 1}):  # in motion and at rest
+        own = {"shown_first": 60, "shown_count": 90, "cloning_coef": 1.0} | fields
+        after, m = one_update(state, None, static, shown, **own)
+        assert np.isfinite(float(m["cloning_loss"]))
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(after.policy.params))
+    _, m = one_update(state, None, static, shown, cloning_coef=1.0)
+    assert not np.isfinite(float(m["cloning_loss"]))
+
+
 def test_the_average_follows_the_policy():
     state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     still, _ = one_update(state, critic_burn_in=1, average_decay=0.5)

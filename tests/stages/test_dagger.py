@@ -6,7 +6,17 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import aggregation, api, policies, trajectories
+from jaxmaze import (
+    aggregation,
+    api,
+    arms,
+    handover,
+    policies,
+    population,
+    trajectories,
+    updating,
+)
+from jaxmaze.config import networks as networks_of
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from tests.conftest import CONFIG, SMALL, command, flags, goes_on_as, killed
@@ -109,6 +119,44 @@ def test_it_can_be_cloned_from_fine_tuned_rolled_out_and_compared(config, taught
     compared = api.compare([taught, tuned], tmp_path / "c").summary["arms"]
     assert len(compared["run"]["curve"]["env_steps"]) == 4
     assert api.evaluate(config, taught, 2)["episodes"] == 2
+
+
+def test_each_member_learns_from_the_demonstrations_of_its_own_clone(config, taught, tmp_path):
+    """Three members from two clones: data, the scale of rewards, and what is cloned further."""
+    fields = {"stage": "ppo", "ppo.init_from": str(taught.folder), "members": 3}
+    fields |= {"ppo.critic_fit_epochs": 2, "ppo.cloning_coef": 0.1}
+    config = api.override(config, fields)
+    info = info_of(config)
+    data = [trajectories.read(taught.folder / f"seed_{m}", info).episodes for m in (0, 1, 0)]
+    assert (data[0][0].observations[0] != data[1][0].observations[0]).any()
+    demonstrated = arms.Demonstrated(info)
+    demonstrated.add(config)
+    assert demonstrated.of_member == [0, 1, 0] and len(demonstrated.sets) == 2
+    networks = networks_of(config, info.spaces)
+    origin = handover.take(handover.read(config, networks), config, networks, info)
+    arm = arms.Arm("run", config, tmp_path, slice(0, 3), origin)
+    updater = updating.Updater([config], networks)
+    learners = population.Population([arm], networks, demonstrated, updater)
+    learners.fit_critics()
+    stats = learners.whole().return_stats.stats
+    for m, episodes in enumerate(data):
+        returns, gamma = [], config.ppo.gamma
+        for e in episodes:
+            total = 0.0
+            for r in e.rewards:
+                total = gamma * total + r
+                returns.append(total)
+        assert stats.mean[m] == pytest.approx(np.mean(returns), rel=1e-3)
+        assert stats.var[m] == pytest.approx(np.var(returns), rel=1e-3)
+        assert stats.count[m] == len(returns)
+        first, count = (int(x[m]) for x in learners._hyper[-2:])
+        shown = np.asarray(learners._shown.obs)[first : first + count]
+        np.testing.assert_array_equal(
+            shown, np.concatenate([e.observations[:-1] for e in episodes])
+        )
+    critics = learners.whole().value_params
+    same = [np.array_equal(a[0], a[1]) for a in jax.tree.leaves(critics) if np.ptp(a[0])]
+    assert same and not any(same)
 
 
 def test_metrics_are_by_labels(taught):
