@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import shutil
 from collections import deque
 from collections.abc import Sequence
@@ -172,7 +171,7 @@ def keep_all(
     provenance = {
         "policy": provenances[0]["policy"],
         "seed": seed,
-        "env": json.loads(backend.spec_json(info)),
+        "env": backend.spec_dict(info),
         "versions": runs.versions(),
         "rounds": [p["round"] for p in provenances],
     }

@@ -1,7 +1,7 @@
 """The workflow in plain Python: what the commands do, as functions.
 
-Each function that runs something takes a configuration and returns a :class:`Run`, the handle of
-the folder it wrote.
+Each function that runs something takes a configuration (a ConfigDict or a dict, whole or partial)
+and returns a :class:`Run`, the handle of the folder it wrote.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import ml_collections
 
 from jaxmaze import config as config_lib
-from jaxmaze import console, metrics, runs
-from jaxmaze.config import make_config
+from jaxmaze import config_files, console, metrics, runs
+from jaxmaze.config import ConfigLike, make_config
 from jaxmaze.errors import UserError
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
 
@@ -90,18 +90,15 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     """A configuration from a config file.
 
     Args:
-      path: the file, with a recipe behind a colon if wanted, ``"configs/lunar_lander.py:guide"``.
+      path: the file, or the name of one that comes with the library (``"lunar_lander"``), with a
+        recipe behind a colon if wanted: ``"configs/lunar_lander.py:guide"``.
       overrides: values by dotted name, ``{"bc.num_epochs": 20}``.
 
     Raises:
       UserError: if the file, the recipe or a value cannot be used.
     """
     name, _, recipe = str(path).partition(":")
-    file = Path(name)
-    if not file.is_file():
-        raise UserError(
-            f"config file {name} does not exist; give one such as configs/lunar_lander.py"
-        )
+    file = config_files.find(name)
     spec = importlib.util.spec_from_file_location(f"_jaxmaze_config_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"config file {name} is not a Python file")
@@ -115,17 +112,20 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         raise UserError(f"config file {path}: {type(error).__name__}: {error}") from error
     if not isinstance(values, ml_collections.ConfigDict | Mapping):
         raise UserError(f"config file {name}: get_config() must return a ConfigDict")
-    plain = values.to_dict() if isinstance(values, ml_collections.ConfigDict) else values
-    return override(make_config(plain), overrides or {})
+    return override(values, overrides or {})
 
 
-def override(config: Config, overrides: Mapping[str, Any]) -> Config:
+def override(config: ConfigLike, overrides: Mapping[str, Any]) -> Config:
     """A checked copy of a configuration with some values changed, by dotted name.
+
+    Args:
+      config: the configuration, or a dict; what it leaves out has the library's default.
+      overrides: values by dotted name.
 
     Raises:
       UserError: for a field that does not exist or a value out of its range.
     """
-    values = config.to_dict()
+    values = make_config(config).to_dict()
     for name, value in overrides.items():
         config_lib.check_name(name)
         *path, leaf = name.split(".")
@@ -138,7 +138,7 @@ def override(config: Config, overrides: Mapping[str, Any]) -> Config:
     return config_lib.validate(make_config(values))
 
 
-def train(config: Config, workdir: str | Path) -> Run:
+def train(config: ConfigLike, workdir: str | Path) -> Run:
     """Run the stage that ``config.stage`` names: the whole workflow, bc or ppo.
 
     A folder that holds the same run goes on where it stopped; packages that have another version
@@ -194,7 +194,7 @@ def resume(folder: str | Path) -> Run:
 
 
 def record(
-    config: Config,
+    config: ConfigLike,
     workdir: str | Path,
     *,
     policy: str | Act | None = None,
@@ -234,7 +234,7 @@ def record(
     return Run(workdir)
 
 
-def clone(config: Config, data: str | Path | Run, workdir: str | Path) -> Run:
+def clone(config: ConfigLike, data: str | Path | Run, workdir: str | Path) -> Run:
     """Clone recorded episodes by behavioural cloning.
 
     Args:
@@ -248,7 +248,7 @@ def clone(config: Config, data: str | Path | Run, workdir: str | Path) -> Run:
     return train(override(config, {"stage": "bc", "bc.data": _path(data)}), workdir)
 
 
-def dagger(config: Config, workdir: str | Path, policy: str | Path | Run | None = None) -> Run:
+def dagger(config: ConfigLike, workdir: str | Path, policy: str | Path | Run | None = None) -> Run:
     """Clone a teacher by asking it what to do in states that the clone gets into (DAgger).
 
     Args:
@@ -266,7 +266,7 @@ def dagger(config: Config, workdir: str | Path, policy: str | Path | Run | None 
     return train(override(config, changes), workdir)
 
 
-def fine_tune(config: Config, init_from: str | Path | Run | None, workdir: str | Path) -> Run:
+def fine_tune(config: ConfigLike, init_from: str | Path | Run | None, workdir: str | Path) -> Run:
     """Train with PPO, starting from a clone (or from scratch with ``init_from=None``).
 
     Args:
@@ -282,7 +282,7 @@ def fine_tune(config: Config, init_from: str | Path | Run | None, workdir: str |
 
 
 def evaluate(
-    config: Config, policy: str | Act | Run | Path, n_episodes: int | None = None
+    config: ConfigLike, policy: str | Act | Run | Path, n_episodes: int | None = None
 ) -> dict[str, Any]:
     """Evaluate a policy on the test episodes, without writing anything.
 
@@ -297,8 +297,7 @@ def evaluate(
     from jaxmaze import collect, evaluation
     from jaxmaze.envs import gymnasium as backend
 
-    if n_episodes is not None:
-        config = override(config, {"evaluation.episodes": n_episodes})
+    config = override(config, {} if n_episodes is None else {"evaluation.episodes": n_episodes})
     info = backend.describe(backend.EnvConfig.of(config.env))
     if callable(policy):
         act = policy

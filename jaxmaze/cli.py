@@ -18,7 +18,7 @@ import ml_collections
 from absl import app, flags
 from absl import logging as absl_logging
 
-from jaxmaze import compile_cache, sweeps
+from jaxmaze import compile_cache, config_files, sweeps
 from jaxmaze import config as config_lib
 from jaxmaze.errors import UserError, WorkerError
 
@@ -143,7 +143,10 @@ def config_from_flag(flag: Any, overrides: dict[str, Any]) -> ml_collections.Con
       UserError: if there is none, it cannot be read, or it is not valid.
     """
     if flag is None:
-        raise UserError("--config is not set; give a file such as configs/lunar_lander.py")
+        raise UserError(
+            "--config is not set; give a file of your own, or a name that comes with jaxmaze: "
+            f"{', '.join(config_files.shipped())}"
+        )
     from jaxmaze import api
 
     return api.load_config(flag, overrides)

@@ -10,7 +10,7 @@ import difflib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import ml_collections
 from ml_collections import config_dict
@@ -22,6 +22,8 @@ from jaxmaze.errors import UserError
 
 BETA_SCHEDULES = ("indicator", "linear", "exponential")
 STAGES = ("workflow", "bc", "dagger", "ppo")
+ConfigLike: TypeAlias = ml_collections.ConfigDict | Mapping[str, Any]
+"""A configuration, whole or partial, as a user may give it."""
 
 
 class Field(NamedTuple):
@@ -155,17 +157,34 @@ def default_config() -> ml_collections.ConfigDict:
     return config
 
 
-def make_config(values: Mapping[str, Any]) -> ml_collections.ConfigDict:
+def make_config(values: ConfigLike) -> ml_collections.ConfigDict:
     """A locked configuration from nested values, with defaults for what they leave out.
 
     Raises:
-      UserError: for a field that does not exist; values are checked by :func:`validate`.
+      UserError: for what is no dict, and for a field that does not exist; values are checked by
+        :func:`validate`.
     """
+    if not isinstance(values, Mapping | ml_collections.ConfigDict):
+        shown = repr(values)
+        raise UserError(
+            f"a configuration must be a dict or a ConfigDict, not the {type(values).__name__} "
+            f"{shown if len(shown) <= 60 else shown[:60] + '...'}; jaxmaze.load_config reads one "
+            "from a file"
+        )
     config = default_config()
-    for name, value in _flatten(values):
+    for name, value in _flatten(_plain(values)):
         check_name(name)
         _set(config, name, value)
     return config.lock()
+
+
+def _plain(values: ConfigLike) -> dict[str, Any]:
+    """Nested dicts, whichever of the two kinds they are of."""
+    pairs = values.to_dict() if isinstance(values, ml_collections.ConfigDict) else values
+    return {
+        str(key): _plain(value) if isinstance(value, Mapping | ml_collections.ConfigDict) else value
+        for key, value in pairs.items()
+    }
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -175,9 +194,9 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         if name in SECTIONS:
             if not isinstance(value, Mapping):
                 raise UserError(f"{name}={value!r} must be a section with fields")
-            yield from _flatten(dict(value), f"{name}.")
+            yield from _flatten(value, f"{name}.")
         else:
-            yield name, dict(value) if isinstance(value, Mapping) else value
+            yield name, value
 
 
 def _set(config: ml_collections.ConfigDict, name: str, value: Any) -> None:
@@ -287,13 +306,13 @@ def get(config: ml_collections.ConfigDict, name: str) -> Any:
     return (config[section] if section else config)[leaf]
 
 
-def validate(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+def validate(config: ConfigLike) -> ml_collections.ConfigDict:
     """Check every field and what they say together; returns a whole, locked configuration.
 
     Raises:
       UserError: one line that names the field and what it may be.
     """
-    config = make_config(config.to_dict())
+    config = make_config(config)
     for name in FIELDS:
         value = get(config, name)
         if not _fits(name, value):

@@ -20,7 +20,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """The command's flags."""
-    flags.DEFINE_string("config", None, "Config file that says which environment.")
+    flags.DEFINE_string("config", None, "Config file that says which environment, or its name.")
     flags.DEFINE_string("run", None, "Folder of a run: its policy in its environment.")
     flags.DEFINE_string(
         "policy", None, "heuristic, random, a run's folder, or package.module:function."

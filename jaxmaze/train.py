@@ -20,7 +20,9 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """The command's flags."""
-    flags.DEFINE_string("config", None, "Config file, with a recipe behind a colon if wanted.")
+    flags.DEFINE_string(
+        "config", None, "Config file or name, with a recipe behind a colon if wanted."
+    )
     flags.DEFINE_string(
         "workdir", None, "Folder to write; outputs/<config>-<recipe>/<time> if unset."
     )

@@ -193,13 +193,14 @@ def write_each(
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 
+    from jaxmaze.envs.gymnasium import spec_for_data
+
     data = path.resolve() / "data"  # Minari joins relative paths with themselves
     if (data / "metadata.json").exists():
         raise UserError(f"{data} holds a dataset already; give another folder")
     data.mkdir(parents=True, exist_ok=True)
-    storage = MinariStorage.new(
-        data, info.observation_space, info.action_space, env_spec=info.spec, data_format="hdf5"
-    )
+    spaces = info.observation_space, info.action_space
+    storage = MinariStorage.new(data, *spaces, env_spec=spec_for_data(info), data_format="hdf5")
     digest = hashlib.sha256()
 
     def buffers() -> Iterator[Any]:

@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxmaze import console
 from jaxmaze.actors import Actor, ActorConfig, EpisodeResult, Segment, join
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
@@ -47,14 +48,34 @@ def default_workers() -> int:
     return cores if cores > 1 and os.name == "posix" else 0
 
 
+_noted: set[str] = set()
+"""Environments that were said to run in this process."""
+
+
+def _sent(info: backend.EnvInfo, workers: int) -> tuple[int, bytes | None]:
+    """How many workers an environment can have, and what they are told of it."""
+    if workers == 0:
+        return 0, None
+    try:
+        return workers, backend.to_send(info)
+    except backend.CannotBeSentError as error:
+        if info.config.id not in _noted:
+            _noted.add(info.config.id)
+            console.say(
+                f"note: {info.config.id} runs in this process, not in workers: {error}; an "
+                "environment that a module of its own registers, given as module:Name-v0, can be "
+                "sent to them"
+            )
+        return 0, None
+
+
 class Pool:
     """All actors of a population, in worker processes or (with ``workers=0``) in this one."""
 
     def __init__(self, config: ActorConfig, info: backend.EnvInfo, workers: int | None = None):
         self.config = config
         workers = default_workers() if workers is None else workers
-        if not backend.can_be_sent(info):
-            workers = 0
+        workers, sent = _sent(info, workers)
         workers = min(workers, config.num_shards)
         shards = list(range(config.num_shards))
         self._actor = Actor(config, shards) if workers == 0 else None
@@ -62,7 +83,7 @@ class Pool:
         self._keep = backend.comes_with_gymnasium(info)
         self._workers = [_Worker.take() for _ in range(workers)]
         for w, worker in enumerate(self._workers):
-            worker.send((SETUP, (config, shards[w::workers], backend.spec_json(info))))
+            worker.send((SETUP, (config, shards[w::workers], sent)))
 
     def _begin(self, method: str, *args: Any) -> Callable[[], list[list[Any]]]:
         """Let all actors start; what is returned waits for their results, worker by worker."""

@@ -17,7 +17,7 @@ import numpy as np
 from jaxmaze import acting, seeding
 from jaxmaze.actors import ActorConfig, Segment
 from jaxmaze.core.types import Policy, Rollout
-from jaxmaze.envs.gymnasium import EnvInfo
+from jaxmaze.envs.gymnasium import EnvInfo, registered_spec
 from jaxmaze.errors import UserError
 
 
@@ -39,9 +39,12 @@ def check(info: EnvInfo) -> None:
         raise UserError(
             f"config.env.backend=envpool has no {name}; config.env.backend=gymnasium runs it"
         )
-    creator = gym.envs.registration.load_env_creator(str(gym.spec(name).entry_point))
+    spec = registered_spec(info)
+    creator = spec.entry_point
+    if isinstance(creator, str):
+        creator = gym.envs.registration.load_env_creator(creator)
     defaults = {n: p.default for n, p in inspect.signature(creator).parameters.items()}
-    defaults |= gym.spec(name).kwargs
+    defaults |= spec.kwargs
     for argument, value in json.loads(info.config.kwargs).items():
         if argument not in defaults or defaults[argument] != value:
             raise UserError(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import importlib
+import io
 import json
 import logging
+import pickle
+import sys
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
+import numpy as np
 
 from jaxmaze.core.types import SpaceSpec
 from jaxmaze.errors import UserError
@@ -51,9 +60,17 @@ class EnvInfo(NamedTuple):
 def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
     """Make one environment.
 
+    Modules are searched in the current folder first, as ``python -m`` does.
+
     Raises:
       UserError: if it does not exist, is retired, or refuses its arguments.
     """
+    with current_folder_first():
+        _import_module_of(config.id)
+        return _make(config, render_mode)
+
+
+def _make(config: EnvConfig, render_mode: str | None) -> gym.Env:
     kwargs = json.loads(config.kwargs)
     if render_mode is not None:
         kwargs["render_mode"] = render_mode
@@ -65,6 +82,16 @@ def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
             return gym.make(config.id, disable_env_checker=True, **kwargs)
     except gym.error.DependencyNotInstalled as error:
         raise UserError(f"env.id={config.id} needs a package that is missing: {error}") from error
+    except gym.error.NameNotFound as error:
+        module, colon, _ = config.id.partition(":")
+        hint = (
+            f"{module} registers no such environment"
+            if colon
+            else "one of your own is given with the module that registers it, as module:Name-v0"
+        )
+        raise UserError(
+            f"env.id={config.id} cannot be made: {_first_line(error)} ({hint})"
+        ) from error
     except gym.error.Error as error:
         raise UserError(f"env.id={config.id} cannot be made: {_first_line(error)}") from error
     except ModuleNotFoundError as error:
@@ -75,6 +102,51 @@ def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
         raise UserError(
             f"env.id={config.id} with env.kwargs={config.kwargs} cannot be made: "
             f"{type(error).__name__}: {_first_line(error)}"
+        ) from error
+
+
+@contextlib.contextmanager
+def current_folder_first() -> Iterator[None]:
+    """Let imports find the user's own modules, whichever way this process was started."""
+    here = str(Path.cwd())
+    if here in sys.path:
+        yield
+        return
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # a module may set its own path
+            sys.path.remove(here)
+
+
+def _import_module_of(env_id: str) -> None:
+    """Import what stands before the colon of an id, which registers the environment.
+
+    Raises:
+      UserError: if there is no such module, it needs one that is missing, or raises.
+    """
+    module, colon, _ = env_id.partition(":")
+    if not colon:
+        return
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if f"{module}.".startswith(f"{missing}."):
+            raise UserError(
+                f"env.id={env_id}: there is no module {missing!r} in {Path.cwd()}, the current "
+                "folder, nor among the installed packages; start in the folder that holds it, or "
+                "add that folder to PYTHONPATH"
+            ) from error
+        raise UserError(
+            f"env.id={env_id}: its module {module} needs {missing!r}, which is neither in "
+            f"{Path.cwd()}, the current folder, nor installed"
+        ) from error
+    except Exception as error:  # Whatever a user's module raises.
+        raise UserError(
+            f"env.id={env_id}: its module {module} cannot be imported: {type(error).__name__}: "
+            f"{_first_line(error)}"
         ) from error
 
 
@@ -123,20 +195,110 @@ def space_spec(observation_space: gym.Space, action_space: gym.Space) -> SpaceSp
     )
 
 
-def spec_json(info: EnvInfo) -> str:
-    """Gymnasium's own JSON of the specification, arguments and step limit included."""
-    return info.spec.to_json()
+def spec_dict(info: EnvInfo) -> dict[str, Any]:
+    """The specification as JSON can hold it, arguments and step limit included.
+
+    It is gymnasium's own JSON wherever that exists; functions, classes and other objects in it are
+    named, as ``"module:name"``.
+    """
+    spec = info.spec
+    fields = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec) if f.init}
+    fields["additional_wrappers"] = [
+        {f.name: getattr(wrapper, f.name) for f in dataclasses.fields(wrapper)}
+        for wrapper in spec.additional_wrappers
+    ]
+    return json.loads(json.dumps(fields, default=_in_words, skipkeys=True))
+
+
+def _in_words(value: Any) -> Any:
+    """What stands in JSON for an object that it cannot hold."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, gym.Space):
+        return str(value)
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def spec_for_data(info: EnvInfo) -> Any:
+    """The specification for a data set: one that is JSON.
+
+    A wrapper whose arguments are not JSON has none there, so that gymnasium refuses to make the
+    environment from it, instead of making another one.
+    """
+    spec = gym.envs.registration.EnvSpec.from_json(json.dumps(spec_dict(info)))
+    for ours, written in zip(info.spec.additional_wrappers, spec.additional_wrappers, strict=True):
+        try:
+            json.dumps(ours.kwargs)
+        except (TypeError, ValueError):
+            written.kwargs = None
+    return spec
+
+
+def registered_spec(info: EnvInfo) -> Any:
+    """The specification that is registered, without what the configuration sets in it."""
+    # Not of config.id: gym.spec knows no "module:Name-v0", nor names without a version.
+    return gym.spec(info.spec.id)
 
 
 def registered_limit(info: EnvInfo) -> int | None:
     """Steps after which the environment truncates an episode if nothing else is asked for."""
-    return gym.spec(info.config.id).max_episode_steps
+    return registered_spec(info).max_episode_steps
 
 
-def can_be_sent(info: EnvInfo) -> bool:
-    """Whether another process can make the environment: not if its class lives in a notebook."""
-    entry_point = info.spec.entry_point
-    return isinstance(entry_point, str) and not entry_point.startswith("__main__")
+class CannotBeSentError(Exception):
+    """Another process could not make the environment."""
+
+
+def to_send(info: EnvInfo) -> bytes | None:
+    """What another process must be told to make the environment, for :func:`register`.
+
+    Returns:
+      The registered specification; None if the environment's id names the module to import.
+
+    Raises:
+      CannotBeSentError: if it is made of what only this process has: functions without a name, or
+        code of a script or a notebook.
+    """
+    module, colon, _ = info.config.id.partition(":")
+    with current_folder_first():
+        if colon:
+            _check_found(module)
+            return None
+        spec = registered_spec(info)
+        texts = [spec.entry_point, *(w.entry_point for w in spec.additional_wrappers)]
+        for text in texts:
+            if isinstance(text, str):
+                _check_found(text.partition(":")[0])
+        buffer = io.BytesIO()
+        try:
+            _Sender(buffer).dump(spec)
+        except CannotBeSentError:
+            raise
+        except Exception as error:  # Objects say in many ways that they cannot be pickled.
+            raise CannotBeSentError(_first_line(error)) from error
+        return buffer.getvalue()
+
+
+class _Sender(pickle.Pickler):
+    """Refuses code that another process would not find."""
+
+    def persistent_id(self, obj: Any) -> None:
+        if isinstance(obj, type) or callable(obj):
+            _check_found(getattr(obj, "__module__", None) or "builtins")
+
+
+def _check_found(module: str) -> None:
+    """Check that a fresh process would find a module, which this one may have made up."""
+    top = module.partition(".")[0]
+    if top == "__main__":
+        raise CannotBeSentError("its code is in the script or notebook itself")
+    if top in sys.builtin_module_names:
+        return
+    for finder in sys.meta_path:
+        if finder.find_spec(top, None) is not None:
+            return
+    raise CannotBeSentError(f"another process would not find its module {module!r}")
 
 
 def comes_with_gymnasium(info: EnvInfo) -> bool:
@@ -145,17 +307,12 @@ def comes_with_gymnasium(info: EnvInfo) -> bool:
     return isinstance(entry_point, str) and entry_point.startswith("gymnasium.")
 
 
-def register(spec_json: str) -> None:
-    """Make a specification known in this process, if its id is not (registered by a caller)."""
-    spec = gym.envs.registration.EnvSpec.from_json(spec_json)
-    if spec.id not in gym.registry:
-        gym.register(
-            spec.id,
-            entry_point=spec.entry_point,
-            max_episode_steps=spec.max_episode_steps,
-            order_enforce=spec.order_enforce,
-            kwargs=spec.kwargs,
-        )
+def register(sent: bytes | None) -> None:
+    """Make known in this process what :func:`to_send` gave in another."""
+    if sent is not None:
+        with current_folder_first():
+            spec = pickle.loads(sent)
+        gym.registry[spec.id] = spec
 
 
 def quiet() -> None:

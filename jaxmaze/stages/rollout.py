@@ -76,7 +76,7 @@ def run(
         return runs.summary(workdir)
     start = time.perf_counter()
     provenance = {
-        "policy": name, "seed": config.seed, "env": json.loads(backend.spec_json(info)),
+        "policy": name, "seed": config.seed, "env": backend.spec_dict(info),
         "versions": runs.versions(),
     }  # fmt: skip
     checked = policies.checked(policy, info)
