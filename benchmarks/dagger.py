@@ -1,11 +1,13 @@
 """Return against teacher labels: behavioural cloning beside DAgger, over seeds.
 
     python benchmarks/dagger.py --workdir=outputs/labels [--config=configs/lunar_lander.py]
-        [--members=10] [--seed=3000] [--episodes=25,50,100]
+        [--members=10] [--seed=3000] [--episodes=25,50,100] [--rounds=3,6,10]
+        [--set=FIELD=VALUE ...]
 
 Every seed has teacher episodes of its own: behavioural cloning is fitted to the first 25, 50, 100
-of them, DAgger asks the teacher round after round. All clones are judged on 100 episodes. Prints a
-table, and writes it with machine and versions to ``dagger.json`` in the folder.
+of them, DAgger asks the teacher round after round. All clones and the teacher are judged on the
+same test episodes. Prints a table, and writes it with machine and versions to ``dagger.json`` in
+the folder.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ import json
 import os
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxmaze import api, cli, console, metrics, report, runs
+from jaxmaze import api, cli, console, evaluation, intervals, report, runs
+from jaxmaze.stages import compare, rollout
 
 
 def main() -> None:
@@ -30,42 +34,43 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--seed", type=int, default=3000)
     parser.add_argument("--episodes", default="25,50,100")
+    parser.add_argument("--rounds", default="3,6,10", help="of DAgger, each a run of its own")
+    parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE for all")
     args = parser.parse_args()
     cli.prepare()
     start = time.perf_counter()
-    # DAgger's rounds are read off its own evaluations, so these have as many episodes.
-    overrides = {"seed": args.seed, "members": args.members, "dagger.eval_episodes": 100}
+    overrides = {"seed": args.seed, "members": args.members}
+    for item in args.set:
+        name, _, text = item.partition("=")
+        overrides[name] = cli.parse_value(name, text)
     config = api.load_config(args.config, overrides)
+    judged = rollout.run(config, args.workdir / "judged", seeds=evaluation.test_seeds(config))
+    teacher = compare.Teacher(compare.on_record(args.workdir / "judged"))
     table = [
-        cloned(config, args.workdir, int(count), args.members) for count in args.episodes.split(",")
+        cloned(config, args.workdir, int(count), args.members, teacher)
+        for count in args.episodes.split(",")
     ]
-    run = api.dagger(config, args.workdir / "dagger")
-    table += rounds(run)
-    goal = table[len(args.episodes.split(",")) - 1]
-    reached = next((r for r in table if r["how"] == "DAgger" and r["iqm"] >= goal["iqm"]), None)
+    # Seeds give the same rounds however many follow: what a run of three rounds hands over last is
+    # what a longer one had after its third.
+    table += [
+        asked(config, args.workdir / f"dagger-{count}", int(count), teacher)
+        for count in args.rounds.split(",")
+    ]
     console.table(
-        f"{args.config}: {args.members} seeds from {args.seed}, 100 episodes each",
-        ("how", "labels", "return: IQM [95 %]", "worst seed"),
+        f"{args.config}: {args.members} seeds from {args.seed}, {config.evaluation.episodes} test "
+        f"episodes each, teacher {judged['evaluation']['mean']:.1f}",
+        ("how", "labels", "return: IQM [95 %]", "worst seed", "gain on teacher [95 %]"),
         [
-            (
-                r["name"],
-                f"{r['labels']:,.0f}",
-                f"{r['iqm']:.1f} [{r['low']:.1f}, {r['high']:.1f}]",
-                f"{r['worst']:.1f}",
-            )
+            (r["name"], f"{r['labels']:,.0f}", report.span(r), f"{r['worst']:.1f}",
+             report.span(r["gain"]))
             for r in table
         ],
-    )
-    share = None if reached is None else reached["labels"] / goal["labels"]
-    console.say(f"{goal['name']} is reached with {share} of its labels")
-    final = np.array([m["evaluation"]["mean"] for m in run.summary["members"]])
-    console.say(f"DAgger's selected clones on the test episodes: IQM {report.iqm(final):.1f}")
+    )  # fmt: skip
     runs.write_json(
         args.workdir / "dagger.json",
         {
             "table": table,
-            "share_of_labels": share,
-            "selected_iqm": report.iqm(final),
+            "teacher": judged["evaluation"],
             "wall_seconds": time.perf_counter() - start,
             "versions": runs.versions(),
             "machine": {
@@ -77,37 +82,40 @@ def main() -> None:
     )
 
 
-def row(name: str, how: str, labels: float, returns: np.ndarray) -> dict[str, Any]:
-    """One line of the table from the seeds' mean returns."""
-    low, high = report.interval(returns)
+def row(
+    name: str, how: str, labels: float, played: Sequence[evaluation.Table], teacher: compare.Teacher
+) -> dict[str, Any]:
+    """One line of the table from the seeds' test episodes."""
+    returns = np.concatenate([table.returns for table in played])
+    taught = teacher(played[0].seeds)
+    assert taught is not None
     return {
-        "name": name, "how": how, "labels": labels, "iqm": report.iqm(returns), "low": low,
-        "high": high, "worst": float(returns.min()), "members": returns.tolist(),
+        "name": name, "how": how, "labels": labels, **report.block(intervals.estimate(returns)),
+        "gain": report.block(intervals.estimate(returns - taught)),
+        "worst": float(returns.mean(1).min()), "members": returns.mean(1).tolist(),
     }  # fmt: skip
 
 
-def cloned(config: Any, workdir: Path, count: int, members: int) -> dict[str, Any]:
+def cloned(
+    config: Any, workdir: Path, count: int, members: int, teacher: compare.Teacher
+) -> dict[str, Any]:
     """Behavioural cloning, each seed on teacher episodes of its own."""
-    labels, returns = [], []
+    labels, played = [], []
     for seed in range(config.seed, config.seed + members):
         alone = api.override(config, {"seed": seed, "members": 1})
         folder = workdir / f"bc-{count}" / str(seed)
-        teacher = api.record(alone, folder / "teacher", n_episodes=count)
-        clone = api.clone(alone, teacher, folder / "clone")
-        labels.append(teacher.summary["env_steps"])
-        returns.append(clone.summary["evaluation"]["mean"])
-    return row(f"BC, {count} episodes", "BC", float(np.mean(labels)), np.array(returns))
+        recorded = api.record(alone, folder / "teacher", n_episodes=count)
+        clone = api.clone(alone, recorded, folder / "clone")
+        labels.append(recorded.summary["env_steps"])
+        played.append(evaluation.read_episodes(clone.folder))
+    return row(f"BC, {count} episodes", "BC", float(np.mean(labels)), played, teacher)
 
 
-def rounds(run: api.Run) -> list[dict[str, Any]]:
-    """DAgger's rounds, each as it was evaluated."""
-    members = len(run.summary["members"])
-    curve = report.curve_of(metrics.read(run.folder), members)
-    assert curve is not None
-    return [
-        row(f"DAgger, round {i}", "DAgger", float(step), returns)
-        for i, (step, returns) in enumerate(zip(curve.env_steps, curve.returns, strict=True))
-    ]
+def asked(config: Any, workdir: Path, count: int, teacher: compare.Teacher) -> dict[str, Any]:
+    """DAgger's clones after so many rounds."""
+    run = api.dagger(api.override(config, {"dagger.rounds": count}), workdir)
+    played = [evaluation.read_episodes(run.folder, evaluation.LAST)]
+    return row(f"DAgger, {count} rounds", "DAgger", run.summary["labels"], played, teacher)
 
 
 if __name__ == "__main__":
