@@ -1,0 +1,153 @@
+"""What the stages hand to what they are made of: statistics, episodes, iterations, members."""
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from jaxmaze import api, evaluation, seeding
+from jaxmaze.workers import Pool
+from tests.conftest import CONFIG, SMALL
+
+PPO = {"stage": "ppo", "ppo.exploration": "kept"}
+
+
+def saved(folder):
+    """The training state in a run's last checkpoint, as it is on disk: nested dicts and lists."""
+    steps = sorted((folder / "checkpoints").iterdir(), key=lambda p: int(p.name))
+    return ocp.StandardCheckpointer().restore((steps[-1] / "state").resolve())
+
+
+def leaves(tree):
+    return [np.asarray(x) for x in jax.tree.leaves(tree)]
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(small, cloned, tmp_path_factory):
+    """PPO from the clone, as from scratch, with a learning rate above 0."""
+    config = api.override(small, PPO | {"ppo.critic_burn_in": 1, "ppo.learning_rate": 1e-3})
+    folder = tmp_path_factory.mktemp("fine_tuned")
+    return (
+        api.fine_tune(config, cloned, folder / "pretrained"),
+        api.fine_tune(config, None, folder / "from_scratch"),
+    )
+
+
+def test_a_clone_keeps_its_statistics_to_the_bit_while_it_learns(cloned, fine_tuned):
+    state = saved(fine_tuned[0].folder)[0]
+    for member in range(2):
+        clone = cloned.policy(member).policy
+        for kept in (state["policy"], state["average"]):
+            for ours, theirs in zip(
+                leaves(kept["obs_stats"]), leaves(clone.obs_stats), strict=True
+            ):
+                np.testing.assert_array_equal(ours[member], theirs)
+            assert all(
+                (ours[member] != theirs).any()
+                for ours, theirs in zip(leaves(kept["params"]), leaves(clone.params), strict=True)
+            )
+
+
+def test_from_scratch_the_statistics_are_those_of_all_that_was_seen(fine_tuned):
+    state = saved(fine_tuned[1].folder)[0]
+    count, *_ = leaves(state["policy"]["obs_stats"])
+    steps = fine_tuned[1].summary["members"][0]["env_steps"]
+    assert steps == 768 and count.tolist() == [steps, steps]
+    assert np.asarray(state["iteration"]).tolist() == [6, 6]
+    assert np.asarray(state["return_stats"]["stats"]["count"]).tolist() == [steps, steps]
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """Which seeds each evaluation was given; every evaluation seems worse than the one before.
+
+    So the first policy stays the best, and there is something to play off at the end.
+    """
+    asked = []
+
+    def fake(self, policies, seeds, wanted=None):
+        asked.append(np.array(seeds).tolist())
+        members = len(self._pool.config.seeds) if wanted is None else int(np.sum(wanted))
+        returns = -100.0 * len(asked) + np.arange(len(seeds)) % 2
+        one = evaluation.Evaluation(returns, np.ones(len(seeds), int))
+        return [one] * members
+
+    monkeypatch.setattr(evaluation.Evaluator, "__call__", fake)
+    return asked
+
+
+def check_seeds(asked, config, on_the_way, played_off):
+    """Selection on the way, a play-off on others, the test on others again."""
+    section = {"ppo": config.ppo, "dagger": config.dagger}[config.stage]
+    way = evaluation.selection_seeds(config, section.eval_episodes).tolist()
+    test = evaluation.test_seeds(config).tolist()
+    assert asked[:on_the_way] == [way] * on_the_way
+    assert asked[-2:] == [test] * 2 and len(test) == config.evaluation.episodes
+    between = asked[on_the_way:-2]
+    if not played_off:
+        assert not between
+        return
+    assert between and all(len(seeds) == section.playoff_episodes for seeds in between)
+    assert len({tuple(seeds) for seeds in between}) == 1
+    everything = [*way, *between[0], *test, *evaluation.sweep_seeds(config).tolist()]
+    assert len(set(everything)) == len(everything)
+
+
+@pytest.mark.parametrize("episodes", [7, 0])
+def test_ppo_judges_on_the_way_plays_off_and_tests_on_different_episodes(
+    small, judged, tmp_path, monkeypatch, episodes
+):
+    iterations, begin = [], Pool.begin
+
+    def spy(self, policies, iteration, num_steps):
+        iterations.append((iteration, num_steps))
+        return begin(self, policies, iteration, num_steps)
+
+    monkeypatch.setattr(Pool, "begin", spy)
+    config = api.override(small, PPO | {"ppo.playoff_episodes": episodes, "evaluation.episodes": 5})
+    run = api.train(config, tmp_path / "run")
+    check_seeds(judged, config, 3, episodes > 0)
+    assert iterations == [(i, 32) for i in range(6)]
+    assert run.summary["members"][0]["selection"]["env_steps"] == 0  # the first was the best
+    assert [line["seed"] for line in run_episodes(run, "last", 1)] == judged[-1]
+
+
+def run_episodes(run, policy, member):
+    import json
+
+    lines = map(json.loads, (run.folder / "episodes.jsonl").read_text().splitlines())
+    return [x for x in lines if x["policy"] == policy and x["member"] == member]
+
+
+def test_dagger_judges_on_the_way_plays_off_and_tests_on_different_episodes(judged, tmp_path):
+    changes = {"env.max_episode_steps": 40, "dagger.playoff_episodes": 7, "dagger.rounds": 2}
+    config = api.load_config(f"{CONFIG}:dagger", SMALL | changes | {"evaluation.episodes": 5})
+    api.train(config, tmp_path / "run")
+    check_seeds(judged, config, 2, True)
+
+
+def test_clones_are_judged_by_return_and_tested_on_different_episodes(
+    small, recorded, judged, tmp_path
+):
+    changes = {"bc.best_by": "return", "bc.eval_every": 1, "evaluation.episodes": 5}
+    config = api.override(small, changes)
+    api.clone(config, recorded, tmp_path / "run")
+    way = evaluation.selection_seeds(config, config.bc.eval_episodes).tolist()
+    assert judged[:-1] == [way] * config.bc.num_epochs
+    assert judged[-1] == evaluation.test_seeds(config).tolist() and not {*way} & {*judged[-1]}
+
+
+def test_no_two_purposes_share_a_seed():
+    streams = [
+        seeding.ROLLOUT, seeding.TRAINING, seeding.SELECTION, seeding.TEST, seeding.POLICY,
+        seeding.AGGREGATION, seeding.MIXTURE, seeding.ACTION, seeding.SWEEP,
+        seeding.STAGE_BC, seeding.STAGE_PPO, seeding.STAGE_DAGGER,
+    ]  # fmt: skip
+    assert len(set(streams)) == len(streams)
+    lists = [seeding.episode_seeds(root, s, 50).tolist() for root in (0, 1) for s in streams]
+    drawn = [seed for one in lists for seed in one]
+    assert len(set(drawn)) == len(drawn) and min(drawn) >= 0 and max(drawn) < 2**31
+    # The first ones do not depend on how many there are, nor on anything but root and stream.
+    assert seeding.episode_seeds(0, seeding.TEST, 3).tolist() == lists[streams.index(3)][:3]
+    numbers = [seeding.generator(0, *path).random() for path in ((1,), (2,), (1, 2), (2, 1))]
+    assert len(set(numbers)) == 4 and numbers[0] == seeding.generator(0, 1).random()
