@@ -15,6 +15,7 @@ import ml_collections
 
 from jaxmaze import config as config_lib
 from jaxmaze import config_files, console, metrics, runs
+from jaxmaze import trust as trust_lib
 from jaxmaze.config import ConfigLike, make_config
 from jaxmaze.errors import UserError
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
@@ -173,12 +174,17 @@ def _absolute(config: Config) -> Config:
     return override(config, changes)
 
 
-def resume(folder: str | Path) -> Run:
+def resume(folder: str | Path, trust: bool = False) -> Run:
     """Go on with a run where it stopped, with everything taken from its folder.
+
+    Args:
+      folder: the run's.
+      trust: whether code that the folder names may be imported: the module of an environment, a
+        teacher's function.
 
     Raises:
       UserError: if the folder is not a run's, was written in another format, is of a kind that
-        cannot go on, or is finished.
+        cannot go on, is finished, or names code and is not trusted.
     """
     folder = Path(folder)
     kind = runs.read_config(folder)["kind"]
@@ -190,7 +196,9 @@ def resume(folder: str | Path) -> Run:
         raise UserError(f"{folder} is {again.get(kind, f'a {kind}, which is not resumed')}")
     if runs.finished(folder):
         raise UserError(runs.finished_note(folder))
-    return train(runs.load_config(folder), folder)
+    config = runs.load_config(folder)
+    trust_lib.check(config, folder, trust)
+    return train(config, folder)
 
 
 def record(
@@ -313,6 +321,7 @@ def compare(
     folders: Sequence[str | Path | Run],
     workdir: str | Path,
     teacher: str | Path | Run | None = None,
+    trust: bool = False,
 ) -> Run:
     """Compare finished runs: a table, a figure and a summary.
 
@@ -321,6 +330,7 @@ def compare(
       workdir: the folder to write.
       teacher: the teacher's rollout. What it did not play of the runs' own episodes it is asked to
         play now, so that gains on it are differences on the same episodes.
+      trust: whether code that the teacher's folder names may be imported, so that it can play.
 
     Raises:
       UserError: if one of them is not a finished run.
@@ -331,9 +341,12 @@ def compare(
     if teacher is not None:
         folder = Path(_path(teacher))
         known = stage.on_record(folder)
+        config = runs.load_config(folder)
         try:
-            play = stage.player(runs.load_config(folder))
-        except UserError:  # a function that is not at hand any more, say
+            trust_lib.check(config, folder, trust)
+            play = stage.player(config)
+        except UserError as error:  # not trusted, or not at hand any more
+            console.say(f"note: the teacher cannot be asked to play: {error}")
             play = None
         taught = stage.Teacher(known, play)
     named = stage.labels([runs.delivering(Path(_path(folder))) for folder in folders])

@@ -7,12 +7,15 @@ that a wrong name or type is one clear line; everything else is absl's.
 from __future__ import annotations
 
 import ast
+import contextlib
+import errno
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ml_collections
 from absl import app, flags
@@ -58,6 +61,12 @@ def run(main: Callable[[dict[str, Any]], Path], usage: str) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        message = _cannot_write(error)
+        if message is None:
+            traceback.print_exc()
+            _end(1)
+        _fail(f"{message}; what was written before is whole", 1)
     except KeyboardInterrupt:
         _fail("interrupted; the same command with the same --workdir goes on where it stopped", 130)
 
@@ -66,9 +75,38 @@ def _finish(folder: Path) -> None:
     print(folder, flush=True)
 
 
-def _fail(message: str, code: int) -> None:
-    print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
-    sys.exit(code)
+def _fail(message: str, code: int) -> NoReturn:
+    """Say what is wrong and end at once."""
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    """End at once.
+
+    Everything has been closed on the way here. What is left are threads that compile programs
+    nobody needs any more; a process that waited for them would linger for many seconds.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES)
+"""What the system says when a file cannot be written."""
+
+
+def _cannot_write(error: BaseException | None) -> str | None:
+    """What a file that could not be written has led to, in words; None for another error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return f"{error.filename or 'a file'} cannot be written: {error.strerror}"
+        for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):  # as other libraries pass it on
+            if os.strerror(code) in str(error):
+                return f"a file cannot be written: {os.strerror(code)}"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, Any]]:

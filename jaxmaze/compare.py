@@ -23,6 +23,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "teacher", None, "Folder of the teacher's rollout; it plays the runs' own episodes."
     )
+    flags.DEFINE_boolean("trust", False, "Import code that the folder of --teacher names.")
     flags.DEFINE_string("workdir", None, "Folder to write; outputs/compare/<time> if unset.")
 
 
@@ -33,7 +34,7 @@ def main(folders: list[str]) -> Path:
     if not folders:
         raise UserError("give the folders of finished runs: python -m jaxmaze.compare DIR DIR ...")
     workdir = FLAGS.workdir or runs.default_workdir("runs", "compare")
-    return api.compare(folders, workdir, teacher=FLAGS.teacher).folder
+    return api.compare(folders, workdir, teacher=FLAGS.teacher, trust=FLAGS.trust).folder
 
 
 def split_folders(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxmaze import runs
+from jaxmaze.board import Board
 
 _NOT_SCALARS = ("step", "split", "members", "returns")
 
@@ -31,21 +32,18 @@ class MetricsWriter:
           resume_step: what was logged after this step is dropped, because it is about to be logged
             again; None starts the logs anew.
         """
-        from tensorboardX import SummaryWriter
-
         self._path = run / runs.METRICS
         kept = [] if resume_step is None else [
             line for line in _lines(self._path) if json.loads(line)["step"] <= resume_step
         ]  # fmt: skip
-        # TensorBoard's writer hands events to a thread that a crash may cut off, so that its files
-        # may lack what metrics.jsonl has: they are made anew from it.
+        # What a crash has cut off of TensorBoard's file, metrics.jsonl may have: it is made anew.
         for events in run.glob("events.out.tfevents.*"):
             events.unlink()
         temporary = self._path.with_name(self._path.name + ".tmp")
         temporary.write_text("".join(line + "\n" for line in kept))
         temporary.replace(self._path)  # whole or not at all: a second crash loses nothing either
         self._file = self._path.open("a")
-        self.board = SummaryWriter(str(run), flush_secs=5)
+        self.board = Board(run)
         for line in map(json.loads, kept):
             for name, value in line.items():
                 if name not in _NOT_SCALARS:

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxmaze import checkpoint, runs, teachers
+from jaxmaze import checkpoint, runs, teachers, trust
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs.gymnasium import EnvInfo
@@ -188,7 +188,10 @@ def _imported(name: str) -> Act:
     module_name, _, function_name = name.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
+        trust.refuse_runs(module_name)
         module = importlib.import_module(module_name)
+    except UserError:
+        raise
     except Exception as error:  # Whatever a user's module raises.
         raise UserError(
             f"policy {name!r} cannot be imported: {type(error).__name__}: {error}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from jaxmaze import cli
+from jaxmaze import cli, trust
 from jaxmaze.errors import UserError
 
 USAGE = """Play episodes with a policy.
@@ -22,6 +22,7 @@ def define_flags() -> None:
     """The command's flags."""
     flags.DEFINE_string("config", None, "Config file that says which environment, or its name.")
     flags.DEFINE_string("run", None, "Folder of a run: its policy in its environment.")
+    flags.DEFINE_boolean("trust", False, "Import code that the folder of --run names.")
     flags.DEFINE_string(
         "policy", None, "heuristic, random, a run's folder, or package.module:function."
     )
@@ -58,6 +59,9 @@ def main(overrides: dict[str, Any]) -> Path:
             raise UserError("--run says which policy; give no --policy with it")
         source = runs.delivering(Path(FLAGS.run))
         config = api.override(runs.load_config(source), changes | {"rollout.policy": str(source)})
+        # Of the teachers that its configuration names none is asked.
+        config = api.override(config, {"dagger.policy": None})
+        trust.check(config, source, FLAGS.trust, changes.values())
         name = "run"
     else:
         config = cli.config_from_flag(FLAGS.config, changes)

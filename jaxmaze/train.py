@@ -27,6 +27,7 @@ def define_flags() -> None:
         "workdir", None, "Folder to write; outputs/<config>-<recipe>/<time> if unset."
     )
     flags.DEFINE_string("resume", None, "Folder of a run to go on with.")
+    flags.DEFINE_boolean("trust", False, "Import code that the folder of --resume names.")
 
 
 def main(overrides: dict[str, Any]) -> Path:
@@ -37,7 +38,7 @@ def main(overrides: dict[str, Any]) -> Path:
         if FLAGS.config is not None or FLAGS.workdir is not None or overrides:
             raise UserError("--resume takes everything from the folder; give no other flag with it")
         cli.prepare()
-        return api.resume(FLAGS.resume).folder
+        return api.resume(FLAGS.resume, trust=FLAGS.trust).folder
     config = cli.config_from_flag(FLAGS.config, overrides)
     cli.prepare()
     workdir = FLAGS.workdir or runs.default_workdir(*cli.name_of(FLAGS.config))

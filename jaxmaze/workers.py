@@ -11,9 +11,13 @@ a pool is closed, and the next one takes them over.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
@@ -161,7 +165,7 @@ class _Worker:
         ours, theirs = Pipe()
         self._environment = environment
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "jaxmaze.workers", str(theirs.fileno())],
+            [sys.executable, "-m", "jaxmaze.workers", str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -223,7 +227,11 @@ class _Worker:
     def close(self) -> None:
         self._connection.close()
         self._process.terminate()
-        self._process.wait()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:  # an environment that will not be ended
+            self._process.kill()
+            self._process.wait()
 
 
 def _serve(connection: Connection) -> None:
@@ -251,10 +259,31 @@ def _serve(connection: Connection) -> None:
             connection.send((False, ("error", traceback.format_exc())))
 
 
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl(2)."""
+
+
+def _end_with(parent: int) -> None:
+    """Let this process end when its parent does, whatever an environment is doing here.
+
+    A step that never returns would go on for ever: the connection, whose end is noticed between
+    steps, is no help then.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def watch() -> None:  # where there is no such call, or the parent was gone before it
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> None:
     """Entry point of a worker process."""
-    import signal
-
+    _end_with(int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends the workers.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     backend.quiet()

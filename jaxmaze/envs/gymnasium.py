@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
+from jaxmaze import trust
 from jaxmaze.core.types import SpaceSpec
 from jaxmaze.errors import UserError
 
@@ -129,6 +130,8 @@ def _import_module_of(env_id: str) -> None:
     module, colon, _ = env_id.partition(":")
     if not colon:
         return
+    if module not in sys.modules:
+        trust.refuse_runs(module)
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -156,10 +156,7 @@ def run(
     block = None if teacher is None else teacher.evaluation(next(iter(loaded.values())).best.seeds)
     show(arms, block)
     if teacher is not None and all(a["gain"] is None for a in arms.values()):
-        console.say(
-            "note: the teacher did not play the runs' episodes and cannot be asked to, so no gain "
-            "on it is given; returns in different episodes do not compare"
-        )
+        console.say("note: returns in different episodes do not compare, so no gain is given")
     fig = report.figure(arms, "Return on fixed selection episodes, IQM and 95 % over seeds")
     report.save(fig, workdir / FIGURE)
     with metrics.MetricsWriter(workdir) as writer:

@@ -1,0 +1,70 @@
+"""TensorBoard's event file, written at once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from jaxmaze import console
+
+
+class Board:
+    """Writes scalars and figures to a run's event file.
+
+    tensorboardX's own writer hands events to a thread; if that cannot write (a full disk, a limit
+    of a file's size), it ends, and whoever logs waits for it for ever. Here events are written by
+    who logs them, and a file that cannot be written ends TensorBoard, not the training: everything
+    is in metrics.jsonl too.
+    """
+
+    def __init__(self, run: Path):
+        """Begin a new event file in a run's folder."""
+        self._run, self._writer = run, None
+        self._try(self._open)
+
+    def _open(self) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+
+        self._writer = EventsWriter(str(self._run / "events"))
+
+    def _try(self, write: Any, *args: Any) -> None:
+        """Do something with the file, or say once that it cannot be done."""
+        try:
+            write(*args)
+        except OSError as error:
+            self._writer = None
+            console.say(
+                f"warning: TensorBoard's file in {self._run} cannot be written "
+                f"({error.strerror or error}); the run goes on without, see metrics.jsonl"
+            )
+
+    def _add(self, summary: Any, step: int) -> None:
+        from tensorboardX.proto import event_pb2
+
+        if self._writer is not None:
+            event = event_pb2.Event(wall_time=time.time(), step=step, summary=summary)
+            self._try(self._writer.write_event, event)
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        """Log a number."""
+        from tensorboardX import summary
+
+        self._add(summary.scalar(tag, value), step)
+
+    def add_figure(self, tag: str, figure: Any, step: int) -> None:
+        """Log a matplotlib figure as an image."""
+        from tensorboardX import summary, utils
+
+        self._add(summary.image(tag, utils.figure_to_image(figure), dataformats="CHW"), step)
+
+    def flush(self) -> None:
+        """Put everything logged so far on disk."""
+        if self._writer is not None:
+            self._try(self._writer.flush)
+
+    def close(self) -> None:
+        """Flush and close."""
+        if self._writer is not None:
+            self._try(self._writer.close)
+            self._writer = None

@@ -1,0 +1,91 @@
+"""Whose code is run: import paths come from the user, not from a folder that someone gave them.
+
+A configuration can name code: a module that registers the environment (``env.id=module:Name-v0``),
+or a function that is the teacher (``module:function``). On the command line, in a config file and
+in a Python call that is the user's own wish. In a run's ``config.json`` it is the wish of whoever
+wrote the folder, and importing it would run their code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from jaxmaze.errors import UserError
+
+_NAMES_CODE = {"env.id": "env", "rollout.policy": "rollout", "dagger.policy": "dagger"}
+"""Fields that may hold an import path, and their sections."""
+
+
+def import_paths(config: Any) -> dict[str, str]:
+    """The import paths that a configuration holds, by field."""
+    found = {}
+    for field, section in _NAMES_CODE.items():
+        value = config[section][field.split(".")[1]]
+        # A folder of that name is meant first, as in policies.resolve.
+        if value is not None and ":" in value and not Path(value).is_dir():
+            found[field] = value
+    return found
+
+
+def check(config: Any, folder: Path, trust: bool, given: Iterable[Any] = ()) -> None:
+    """Stop before a configuration from a run's folder makes anything be imported.
+
+    Args:
+      config: as it was read from the folder, the user's changes included.
+      folder: the run's.
+      trust: whether the user trusts it.
+      given: values that the user has given; the same path again is the user's own.
+
+    Raises:
+      UserError: one line that names the import path and what to do.
+    """
+    theirs = {k: v for k, v in import_paths(config).items() if v not in set(map(str, given))}
+    if not trust and theirs:
+        field, path = next(iter(theirs.items()))
+        raise UserError(
+            f"{folder} names code to import, {field}={path}, which would run it: if you trust "
+            "whoever made that folder, say so with --trust (in Python: trust=True), or give the "
+            "same configuration yourself"
+        )
+
+
+def refuse_runs(module: str) -> None:
+    """Check that a module does not lie in a run's folder or below; nothing is imported for that.
+
+    Raises:
+      UserError: if it does.
+    """
+    for place in _places(module):
+        for folder in (place, *place.parents):
+            if _is_run(folder):
+                raise UserError(
+                    f"module {module} lies in the folder of a run, {folder}, from which nothing is "
+                    "imported; keep code elsewhere"
+                )
+
+
+def _places(module: str) -> list[Path]:
+    """Where Python would find a module and its parents, as far as it does."""
+    places: list[Path] = []
+    search: list[str] | None = None
+    for name in module.split("."):
+        # By its last name alone, so that Python does not ask for parents, which are not imported.
+        spec = PathFinder.find_spec(name, search)
+        if spec is None:
+            break
+        search = list(spec.submodule_search_locations or ())
+        places += [Path(p).resolve() for p in (*search, spec.origin) if p]
+    return places
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is a run's: it has a config.json that says so."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        values = json.loads((folder / "config.json").read_text())
+        return isinstance(values.get("kind"), str) and "format" in values
+    return False
