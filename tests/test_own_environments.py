@@ -122,7 +122,9 @@ def test_a_script_registers_what_no_other_process_can_make(tmp_path):
         assert dataset.total_episodes == 20 and dataset.env_spec.id == f"{name}-v0"
     (wrapper,) = dataset.env_spec.additional_wrappers
     assert wrapper.name == "TransformReward" and wrapper.kwargs is None
-    assert provenance["additional_wrappers"][0]["kwargs"] == {"func": "__main__:<lambda>"}
+    assert provenance["additional_wrappers"][0]["kwargs"] == {
+        "func": "__main__:wrapped.<locals>.<lambda>"
+    }
 
 
 def same_in_workers(env):
