@@ -111,6 +111,7 @@ def test_a_script_registers_what_no_other_process_can_make(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(NOTE) == 3  # once each, whatever is done with it
+    assert done.stdout.count("its code is in the script or notebook itself") == 3
     for name, (entry_point, kwargs) in SPECS.items():
         data = tmp_path / name / "data" / "trajectory_data" / "data"
         metadata = json.loads((data / "metadata.json").read_text())
@@ -166,7 +167,8 @@ def test_what_is_made_up_here_is_not_sent(balls, capsys):
     unnamed = gym.register("Unnamed-v0", lambda: balls.Ball(), max_episode_steps=20)
     assert unnamed is None
     assert not same_in_workers(backend.EnvConfig("Unnamed-v0"))
-    assert capsys.readouterr().out.count(NOTE) == 1
+    out = capsys.readouterr().out
+    assert out.count(NOTE) == 1 and "<lambda> has no name that another could import" in out
     made_up = type("Ball", (balls.Ball,), {"__module__": "made_up"})
     sys.modules["made_up"] = type(sys)("made_up")
     sys.modules["made_up"].Ball = made_up
@@ -178,6 +180,9 @@ def test_what_is_made_up_here_is_not_sent(balls, capsys):
         del sys.modules["made_up"]
 
 
+ASTRAY = "import gymnasium as gym; gym.register('Xyz-v0', 'no_such_module:Env')"
+
+
 @pytest.mark.parametrize(
     "env_id,text,words",
     [
@@ -187,9 +192,12 @@ def test_what_is_made_up_here_is_not_sent(balls, capsys):
         ("raises:X-v0", "1 / 0", ["raises cannot be imported: ZeroDivisionError"]),
         ("empty:Xyz-v0", "", ["Xyz", "empty registers no such environment"]),
         ("Xyz-v0", None, ["Xyz", "module:Name-v0"]),
+        ("astray:Xyz-v0", ASTRAY, ["'no_such_module'", "the current folder"]),
     ],
 )
-def test_what_cannot_be_imported_is_one_clear_line(env_id, text, words, tmp_path, monkeypatch):
+def test_what_cannot_be_imported_is_one_clear_line(
+    env_id, text, words, tmp_path, monkeypatch, balls
+):
     monkeypatch.chdir(tmp_path)
     if text is not None:
         (tmp_path / f"{env_id.split(':')[0].split('.')[0]}.py").write_text(text)
