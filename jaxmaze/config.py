@@ -165,11 +165,9 @@ def make_config(values: ConfigLike) -> ml_collections.ConfigDict:
         :func:`validate`.
     """
     if not isinstance(values, Mapping | ml_collections.ConfigDict):
-        shown = repr(values)
         raise UserError(
             f"a configuration must be a dict or a ConfigDict, not the {type(values).__name__} "
-            f"{shown if len(shown) <= 60 else shown[:60] + '...'}; jaxmaze.load_config reads one "
-            "from a file"
+            f"{values!r:.60}; jaxmaze.load_config reads one from a file"
         )
     config = default_config()
     for name, value in _flatten(_plain(values)):

@@ -19,6 +19,10 @@ ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "configs" / "lunar_lander.py"
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+HERE = os.environ | {
+    "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+}
+"""Environment variables of a command that may be started in another folder."""
 
 from jaxmaze import api, cli  # noqa: E402
 
@@ -57,10 +61,11 @@ def flags(overrides: dict) -> list[str]:
 
 
 def command(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m ...`` as a user would and keep what it prints."""
+    """Run ``python -m ...`` as a user would, this very jaxmaze, and keep what it prints."""
     return subprocess.run(
         [sys.executable, "-m", *map(str, args)],
         cwd=cwd or ROOT,
+        env=HERE,
         capture_output=True,
         text=True,
         timeout=300,
@@ -73,11 +78,14 @@ def lines(folder: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def killed(arguments: list[str], folder: Path, when: Callable[[list[str]], bool]) -> None:
+def killed(
+    arguments: list[str], folder: Path, when: Callable[[list[str]], bool], cwd: Path = ROOT
+) -> None:
     """Run a command into a folder and kill it, workers and all, once its metrics are so far."""
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments, f"--workdir={folder}"],
-        cwd=ROOT,
+        cwd=cwd,
+        env=HERE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -99,9 +107,9 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {t: [(e.step, e.value) for e in events.Scalars(t)] for t in events.Tags()["scalars"]}
 
 
-def goes_on_as(folder: Path, whole: Path) -> dict:
+def goes_on_as(folder: Path, whole: Path, cwd: Path = ROOT) -> dict:
     """Resume a killed run and check that it ends as an uninterrupted one; returns its summary."""
-    done = command("jaxmaze.train", f"--resume={folder}")
+    done = command("jaxmaze.train", f"--resume={folder}", cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert lines(folder) == lines(whole)
     logged = scalars(folder)

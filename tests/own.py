@@ -23,7 +23,7 @@ class Ball(gym.Env):
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self.state = self.np_random.uniform(-0.3, 0.3, 2)
+        self.state = self.np_random.uniform(-0.8, 0.8, 2)
         return self.state.astype(np.float32), {}
 
     def step(self, action):
@@ -38,7 +38,7 @@ def teacher(obs):
     return np.where(obs[:, 0] + 0.4 * obs[:, 1] > 0, 0, 2)
 '''
 
-REGISTERED = CLASS + "\n\ngym.register('Ball-v0', entry_point={entry}, max_episode_steps=30)\n"
+REGISTER = "\n\ngym.register('Ball-v0', entry_point={entry}, max_episode_steps=30)\n"
 
 CONFIG = """
 def get_config(recipe="workflow"):
@@ -50,12 +50,13 @@ def get_config(recipe="workflow"):
 """
 
 QUICK = {k: v for k, v in SMALL.items() if k not in ("env.max_episode_steps", "env.workers")}
+QUICK["rollout.n_episodes"] = 20
 """Small budgets that leave the environment's own limit and the worker processes as they are."""
 
 
 def write(folder: Path, entry: str = "'my_env:Ball'", env_id: str = "my_env:Ball-v0") -> Path:
     """``my_env.py`` and ``my_config.py`` in ``folder``; returns it."""
-    (folder / "my_env.py").write_text(REGISTERED.format(entry=entry))
+    (folder / "my_env.py").write_text(CLASS + REGISTER.format(entry=entry))
     (folder / "my_config.py").write_text(CONFIG.format(id=env_id))
     return folder
 

@@ -96,7 +96,10 @@ def _make(config: EnvConfig, render_mode: str | None) -> gym.Env:
     except gym.error.Error as error:
         raise UserError(f"env.id={config.id} cannot be made: {_first_line(error)}") from error
     except ModuleNotFoundError as error:
-        raise UserError(f"env.id={config.id} cannot be imported: {error}") from error
+        raise UserError(
+            f"env.id={config.id} cannot be imported: {_first_line(error)} (searched in "
+            f"{Path.cwd()}, the current folder, and among the installed packages)"
+        ) from error
     except ImportError as error:
         raise UserError(f"env.id={config.id} cannot be made: {_first_line(error)}") from error
     except Exception as error:  # An environment's constructor may raise anything.
@@ -287,8 +290,11 @@ class _Sender(pickle.Pickler):
     """Refuses code that another process would not find."""
 
     def persistent_id(self, obj: Any) -> None:
-        if isinstance(obj, type) or callable(obj):
-            _check_found(getattr(obj, "__module__", None) or "builtins")
+        if not callable(obj):
+            return
+        _check_found(getattr(obj, "__module__", None) or "builtins")
+        if "<" in getattr(obj, "__qualname__", ""):  # <lambda>, or inside a function's <locals>
+            raise CannotBeSentError(f"{_in_words(obj)} has no name that another could import")
 
 
 def _check_found(module: str) -> None:

@@ -1,0 +1,134 @@
+"""Configs by file and by name, from a checkout and from a wheel, and dicts in their place."""
+
+import subprocess
+import sys
+
+import ml_collections
+import pytest
+
+import jaxmaze
+from jaxmaze import api, config, config_files
+from jaxmaze.errors import UserError
+from tests.conftest import CONFIG, HERE, ROOT, SMALL, command, flags
+from tests.test_cli import fails
+
+
+def test_the_shipped_configs_are_found_by_name_in_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    expected = api.load_config(f"{CONFIG}:guide").to_dict()
+    for name in ("lunar_lander:guide", "configs/lunar_lander.py:guide"):
+        assert api.load_config(name).to_dict() == expected
+    files = {p.stem for p in (ROOT / "configs").glob("*.py")}
+    assert set(config_files.shipped()) == files and "lunar_lander" in files
+
+
+def test_a_file_of_ones_own_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    own = "def get_config():\n    return {'env': {'id': 'Mine-v0'}}\n"
+    (tmp_path / "configs" / "lunar_lander.py").write_text(own)
+    assert api.load_config("configs/lunar_lander.py").env.id == "Mine-v0"
+    assert api.load_config("lunar_lander").env.id == "LunarLander-v3"
+
+
+@pytest.mark.parametrize("name", ["lunar_landr", "lunar_lander.py", "configs/nowhere.py", "b/a.py"])
+def test_a_wrong_name_lists_those_there_are(name, tmp_path):
+    result = command("jaxmaze.train", f"--config={name}", cwd=tmp_path)
+    fails(result, f"config file {name} does not exist", ", ".join(config_files.shipped()))
+    assert ("did you mean lunar_lander?" in result.stderr) == name.startswith("lunar")
+
+
+def test_a_name_without_its_ending_is_told_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("")
+    with pytest.raises(UserError, match=r"mine does not exist; did you mean mine\.py\?"):
+        api.load_config("mine")
+
+
+def test_a_command_takes_a_name(tmp_path):
+    result = command(
+        "jaxmaze.rollout", "--config=cartpole", "--policy=random", "--n_episodes=2", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1].startswith("outputs/cartpole-rollout/")
+
+
+def test_dicts_of_either_kind_do_as_configurations(tmp_path):
+    partial = {"env": {"id": "CartPole-v1"}, "bc.num_epochs": 2}
+    mixed = {"env": ml_collections.ConfigDict({"id": "CartPole-v1"}), "bc": {"num_epochs": 2}}
+    whole = config.validate(partial)
+    assert whole.bc.num_epochs == 2 and whole.ppo.gamma == 0.999
+    for given in (partial, mixed, ml_collections.ConfigDict(mixed)):
+        assert jaxmaze.override(given, {}).to_dict() == whole.to_dict()
+    small = {"env": {"id": "CartPole-v1"}} | SMALL
+    data = jaxmaze.record(small, tmp_path / "data")
+    clone = jaxmaze.clone(small, data, tmp_path / "clone")
+    jaxmaze.fine_tune(small, clone, tmp_path / "tuned")
+    jaxmaze.dagger(small, tmp_path / "asked")
+    assert jaxmaze.evaluate(small, clone)["episodes"] == SMALL["evaluation.episodes"]
+    train = small | {"stage": "bc", "bc.data": str(data.folder)}
+    assert jaxmaze.train(train, tmp_path / "again").config.env.id == "CartPole-v1"
+
+
+@pytest.mark.parametrize("wrong", ["configs/lunar_lander.py", None, 3, ["stage"]])
+def test_what_is_no_configuration_is_one_clear_line(wrong, tmp_path):
+    for call in (
+        lambda: jaxmaze.make_config(wrong),
+        lambda: jaxmaze.override(wrong, {}),
+        lambda: jaxmaze.record(wrong, tmp_path / "x"),
+        lambda: jaxmaze.clone(wrong, tmp_path, tmp_path / "x"),
+        lambda: jaxmaze.dagger(wrong, tmp_path / "x"),
+        lambda: jaxmaze.fine_tune(wrong, None, tmp_path / "x"),
+        lambda: jaxmaze.evaluate(wrong, "random"),
+        lambda: jaxmaze.train(wrong, tmp_path / "x"),
+    ):
+        with pytest.raises(UserError, match=r"must be a dict or a ConfigDict, not the .*load_conf"):
+            call()
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_dict_with_a_wrong_field_is_one_clear_line():
+    with pytest.raises(UserError, match=r"did you mean config\.bc\.num_epochs"):
+        jaxmaze.evaluate({"env": {"id": "CartPole-v1"}, "bc": {"num_epoch": 3}}, "random")
+    with pytest.raises(UserError, match=r"env\.id is not set"):
+        jaxmaze.evaluate({}, "random")
+
+
+@pytest.mark.slow
+def test_a_wheel_in_an_empty_folder_has_all_it_needs(tmp_path):
+    source, wheels, site = tmp_path / "source", tmp_path / "wheels", tmp_path / "site"
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in tracked.stdout.splitlines():  # a copy, so that nothing is built in the checkout
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes((ROOT / name).read_bytes())
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    quiet = ("-q", "--no-deps")
+    built = subprocess.run(
+        [*pip, "wheel", *quiet, "-w", str(wheels), str(source)], capture_output=True, text=True
+    )
+    if "No matching distribution found for setuptools" in built.stderr:
+        pytest.skip("no network: the build needs setuptools")
+    assert built.returncode == 0, built.stderr
+    (wheel,) = wheels.glob("*.whl")
+    subprocess.run([*pip, "install", *quiet, "--target", str(site), str(wheel)], check=True)
+    installed = {p.relative_to(site / "jaxmaze") for p in (site / "jaxmaze").rglob("*.py")}
+    ours = {p.relative_to(ROOT / "jaxmaze") for p in (ROOT / "jaxmaze").rglob("*.py")}
+    configs = {p.relative_to(ROOT) for p in (ROOT / "configs").glob("*.py")}
+    assert installed == ours | configs and not (site / "configs").exists()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = subprocess.run(
+        [sys.executable, "-m", "jaxmaze.train", "--config=configs/cartpole.py:bc", *flags(SMALL)],
+        cwd=empty, env=HERE | {"PYTHONPATH": str(site)}, capture_output=True, text=True,
+    )  # fmt: skip
+    fails(result, "bc.data is not set")
+    for name in ("cartpole", "configs/cartpole.py"):
+        result = subprocess.run(
+            [sys.executable, "-m", "jaxmaze.train", f"--config={name}", *flags(SMALL),
+             f"--workdir={empty / name}"],
+            cwd=empty, env=HERE | {"PYTHONPATH": str(site)}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
