@@ -15,11 +15,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxmaze import disk
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
 from jaxmaze.errors import UserError
 
 FOLDER = "checkpoints"
+ROOM = 2**16
+"""Bytes that a checkpoint may take beside twice its arrays."""
 
 
 def describe(networks: Networks, seeds: tuple[int, ...], kind: str) -> dict[str, Any]:
@@ -108,7 +111,13 @@ class Checkpoints:
         )
 
     def save(self, step: int, state: Any, best: Policy, meta: dict[str, Any]) -> None:
-        """Write a checkpoint of numpy arrays; it appears whole or not at all, later."""
+        """Write a checkpoint of numpy arrays; it appears whole or not at all, later.
+
+        Raises:
+          OSError: if there is no room for it.
+        """
+        size = sum(np.asarray(x).nbytes for x in jax.tree.leaves((state, best)))
+        disk.check_room(self._folder / str(step), 2 * size + ROOM)
         args = self._ocp.args
         self._manager.save(
             step,

@@ -201,7 +201,8 @@ def prepare() -> None:
     from jaxmaze import parallel
     from jaxmaze.envs import gymnasium as backend
 
-    absl_logging.set_verbosity(absl_logging.ERROR)
+    # Orbax logs with a traceback, from its threads, what it raises to the caller in any case.
+    absl_logging.set_verbosity(absl_logging.FATAL)
     logging.getLogger("jax").setLevel(logging.ERROR)
     backend.quiet()
     parallel.use_all_cores()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxmaze import memory
+from jaxmaze import disk, memory
 from jaxmaze.errors import UserError
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ def write_each(
 
     Raises:
       UserError: if an episode is not whole, or a dataset is there already.
+      OSError: if there is no room for the next episode.
     """
     import minari
     from minari.data_collector import EpisodeBuffer
@@ -199,6 +200,8 @@ def write_each(
     if (data / "metadata.json").exists():
         raise UserError(f"{data} holds a dataset already; give another folder")
     data.mkdir(parents=True, exist_ok=True)
+    file = data / "main_data.hdf5"
+    disk.check_room(file, disk.HDF5_RESERVE)
     spaces = info.observation_space, info.action_space
     storage = MinariStorage.new(data, *spaces, env_spec=spec_for_data(info), data_format="hdf5")
     digest = hashlib.sha256()
@@ -207,6 +210,8 @@ def write_each(
         for e in episodes:
             check(e, info, str(path))
             _add(digest, e)
+            size = 2 * (e.observations.nbytes + e.actions.nbytes)
+            disk.check_room(file, size + disk.HDF5_RESERVE)
             yield _buffer(EpisodeBuffer, e)
 
     left, size = buffers(), FILE_BATCH
