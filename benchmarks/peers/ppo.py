@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import time
 
 import gymnasium as gym
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 SETTINGS = dict(
     n_steps=1024, batch_size=64, n_epochs=4, gamma=0.999, gae_lambda=0.98, ent_coef=0.01,
@@ -24,14 +26,17 @@ PACKAGES = {"sb3": "stable-baselines3", "sbx": "sbx-rl"}
 
 
 class Clock(BaseCallback):
-    """Seconds between the first and the last rollout's start and end: collection alone."""
+    """Seconds of collection, and when the second iteration began."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.collect = 0.0
+        self.collect, self.iterations, self.second = 0.0, 0, 0.0
 
     def _on_rollout_start(self) -> None:
         self._since = time.perf_counter()
+        self.iterations += 1
+        if self.iterations == 2:
+            self.second = self._since
 
     def _on_rollout_end(self) -> None:
         self.collect += time.perf_counter() - self._since
@@ -40,9 +45,10 @@ class Clock(BaseCallback):
         return True
 
 
-def make(library: str, seed: int):
-    """The library's PPO on 16 environments."""
-    env = make_vec_env("LunarLander-v3", n_envs=16, seed=seed)
+def make(library: str, seed: int, vec: str):
+    """The library's PPO on 16 environments, in one process or each in one of its own."""
+    kind = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[vec]
+    env = make_vec_env("LunarLander-v3", n_envs=16, seed=seed, vec_env_cls=kind)
     if library == "sb3":
         from stable_baselines3 import PPO
 
@@ -76,11 +82,21 @@ def main() -> None:
     parser.add_argument("--total_env_steps", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval_episodes", type=int, default=0)
+    parser.add_argument("--vec", choices=("dummy", "subproc"), default="dummy")
+    parser.add_argument("--threads", type=int, help="of torch; its own choice if unset")
+    parser.add_argument("--cores", type=int, help="that the process may run on; all if unset")
     args = parser.parse_args()
-    model, clock = make(args.library, args.seed), Clock()
+    if args.cores:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    begun = time.perf_counter()
+    model, clock = make(args.library, args.seed, args.vec), Clock()
     start = time.perf_counter()
     model.learn(args.total_env_steps, callback=clock)
-    seconds = time.perf_counter() - start
+    end = time.perf_counter()
+    seconds = end - start
+    first = 16 * SETTINGS["n_steps"]
     line = {
         "library": args.library,
         "version": importlib.metadata.version(PACKAGES[args.library]),
@@ -88,7 +104,8 @@ def main() -> None:
         "train_seconds": seconds,
         "collect_seconds": clock.collect,
         "update_seconds": seconds - clock.collect,
-        "steps_per_second": model.num_timesteps / seconds,
+        "steps_per_second": (model.num_timesteps - first) / (end - clock.second),
+        "steps_per_second_whole": model.num_timesteps / (end - begun),
     }
     if args.eval_episodes:
         line["mean_return"] = evaluate(model, args.eval_episodes)
