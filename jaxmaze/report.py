@@ -12,6 +12,7 @@ from jaxmaze import intervals
 from jaxmaze.evaluation import Table
 
 COLOURS = {"pretrained": "C0", "from_scratch": "C1", "pretrained_lr0": "C2", "random_lr0": "C3"}
+FEW_SEEDS = 5
 IN_A_ROW = 2
 """Evaluations in a row at which a run must be above the teacher to have reached it."""
 
@@ -131,6 +132,7 @@ def arm_summary(arm: Arm, teacher: Teacher | None) -> dict[str, Any]:
             "iqm": [e.value for e in level],
             "low": [e.low for e in level],
             "high": [e.high for e in level],
+            "members": curve.returns.mean(2).T.tolist(),
             "episodes": len(curve.seeds),
             "teacher": None if on_curve is None else float(on_curve.mean()),
         },
@@ -178,10 +180,29 @@ HEADER = (
 )  # fmt: skip
 
 
+def _draw(axes: Any, curve: Mapping[str, Any], name: str, colour: str, longest: int) -> None:
+    """One arm: its interquartile mean, with a band, or each of few seeds as a thin line."""
+    steps = curve["env_steps"]
+    level = len(steps) == 1  # a run without steps of its own
+
+    def stretched(values: Sequence[float]) -> Sequence[float]:
+        return [values[0]] * 2 if level else values
+
+    x = [0, max(longest, 1)] if level else steps
+    axes.plot(x, stretched(curve["iqm"]), color=colour, label=name)
+    if len(curve["members"]) < FEW_SEEDS:
+        for returns in curve["members"]:
+            axes.plot(x, stretched(returns), color=colour, lw=0.6, alpha=0.6)
+    else:
+        low, high = stretched(curve["low"]), stretched(curve["high"])
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+
+
 def figure(arms: Mapping[str, Mapping[str, Any]], title: str) -> Any:
     """Returns against environment steps: a line and a band an arm, and the teacher.
 
-    Bands are 95 % over seeds; where they leave the figure, seeds are few or differ much.
+    Bands are 95 % over seeds. With fewer than ``FEW_SEEDS`` such a band says little beyond how few
+    they are: each is a thin line then.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -191,19 +212,13 @@ def figure(arms: Mapping[str, Mapping[str, Any]], title: str) -> Any:
     axes = fig.add_subplot()
     longest = max(a["curve"]["env_steps"][-1] for a in arms.values())
     for i, (name, arm) in enumerate(arms.items()):
-        curve, colour = arm["curve"], COLOURS.get(name, f"C{i % 10}")
-        steps = curve["env_steps"]
-        if len(steps) == 1:
-            axes.axhline(curve["iqm"][0], color=colour, label=name)
-            axes.axhspan(curve["low"][0], curve["high"][0], color=colour, alpha=0.15, lw=0)
-            continue
-        axes.plot(steps, curve["iqm"], color=colour, label=name)
-        axes.fill_between(steps, curve["low"], curve["high"], color=colour, alpha=0.2, lw=0)
+        _draw(axes, arm["curve"], name, COLOURS.get(name, f"C{i % 10}"), longest)
     levels = {a["curve"]["teacher"] for a in arms.values()} - {None}
     for level in levels:  # one, if all curves are of the same episodes
         axes.axhline(level, color="black", ls="--", lw=1, label="teacher")
-    shown = [x for a in arms.values() for x in a["curve"]["iqm"]] + list(levels)
-    margin = 0.15 * max(max(shown) - min(shown), 1e-6)
+    each = [x for a in arms.values() for member in a["curve"]["members"] for x in member]
+    shown = [*each, *levels]
+    margin = 0.05 * max(max(shown) - min(shown), 1e-6)
     axes.set_ylim(min(shown) - margin, max(shown) + margin)
     axes.set(xlabel="environment steps a seed", ylabel="evaluation return", title=title)
     axes.set_xlim(0, max(longest, 1))

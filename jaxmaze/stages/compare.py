@@ -157,7 +157,7 @@ def run(
     show(arms, block)
     if teacher is not None and all(a["gain"] is None for a in arms.values()):
         console.say("note: returns in different episodes do not compare, so no gain is given")
-    fig = report.figure(arms, "Return on fixed selection episodes, IQM and 95 % over seeds")
+    fig = report.figure(arms, "Return on the same selection episodes: IQM over seeds")
     report.save(fig, workdir / FIGURE)
     with metrics.MetricsWriter(workdir) as writer:
         writer.board.add_figure("compare/returns", fig, 0)
