@@ -28,8 +28,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(__file__).with_suffix(".json")
-COPIED = ("jaxmaze", "tests", "configs", "notebooks", "docs", "README.md", "CONTRIBUTING.md",
-          "pyproject.toml", "setup.cfg")  # fmt: skip
 REQUIRED = 0.95
 KILLED, SURVIVED, EQUIVALENT, STALE = "killed", "survived", "equivalent", "stale"
 
@@ -84,7 +82,7 @@ def load() -> list[Mutant]:
             for entry in json.loads(DATA.read_text())]  # fmt: skip
 
 
-def pytest(folder: Path, arguments: list[str], timeout: float) -> tuple[bool, str]:
+def run_tests(folder: Path, arguments: list[str], timeout: float) -> tuple[bool, str]:
     """Run tests in a folder; whether all passed, and which was the first that did not."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments],
@@ -110,13 +108,12 @@ def pytest(folder: Path, arguments: list[str], timeout: float) -> tuple[bool, st
 
 
 def copy_to(folder: Path) -> None:
-    """The tree that tests need."""
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-            shutil.copytree(source, folder / name, ignore=ignored)
-        elif source.is_file():
+    """All files that git knows or would."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (source := ROOT / name).is_file():  # and not deleted since
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, folder / name)
 
 
@@ -143,16 +140,16 @@ def judge(mutant: Mutant | None, full: bool, timeout: float, tests: tuple[str, .
         copy_to(folder)
         if mutant is None:
             check_import(folder)
-            passed, by = pytest(folder, list(tests), timeout)
+            passed, by = run_tests(folder, list(tests), timeout)
             return Result(Mutant("none", "", "", "", tests), "" if passed else by, by, 0.0)
         try:
             text = mutant.apply(folder)
         except ValueError as error:
             return Result(mutant, STALE, str(error), 0.0)
         (folder / mutant.file).write_text(text)
-        passed, by = pytest(folder, list(mutant.tests), timeout)
+        passed, by = run_tests(folder, list(mutant.tests), timeout)
         if passed and full:
-            passed, by = pytest(folder, ["-m", "not slow"], 10 * timeout)
+            passed, by = run_tests(folder, ["-m", "not slow"], 10 * timeout)
     state = KILLED if not passed else EQUIVALENT if mutant.equivalent else SURVIVED
     return Result(mutant, state, by or mutant.equivalent, time.monotonic() - start)
 

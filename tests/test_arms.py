@@ -1,4 +1,4 @@
-"""Settings of runs that train together: each where it belongs, and only where it means something."""
+"""Settings of runs that train together: each in its place, and only where it means something."""
 
 from pathlib import Path
 

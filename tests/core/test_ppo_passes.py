@@ -249,3 +249,16 @@ def test_the_anchor_is_the_clones_divergence_from_the_policy():
     there, back = (float((a * jnp.log(a / b)).sum(-1).mean()) for a, b in ((p, q), (q, p)))
     assert abs(there - back) > 0.01 * there
     assert loss(True) - loss(False) == pytest.approx(0.5 * there, rel=1e-3)
+
+
+def test_the_scale_of_rewards_counts_only_steps():
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
+    segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] + a)
+    valid = (np.arange(T * N).reshape(T, N) % 3 > 0).astype(np.float32)
+    # Rows that are no steps have no reward; every row of this segment ends an episode.
+    segment = segment._replace(valid=jnp.asarray(valid), reward=segment.reward * valid)
+    after, _ = _update(NETWORKS, STATIC, state, segment, hyper(), state.policy)
+    counted = np.asarray(segment.reward)[valid > 0]
+    assert float(after.return_stats.stats.count) == valid.sum()
+    np.testing.assert_allclose(after.return_stats.stats.mean, counted.mean(), rtol=1e-4)
+    np.testing.assert_allclose(after.return_stats.stats.var, counted.var(), rtol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 
 from jaxmaze import api, evaluation, seeding
 from jaxmaze.population import Population
-from jaxmaze.stages import ppo
+from jaxmaze.stages import compare, ppo
 from jaxmaze.workers import Pool
 from tests.conftest import CONFIG, SMALL
 
@@ -204,14 +204,14 @@ def test_ppo_judges_on_the_way_plays_off_and_tests_on_different_episodes(
     check_seeds(judged, config, 3, episodes > 0)
     assert iterations == [(i, 32) for i in range(6)]
     assert run.summary["members"][0]["selection"]["env_steps"] == 0  # the first was the best
-    assert [line["seed"] for line in run_episodes(run, "last", 1)] == judged[-1]
-
-
-def run_episodes(run, policy, member):
-    import json
-
-    lines = map(json.loads, (run.folder / "episodes.jsonl").read_text().splitlines())
-    return [x for x in lines if x["policy"] == policy and x["member"] == member]
+    # A comparison finds each where it belongs; every evaluation was 100 below the one before.
+    arm = compare.load(run.folder)
+    assert arm.best.seeds.tolist() == arm.last.seeds.tolist() == sorted(judged[-1])
+    count = len(judged)
+    means = [arm.curve.returns[0].mean(), arm.last.returns.mean(), arm.best.returns.mean()]
+    np.testing.assert_allclose(means, [-99.5, -100 * (count - 1) + 0.4, -100 * count + 0.4])
+    assert arm.curve.seeds.tolist() == judged[0] and arm.curve.returns.shape == (3, 2, 2)
+    assert arm.curve.env_steps.tolist() == [0, 384, 768]
 
 
 def test_dagger_judges_on_the_way_plays_off_and_tests_on_different_episodes(judged, tmp_path):
