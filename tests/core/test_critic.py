@@ -59,3 +59,13 @@ def test_targets_by_hand():
     beyond = NETWORKS.value(state.value_params, state.policy.obs_stats, jnp.ones((1, 2)))[0]
     expected = [1.75 / 2 + beyond / 8, 1.5 / 2 + beyond / 4, 1.0 / 2 + beyond / 2] * 2
     np.testing.assert_allclose(critic.targets(NETWORKS, state, returns), expected, rtol=1e-5)
+
+
+def test_each_episode_goes_on_from_its_own_end():
+    state = ppo.init(NETWORKS, np.random.SeedSequence(1), 4)
+    ends = jnp.array([[3.0, 1.0], [-3.0, 1.0]])
+    returns = corridor(2, 3, 0.5, True)._replace(final_obs=ends, reward_to_go=jnp.zeros(6))
+    first, second = NETWORKS.value(state.value_params, state.policy.obs_stats, ends)
+    expected = [first / 8, first / 4, first / 2, second / 8, second / 4, second / 2]
+    np.testing.assert_allclose(critic.targets(NETWORKS, state, returns), expected, rtol=1e-5)
+    assert abs(float(first - second)) > 0.1

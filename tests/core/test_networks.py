@@ -74,7 +74,9 @@ def test_a_fresh_policy_is_nearly_uniform():
 
 def test_policy_and_value_see_observations_through_the_statistics():
     networks = Networks(SpaceSpec((2,), "discrete", 3), NetworkSpec((8,)))
-    params, value = (f(np.random.SeedSequence(0)) for f in (networks.init_policy, networks.init_value))
+    params, value = (
+        f(np.random.SeedSequence(0)) for f in (networks.init_policy, networks.init_value)
+    )
     obs = jnp.array([[1.0, -2.0], [0.5, 3.0]])
     stats = networks.init_stats()._replace(mean=np.array([2.0, -1.0]), var=np.array([4.0, 9.0]))
     seen = (obs - stats.mean) / np.array([2.0, 3.0])
