@@ -96,8 +96,11 @@ def test_random_numbers_differ_by_iteration_shard_environment_and_member():
         pool.reset(0)
         taken = [pool.collect(policies, i, 300).rollout.action for i in (0, 1, 2)]
         pool.reset(0)
-        again = pool.collect(policies, 1, 300).rollout.action
-    np.testing.assert_array_equal(again, taken[1])
+        again = pool.collect(policies, 1, 300).rollout
+    np.testing.assert_array_equal(again.action, taken[1])
+    # The environment takes them within its bounds, the update as they were drawn.
+    np.testing.assert_allclose(again.reward, again.action[..., 0].clip(-1, 1), atol=1e-6)
+    assert np.abs(again.action).max() > 2
     rows = np.stack(taken)[..., 0].swapaxes(2, 3).reshape(-1, 300)  # by iteration, member, column
     assert len(rows) == 3 * 2 * 4 and alike(rows) < 0.3
     assert np.abs(rows.mean()) < 0.05 and rows.std() == pytest.approx(1, abs=0.05)

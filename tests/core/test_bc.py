@@ -215,3 +215,17 @@ def test_rows_may_be_marked_by_booleans():
         state, means = bc.epoch(DISCRETE, 20, 3, state, data, weight, hyper())
         results.append((state, means, bc.evaluate(DISCRETE, state.policy, data, weight)))
     jax.tree.map(np.testing.assert_array_equal, *results)
+
+
+def test_a_gradient_limit_holds_the_clone_back():
+    # Far below Adam's epsilon, its steps shrink with the gradient.
+    data, weight = problem(), np.ones(300, np.float32)
+    start = fresh(DISCRETE, data, weight)
+    far, _ = train(DISCRETE, data, weight, 1)
+    near, _ = train(DISCRETE, data, weight, 1, max_grad_norm=1e-9)
+
+    def moved(state):
+        pairs = zip(jax.tree.leaves(state.policy), jax.tree.leaves(start.policy), strict=True)
+        return max(float(np.abs(a - b).max()) for a, b in pairs)
+
+    assert moved(far) > 1e-2 and 0 < moved(near) < 1e-4

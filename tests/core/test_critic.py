@@ -81,3 +81,13 @@ def test_rows_that_fill_up_have_no_influence():
     assert bits(state_a.value_params) == bits(state_b.value_params)
     assert float(metrics_a["explained_variance"]) == float(metrics_b["explained_variance"]) > 0.8
     assert float(state_a.return_stats.stats.count) == 100
+
+
+def test_each_episode_goes_on_from_its_own_end():
+    state = ppo.init(NETWORKS, np.random.SeedSequence(1), 4)
+    ends = jnp.array([[3.0, 1.0], [-3.0, 1.0]])
+    returns = corridor(2, 3, 0.5, True)._replace(final_obs=ends, reward_to_go=jnp.zeros(6))
+    first, second = NETWORKS.value(state.value_params, state.policy.obs_stats, ends)
+    expected = [first / 8, first / 4, first / 2, second / 8, second / 4, second / 2]
+    np.testing.assert_allclose(critic.targets(NETWORKS, state, returns), expected, rtol=1e-5)
+    assert abs(float(first - second)) > 0.1

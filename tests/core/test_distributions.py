@@ -48,3 +48,12 @@ def test_samples_follow_the_probabilities(jit):
     sample = jax.jit(lambda d, k: d.sample(k)) if jit else (lambda d, k: d.sample(k))
     share = np.bincount(sample(dist, jax.random.key(1)), minlength=3) / 20_000
     np.testing.assert_allclose(share, p, atol=0.015)
+
+
+def test_samples_and_densities_share_the_floor():
+    dist = DiagGaussian(jnp.zeros((1, 1)), jnp.full((1, 1), -9.0))
+    action = dist.pick(jnp.ones((1, 1)))
+    np.testing.assert_allclose(action, [[np.exp(-3.0)]], rtol=1e-5)
+    np.testing.assert_allclose(
+        dist.log_prob(action), stats.norm(0, np.exp(-3)).logpdf(action)[0], rtol=1e-5
+    )

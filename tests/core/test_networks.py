@@ -70,3 +70,23 @@ def test_a_fresh_policy_is_nearly_uniform():
     networks, policy = make(SpaceSpec((2,), "discrete", 4))
     dist = networks.distribution(policy.params, policy.obs_stats, jnp.ones((10, 2)))
     np.testing.assert_allclose(jax.nn.softmax(dist.logits), 0.25, atol=0.02)
+
+
+def test_policy_and_value_see_observations_through_the_statistics():
+    networks = Networks(SpaceSpec((2,), "discrete", 3), NetworkSpec((8,)))
+    params, value = (
+        f(np.random.SeedSequence(0)) for f in (networks.init_policy, networks.init_value)
+    )
+    obs = jnp.array([[1.0, -2.0], [0.5, 3.0]])
+    stats = networks.init_stats()._replace(mean=np.array([2.0, -1.0]), var=np.array([4.0, 9.0]))
+    seen = (obs - stats.mean) / np.array([2.0, 3.0])
+    fresh = networks.init_stats()
+    np.testing.assert_allclose(
+        networks.value(value, stats, obs), networks.value(value, fresh, seen), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        networks.distribution(params, stats, obs).logits,
+        networks.distribution(params, fresh, seen).logits,
+        atol=1e-6,
+    )
+    assert not np.allclose(networks.value(value, stats, obs), networks.value(value, fresh, obs))

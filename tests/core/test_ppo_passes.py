@@ -8,7 +8,7 @@ import pytest
 from jaxmaze.core import bc, critic, losses, normalization, ppo, ppo_passes, shuffle
 from tests.core.test_bc import DISCRETE, fresh, on_device, problem
 from tests.core.test_bc import hyper as bc_hyper
-from tests.core.test_ppo import NETWORKS, STATIC, N, T, bits, hyper, one_update, rollout
+from tests.core.test_ppo import CONTINUOUS, NETWORKS, STATIC, N, T, bits, hyper, one_update, rollout
 
 ROWS = T * N
 _update = jax.jit(ppo.update, static_argnums=(0, 1))
@@ -186,3 +186,79 @@ def test_advantages_of_a_segment_are_those_of_its_scaled_rewards():
     )
     np.testing.assert_array_equal(rows.obs, segment.obs.reshape(-1, 2))
     np.testing.assert_array_equal(rows.action, segment.action.reshape(-1))
+
+
+def test_at_rest_neither_the_average_nor_the_anchor_moves():
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
+    other = ppo.init(NETWORKS, np.random.SeedSequence(1), N).policy
+    state = state._replace(average=other, anchor_factor=np.float32(4.0))
+    rest = {"critic_burn_in": 1, "average_decay": 0.5, "anchor_target_kl": 0.1}
+    for changes in (rest, rest | {"critic_burn_in": 0, "learning_rate": 0.0}):
+        after, _ = one_update(state, **changes)
+        assert bits(after.average) == bits(other) and float(after.anchor_factor) == 4.0
+    after, _ = one_update(state, **rest | {"critic_burn_in": 0})
+    assert bits(after.average) != bits(other) and float(after.anchor_factor) != 4.0
+
+
+def test_policy_and_critic_have_rates_and_first_weights_of_their_own():
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
+    policy, value = (
+        p["MLP_0"]["Dense_0"]["kernel"] for p in (state.policy.params, state.value_params)
+    )
+    assert policy.shape == value.shape and (policy != value).any()
+    still, _ = one_update(state, value_learning_rate=0.0)
+    assert bits(still.value_params) == bits(state.value_params)
+    assert bits(still.policy.params) != bits(state.policy.params)
+    usual, slow = (
+        one_update(state, learning_rate=rate, value_learning_rate=1e-3)[0] for rate in (1e-3, 1e-6)
+    )
+    assert bits(usual.value_params) == bits(slow.value_params) != bits(state.value_params)
+
+
+def test_a_standard_deviation_never_leaves_its_range():
+    state = ppo.init(CONTINUOUS, np.random.SeedSequence(0), N)
+    params = {**state.policy.params, "log_std": np.array([1.99], np.float32)}
+    state = state._replace(policy=state.policy._replace(params=params))
+    segment = rollout(CONTINUOUS, state, jax.random.key(0), lambda obs, a: 0.0 * a[..., 0])
+    after, _ = _update(
+        CONTINUOUS, STATIC, state, segment, hyper(entropy_coef=1.0, learning_rate=0.1), state.policy
+    )
+    assert float(after.policy.params["log_std"][0]) == 2.0
+
+
+def test_the_anchor_is_the_clones_divergence_from_the_policy():
+    clone, state = (ppo.init(NETWORKS, np.random.SeedSequence(i), N) for i in (1, 0))
+    grown = jax.tree.map(np.array, clone.policy.params)
+    grown["MLP_0"]["Dense_1"]["bias"][:] = [2.0, 0.0]
+    segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
+    h = hyper(anchor_coef=0.5)
+    rows, _, _ = ppo._prepare(
+        NETWORKS, STATIC, state, segment, h, clone.policy._replace(params=grown)
+    )
+    rates = ppo._rates(STATIC._replace(linear_anchor=False), jnp.int32(0), 0, jnp.ones(()), h)
+
+    def loss(anchored):
+        static = STATIC._replace(anchored=anchored)
+        args = (NETWORKS, static, state.policy.obs_stats, h, rates, state.policy.params, rows)
+        return float(ppo_passes.policy_loss(*args, None)[0])
+
+    p = jax.nn.softmax(NETWORKS.distribution(grown, clone.policy.obs_stats, rows.obs).logits)
+    q = jax.nn.softmax(
+        NETWORKS.distribution(state.policy.params, state.policy.obs_stats, rows.obs).logits
+    )
+    there, back = (float((a * jnp.log(a / b)).sum(-1).mean()) for a, b in ((p, q), (q, p)))
+    assert abs(there - back) > 0.01 * there
+    assert loss(True) - loss(False) == pytest.approx(0.5 * there, rel=1e-3)
+
+
+def test_the_scale_of_rewards_counts_only_steps():
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
+    segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] + a)
+    valid = (np.arange(T * N).reshape(T, N) % 3 > 0).astype(np.float32)
+    # Rows that are no steps have no reward; every row of this segment ends an episode.
+    segment = segment._replace(valid=jnp.asarray(valid), reward=segment.reward * valid)
+    after, _ = _update(NETWORKS, STATIC, state, segment, hyper(), state.policy)
+    counted = np.asarray(segment.reward)[valid > 0]
+    assert float(after.return_stats.stats.count) == valid.sum()
+    np.testing.assert_allclose(after.return_stats.stats.mean, counted.mean(), rtol=1e-4)
+    np.testing.assert_allclose(after.return_stats.stats.var, counted.var(), rtol=1e-4)

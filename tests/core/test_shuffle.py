@@ -45,3 +45,12 @@ def test_neighbours_in_small_ranges_are_uniform_pairs():
     assert not np.diag(pairs).any()
     off = pairs[~np.eye(12, dtype=bool)]
     assert stats.chisquare(off).pvalue > 1e-4
+
+
+def test_children_of_different_parents_and_numbers_differ():
+    parents = [np.random.SeedSequence(0, spawn_key=path) for path in ((1,), (2,), (1, 2), ())]
+    parents.append(np.random.SeedSequence(1, spawn_key=(1,)))
+    keys = [shuffle.fresh_key(shuffle.child(p, n)).tolist() for p in parents for n in (0, 1)]
+    assert len({tuple(key) for key in keys}) == len(keys)
+    again = shuffle.fresh_key(shuffle.child(np.random.SeedSequence(0, spawn_key=(1,)), 0))
+    assert again.tolist() == keys[0]

@@ -6,6 +6,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 from jaxmaze import api, evaluation, seeding
+from jaxmaze.population import Population
+from jaxmaze.stages import compare, ppo
 from jaxmaze.workers import Pool
 from tests.conftest import CONFIG, SMALL
 
@@ -20,6 +22,15 @@ def saved(folder):
 
 def leaves(tree):
     return [np.asarray(x) for x in jax.tree.leaves(tree)]
+
+
+def as_saved(policy):
+    return {"params": policy.params, "obs_stats": policy.obs_stats._asdict()}
+
+
+def check_equal(ours, theirs):
+    for a, b in zip(leaves(ours), leaves(theirs), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +68,100 @@ def test_from_scratch_the_statistics_are_those_of_all_that_was_seen(fine_tuned):
     assert np.asarray(state["return_stats"]["stats"]["count"]).tolist() == [steps, steps]
 
 
+@pytest.fixture(scope="module")
+def together(small, cloned, tmp_path_factory):
+    """Three arms in one program: one that stays as it is, the clone's, and one from scratch."""
+    config = api.override(small, PPO | {"ppo.critic_burn_in": 1, "ppo.learning_rate": 1e-3})
+    still = api.override(config, {"ppo.learning_rate": 0.0})
+    origin = {"ppo.init_from": str(cloned.folder)}
+    folder = tmp_path_factory.mktemp("together")
+    configs = {
+        "still": api.override(still, origin),
+        "pretrained": api.override(config, origin),
+        "from_scratch": config,
+    }
+    ppo.run_arms({name: (c, folder / name) for name, c in configs.items()})
+    return {name: folder / name for name in configs}
+
+
+def test_arms_that_train_together_stay_their_own(together, cloned, fine_tuned):
+    states = {name: saved(folder)[0] for name, folder in together.items()}
+    for member in range(2):
+        clone = leaves(cloned.policy(member).policy.params)
+        for ours, theirs in zip(leaves(states["still"]["policy"]["params"]), clone, strict=True):
+            np.testing.assert_array_equal(ours[member], theirs)
+    assert np.asarray(states["still"]["iteration"]).tolist() == [0, 0]
+    for name, alone in zip(("pretrained", "from_scratch"), fine_tuned, strict=True):
+        assert np.asarray(states[name]["iteration"]).tolist() == [6, 6]
+        burnt_in = np.asarray(states[name]["burn_in"]).tolist()
+        assert burnt_in == [1, 1] if name == "pretrained" else burnt_in == [0, 0]
+        for a, b in zip(leaves(states[name]), leaves(saved(alone.folder)[0]), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0.05, atol=0.05)
+        assert all((x[0] != x[1]).any() for x in leaves(states[name]["policy"]["params"]))
+
+
+def test_averaging_changes_what_is_evaluated_and_nothing_that_is_learned(small, judged, tmp_path):
+    states = []
+    for decay in (0.9, 0.0):
+        config = api.override(small, PPO | {"ppo.average_decay": decay})
+        judged.clear()
+        run = api.train(config, tmp_path / str(decay))
+        states.append(saved(run.folder)[0])
+        on_the_way, last, best = (as_saved(judged.policies[call]) for call in (2, -2, -1))
+        check_equal(on_the_way, states[-1]["average"])
+        check_equal(last, states[-1]["average"])
+        check_equal(best, as_saved(judged.policies[0]))
+    check_equal(states[0]["policy"], states[1]["policy"])
+    assert any((a != b).any() for a, b in zip(*(leaves(s["average"]) for s in states), strict=True))
+
+
+def test_members_from_scratch_start_as_their_seeds_say(small, judged, tmp_path):
+    api.train(api.override(small, PPO), tmp_path / "both")
+    first = judged.policies[0].params
+    kernels = [x for x in leaves(first) if x.ndim == 3]
+    assert kernels and all((k[0] != k[1]).any() and k.any() for k in kernels)
+    judged.clear()
+    api.train(api.override(small, PPO | {"seed": 1, "members": 1}), tmp_path / "second")
+    for alone, both in zip(leaves(judged.policies[0].params), leaves(first), strict=True):
+        np.testing.assert_array_equal(alone[0], both[1])
+
+
+def test_return_accumulators_start_anew_with_the_environments(small, judged, tmp_path, monkeypatch):
+    seen, reset = [], Population.reset_environments
+
+    def spy(self):
+        before = np.array(self._state.return_stats.accumulator)
+        reset(self)
+        seen.append((before, np.array(self._state.return_stats.accumulator)))
+
+    monkeypatch.setattr(Population, "reset_environments", spy)
+    api.train(api.override(small, PPO | {"env.max_episode_steps": 20}), tmp_path / "run")
+    assert len(seen) == 2  # at iterations 0 and 3
+    assert seen[1][0].any() and not any(after.any() for _, after in seen)
+
+
+class Judged(list):
+    """Seeds that each evaluation was given, and the ``policies`` they were for."""
+
+    def __init__(self):
+        self.policies = []
+
+    def clear(self):
+        super().clear()
+        self.policies.clear()
+
+
 @pytest.fixture
 def judged(monkeypatch):
     """Which seeds each evaluation was given; every evaluation seems worse than the one before.
 
     So the first policy stays the best, and there is something to play off at the end.
     """
-    asked = []
+    asked = Judged()
 
     def fake(self, policies, seeds, wanted=None):
         asked.append(np.array(seeds).tolist())
+        asked.policies.append(jax.tree.map(np.array, jax.device_get(policies)))
         members = len(self._pool.config.seeds) if wanted is None else int(np.sum(wanted))
         returns = -100.0 * len(asked) + np.arange(len(seeds)) % 2
         one = evaluation.Evaluation(returns, np.ones(len(seeds), int))
@@ -109,14 +204,14 @@ def test_ppo_judges_on_the_way_plays_off_and_tests_on_different_episodes(
     check_seeds(judged, config, 3, episodes > 0)
     assert iterations == [(i, 32) for i in range(6)]
     assert run.summary["members"][0]["selection"]["env_steps"] == 0  # the first was the best
-    assert [line["seed"] for line in run_episodes(run, "last", 1)] == judged[-1]
-
-
-def run_episodes(run, policy, member):
-    import json
-
-    lines = map(json.loads, (run.folder / "episodes.jsonl").read_text().splitlines())
-    return [x for x in lines if x["policy"] == policy and x["member"] == member]
+    # A comparison finds each where it belongs; every evaluation was 100 below the one before.
+    arm = compare.load(run.folder)
+    assert arm.best.seeds.tolist() == arm.last.seeds.tolist() == sorted(judged[-1])
+    count = len(judged)
+    means = [arm.curve.returns[0].mean(), arm.last.returns.mean(), arm.best.returns.mean()]
+    np.testing.assert_allclose(means, [-99.5, -100 * (count - 1) + 0.4, -100 * count + 0.4])
+    assert arm.curve.seeds.tolist() == judged[0] and arm.curve.returns.shape == (3, 2, 2)
+    assert arm.curve.env_steps.tolist() == [0, 384, 768]
 
 
 def test_dagger_judges_on_the_way_plays_off_and_tests_on_different_episodes(judged, tmp_path):

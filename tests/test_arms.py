@@ -1,0 +1,46 @@
+"""Settings of runs that train together: each in its place, and only where it means something."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxmaze import api, arms
+from jaxmaze.core import ppo
+
+OF_CLONES = ("critic_burn_in", "anchor_coef", "cloning_coef")
+FIELDS = sorted({*ppo.Hyper._fields} - {"adapt_stats"})
+
+
+def hyper(small, origin, **fields):
+    config = api.override(small, {f"ppo.{name}": value for name, value in fields.items()})
+    return arms.hyper(arms.Arm("arm", config, Path("arm"), slice(0, 2), origin))
+
+
+def test_each_setting_is_its_own_and_what_is_a_clones_is_nobody_elses(small):
+    # All different, and all within their ranges.
+    given = {name: 0.31 + 0.01 * i for i, name in enumerate(FIELDS)} | {"critic_burn_in": 5}
+    for origin, adapts in ((object(), 0.0), (None, 1.0)):
+        found = hyper(small, origin, **given)
+        for name, value in given.items():
+            expected = 0.0 if origin is None and name in OF_CLONES else value
+            np.testing.assert_allclose(getattr(found, name), [expected] * 2, rtol=1e-6)
+        assert found.adapt_stats.tolist() == [adapts] * 2
+
+
+def test_what_is_not_set_has_no_effect(small):
+    found = hyper(
+        small, None, learning_rate=0.02, value_learning_rate=None, target_kl=None,
+        anchor_target_kl=None, burn_in_until=None,
+    )  # fmt: skip
+    assert found.value_learning_rate == pytest.approx(0.02)
+    for name in ("target_kl", "anchor_target_kl", "burn_in_until"):
+        assert np.isinf(getattr(found, name)).all()
+
+
+def test_iterations_fit_into_the_steps_and_checkpoints_are_two_episodes_apart(small):
+    sizes = {"ppo.num_envs": 4, "ppo.num_steps": 32, "ppo.eval_every": 3}
+    config = api.override(small, sizes | {"ppo.total_env_steps": 1000})
+    assert arms.num_iterations(config) == 7
+    # An episode of 200 steps is 2.1 times 3 x 32 steps.
+    assert [arms.checkpoint_every(config, limit) for limit in (200, 48, 49)] == [15, 3, 6]

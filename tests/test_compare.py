@@ -1,0 +1,62 @@
+"""Comparisons: the same episodes on both sides, and the right sign."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxmaze import evaluation
+from jaxmaze.errors import UserError
+from jaxmaze.stages import compare
+
+SEEDS = np.array([30, 10, 20])
+
+
+def result(returns):
+    values = np.array(returns, float)
+    return evaluation.Evaluation(values, values.astype(int) + 1)
+
+
+def run_of(folder, seeds, *returns):
+    """A run's folder with nothing but each member's episodes."""
+    folder.mkdir()
+    played = {"best": [result(r) for r in returns]}
+    evaluation.write_episodes(folder, range(len(returns)), np.array(seeds), played)
+    return folder
+
+
+def test_a_gain_is_ours_less_theirs_in_the_same_episodes(tmp_path):
+    ours = run_of(tmp_path / "ours", SEEDS, [5, 6, 7], [15, 16, 17])
+    theirs = run_of(tmp_path / "theirs", SEEDS[::-1], [4, 3, 2], [14, 13, 12])
+    gain = compare.gain(ours, theirs)
+    assert gain == {"iqm": 3.0, "iqm_low": 3.0, "iqm_high": 3.0}
+    other = run_of(tmp_path / "other", [30, 10, 21], [4, 3, 2], [14, 13, 12])
+    fewer = run_of(tmp_path / "fewer", SEEDS, [4, 3, 2])
+    for run in (other, fewer):
+        with pytest.raises(UserError, match="have played different episodes"):
+            compare.gain(ours, run)
+
+
+def test_a_teacher_plays_what_is_not_on_record_and_nothing_twice():
+    asked = []
+
+    def play(seeds):
+        asked.append(seeds.tolist())
+        return result(10 * seeds)
+
+    teacher = compare.Teacher({10: (1.0, 5)}, play)
+    for _ in range(2):
+        assert teacher(SEEDS).tolist() == [300.0, 1.0, 200.0]
+    assert asked == [[30, 20]]
+    block = teacher.evaluation(np.array([10, 20]))
+    assert block["episodes"] == 2 and block["mean"] == 100.5 and block["mean_step_count"] == 103.0
+    silent = compare.Teacher({10: (1.0, 5), 30: (3.0, 5)})
+    assert silent(SEEDS) is None and silent(np.array([30])).tolist() == [3.0]
+    assert silent.evaluation(SEEDS)["mean"] == 2.0
+
+
+def test_runs_are_named_as_shortly_as_tells_them_apart():
+    named = compare.labels([Path("/a/x/ppo"), Path("/a/y/ppo"), Path("/b/z")])
+    assert list(named) == ["x/ppo", "y/ppo", "b/z"]
+    with pytest.raises(UserError, match="given twice"):
+        compare.labels([Path("/a/x"), Path("/a/../a/x")])
