@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -155,6 +156,8 @@ def _environment() -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        # Modules are searched there, so a worker that was started elsewhere is another one.
+        "PWD": str(Path.cwd()),
     }
 
 

@@ -156,6 +156,16 @@ def test_an_id_that_was_registered_anew_is_that_one_in_workers_too(balls):
     assert same_in_workers(backend.EnvConfig("CartPole-v1"))
 
 
+def test_workers_kept_from_another_folder_do_not_search_it(tmp_path, monkeypatch, balls):
+    config, info, _ = setup()
+    with workers.Pool(config, info, 2):
+        pass  # gymnasium's own: these workers are kept
+    own.write(tmp_path, env_id="there:Ball-v0", entry="'there:Ball'")
+    (tmp_path / "my_env.py").rename(tmp_path / "there.py")
+    monkeypatch.chdir(tmp_path)
+    assert same_in_workers(backend.EnvConfig("there:Ball-v0"))
+
+
 def test_a_lambda_of_a_module_is_imported_by_workers(folder, tmp_path, monkeypatch):
     own.write(tmp_path, entry="lambda: Ball(lambda x: x)", env_id="lambdas:Ball-v0")
     (tmp_path / "my_env.py").rename(tmp_path / "lambdas.py")
