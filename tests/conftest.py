@@ -107,9 +107,9 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {t: [(e.step, e.value) for e in events.Scalars(t)] for t in events.Tags()["scalars"]}
 
 
-def goes_on_as(folder: Path, whole: Path, cwd: Path = ROOT) -> dict:
+def goes_on_as(folder: Path, whole: Path, *more: str, cwd: Path = ROOT) -> dict:
     """Resume a killed run and check that it ends as an uninterrupted one; returns its summary."""
-    done = command("jaxmaze.train", f"--resume={folder}", cwd=cwd)
+    done = command("jaxmaze.train", f"--resume={folder}", *more, cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert lines(folder) == lines(whole)
     logged = scalars(folder)

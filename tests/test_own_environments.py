@@ -48,12 +48,18 @@ def test_the_whole_workflow_in_a_folder_of_ones_own(folder, tmp_path):
     assert summary["kind"] == "workflow" and len(summary["arms"]["pretrained"]["members"]) == 2
     rollout = (folder / "whole" / "rollout" / "episodes.jsonl").read_text()
     assert "terminated" in rollout and "truncated" in rollout
-    shown = command("jaxmaze.rollout", "--run=whole", "--n_episodes=2", cwd=folder)
+    shown = command("jaxmaze.rollout", "--run=whole", "--n_episodes=2", "--trust", cwd=folder)
     assert shown.returncode == 0 and "2 episodes of" in shown.stdout, shown.stderr
-    compared = command("jaxmaze.compare", "whole/bc", "--teacher=whole/teacher", cwd=folder)
-    assert compared.returncode == 0, compared.stderr
+    given = command(
+        "jaxmaze.rollout", "--run=whole", "--n_episodes=2", "--config.env.id=my_env:Ball-v0",
+        cwd=folder,
+    )  # fmt: skip
+    assert given.returncode == 0, given.stderr
+    teacher = ("whole/bc", "--teacher=whole/teacher", "--trust")
+    compared = command("jaxmaze.compare", *teacher, cwd=folder)
+    assert compared.returncode == 0 and "cannot be asked" not in compared.stdout, compared.stderr
     # From elsewhere: which module, and where it was looked for.
-    lost = command("jaxmaze.rollout", f"--run={folder / 'whole'}", cwd=tmp_path)
+    lost = command("jaxmaze.rollout", f"--run={folder / 'whole'}", "--trust", cwd=tmp_path)
     fails(lost, "there is no module 'my_env'", str(tmp_path), "PYTHONPATH")
 
 
@@ -63,8 +69,9 @@ def test_a_killed_run_goes_on_in_its_folder_and_says_where_it_looks_elsewhere(fo
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
     killed(train, run, lambda logged: len(logged) >= 4, cwd=folder)
-    fails(command("jaxmaze.train", f"--resume={run}", cwd=tmp_path), "'my_env'", str(tmp_path))
-    goes_on_as(run, folder / "ppo", cwd=folder)
+    elsewhere = command("jaxmaze.train", f"--resume={run}", "--trust", cwd=tmp_path)
+    fails(elsewhere, "'my_env'", str(tmp_path))
+    goes_on_as(run, folder / "ppo", "--trust", cwd=folder)
 
 
 def test_modules_are_found_in_the_current_folder_however_the_command_is_started(folder):
