@@ -19,10 +19,11 @@ import jaxmaze  # noqa: E402
 from jaxmaze import cli  # noqa: E402
 
 TUNING = {"ppo.total_env_steps": 131_072, "ppo.eval_every": 32, "ppo.playoff_episodes": 0,
-          "ppo.eval_episodes": 8, "bc.eval_every": 0}  # fmt: skip
+          "ppo.eval_episodes": 8, "bc.eval_every": 0, "evaluation.episodes": 100}  # fmt: skip
 """One evaluation before and one after: nothing is chosen on the way, the last policy counts."""
 SCRATCH = {"ppo.total_env_steps": 393_216, "ppo.eval_every": 96, "ppo.playoff_episodes": 0,
-           "ppo.eval_episodes": 1, "ppo.learning_rate": 1e-3}  # fmt: skip
+           "ppo.eval_episodes": 1, "ppo.learning_rate": 1e-3,
+           "evaluation.episodes": 100}  # fmt: skip
 
 
 def main() -> None:
@@ -47,11 +48,13 @@ def main() -> None:
             clone = jaxmaze.clone(config, teacher, folder / "clone")
             line["cloned_at"] = time.perf_counter() - START
             line["clone_mean"] = clone.summary["evaluation"]["mean"]
+        begun = time.perf_counter()
         tuned = jaxmaze.fine_tune(config, clone, folder / "tuned").summary
     line |= {
         "env_steps": tuned["env_steps"],
         "mean_return": tuned["last"]["mean"],
         "returns": [m["last"]["mean"] for m in tuned["members"]],
+        "tune_seconds": time.perf_counter() - begun,
         "wall_seconds": time.perf_counter() - START,
         "timing": tuned["timing"],
     }
