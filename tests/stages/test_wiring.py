@@ -217,17 +217,21 @@ def test_ppo_judges_on_the_way_plays_off_and_tests_on_different_episodes(
 def test_dagger_judges_on_the_way_plays_off_and_tests_on_different_episodes(
     judged, tmp_path, monkeypatch
 ):
-    acting, play = [], aggregation.play
+    acting, visited, play = [], [], aggregation.play
 
-    def spy(info, networks, teacher, clones, *rest):
+    def spy(info, networks, teacher, clones, seeds, *rest):
         acting.append(clones)
-        return play(info, networks, teacher, clones, *rest)
+        visited.extend(seeds.reshape(-1).tolist())
+        return play(info, networks, teacher, clones, seeds, *rest)
 
     monkeypatch.setattr(aggregation, "play", spy)
     changes = {"env.max_episode_steps": 40, "dagger.playoff_episodes": 7, "dagger.rounds": 3}
     config = api.load_config(f"{CONFIG}:dagger", SMALL | changes | {"evaluation.episodes": 5})
     api.train(config, tmp_path / "run")
     check_seeds(judged, config, 3, True)
+    # Every round, every member visits other episodes, and none that anything is judged on.
+    assert len(set(visited)) == len(visited) == 3 * 2 * config.dagger.n_episodes
+    assert not {*visited} & {seed for seeds in judged for seed in seeds}
     # States are visited by the latest clones, not by the best, which are the first here.
     assert acting[0] is None
     for round_ in (1, 2):
