@@ -217,3 +217,17 @@ def test_rows_are_the_device_s_own_without_a_copy(info):
         assert data.action.unsafe_buffer_pointer() == actions.ctypes.data
     np.testing.assert_array_equal(data.obs, obs)
     np.testing.assert_array_equal(data.action, actions)
+
+
+def test_a_fingerprint_tells_all_that_may_have_changed(info):
+    whole = episode(info)
+    others = [
+        dataclasses.replace(whole, terminated=False),
+        dataclasses.replace(whole, labels=whole.actions),
+        *(
+            dataclasses.replace(whole, **{name: getattr(whole, name)[::-1]})
+            for name in ("observations", "actions", "rewards")
+        ),
+    ]
+    digests = [trajectories.fingerprint([e]) for e in (whole, *others)]
+    assert len(set(digests)) == 6 and digests[0] == trajectories.fingerprint([episode(info)])

@@ -5,7 +5,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from jaxmaze import api, evaluation, seeding
+from jaxmaze import aggregation, api, evaluation, seeding, trajectories
 from jaxmaze.population import Population
 from jaxmaze.stages import compare, ppo
 from jaxmaze.workers import Pool
@@ -214,11 +214,28 @@ def test_ppo_judges_on_the_way_plays_off_and_tests_on_different_episodes(
     assert arm.curve.env_steps.tolist() == [0, 384, 768]
 
 
-def test_dagger_judges_on_the_way_plays_off_and_tests_on_different_episodes(judged, tmp_path):
-    changes = {"env.max_episode_steps": 40, "dagger.playoff_episodes": 7, "dagger.rounds": 2}
+def test_dagger_judges_on_the_way_plays_off_and_tests_on_different_episodes(
+    judged, tmp_path, monkeypatch
+):
+    acting, visited, play = [], [], aggregation.play
+
+    def spy(info, networks, teacher, clones, seeds, *rest):
+        acting.append(clones)
+        visited.extend(seeds.reshape(-1).tolist())
+        return play(info, networks, teacher, clones, seeds, *rest)
+
+    monkeypatch.setattr(aggregation, "play", spy)
+    changes = {"env.max_episode_steps": 40, "dagger.playoff_episodes": 7, "dagger.rounds": 3}
     config = api.load_config(f"{CONFIG}:dagger", SMALL | changes | {"evaluation.episodes": 5})
     api.train(config, tmp_path / "run")
-    check_seeds(judged, config, 2, True)
+    check_seeds(judged, config, 3, True)
+    # Every round, every member visits other episodes, and none that anything is judged on.
+    assert len(set(visited)) == len(visited) == 3 * 2 * config.dagger.n_episodes
+    assert not {*visited} & {seed for seeds in judged for seed in seeds}
+    # States are visited by the latest clones, not by the best, which are the first here.
+    assert acting[0] is None
+    for round_ in (1, 2):
+        check_equal(acting[round_], judged.policies[round_ - 1])
 
 
 def test_clones_are_judged_by_return_and_tested_on_different_episodes(
@@ -246,3 +263,17 @@ def test_no_two_purposes_share_a_seed():
     assert seeding.episode_seeds(0, seeding.TEST, 3).tolist() == lists[streams.index(3)][:3]
     numbers = [seeding.generator(0, *path).random() for path in ((1,), (2,), (1, 2), (2, 1))]
     assert len(set(numbers)) == 4 and numbers[0] == seeding.generator(0, 1).random()
+
+
+def test_members_rows_are_filled_up_by_rows_that_weigh_nothing():
+    def episode(length, value):
+        return trajectories.Episode(
+            0, 0, np.full((length + 1, 2), value, np.float32), np.zeros(length, np.int64),
+            np.zeros(length), True, labels=np.full(length, value, np.int64),
+        )  # fmt: skip
+
+    members = [[[episode(3, 1)], [episode(2, 2)]], [[episode(8, 3)], []]]
+    obs, action, weight = aggregation.padded_rows(members, "discrete")
+    assert obs.shape == (2, 8, 2) and weight.sum(1).tolist() == [5, 8]
+    assert action[0].tolist() == obs[0, :, 0].tolist() == [1, 1, 1, 2, 2, 0, 0, 0]
+    assert weight[0].tolist() == [1] * 5 + [0] * 3 and (action[1] == 3).all()

@@ -1,0 +1,40 @@
+"""The update of all learners is each learner's own, however it is spread over devices."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmaze import api, arms, config, updating
+from jaxmaze.core import ppo
+from jaxmaze.core.types import SpaceSpec
+from tests.core.test_ppo import hyper, rollout
+
+SPACES = SpaceSpec((2,), "discrete", 2)
+
+
+@pytest.mark.parametrize("members", [2, 3])
+def test_each_learner_is_updated_as_if_alone(small, members):
+    # Odd numbers on two devices: the policy's half on one, the critic's on the other.
+    sizes = {"ppo.num_envs": 8, "ppo.batch_size": 64, "ppo.init_from": None, "members": members}
+    settings = api.override(small, sizes)
+    networks = config.networks(settings, SPACES)
+    each = [ppo.init(networks, np.random.SeedSequence(m), 8) for m in range(members)]
+    segments = [
+        rollout(networks, s, jax.random.key(m), lambda obs, a: obs[..., 0] * a)
+        for m, s in enumerate(each)
+    ]
+    rates = np.linspace(1e-3, 3e-3, members, dtype=np.float32)
+    hypers = [hyper(learning_rate=rate, value_learning_rate=2 * rate) for rate in rates]
+    clones = [s.policy for s in each]
+    stacked = (
+        jax.tree.map(lambda *x: np.stack(x), *some) for some in (each, segments, hypers, clones)
+    )
+    state, means = updating.Updater([settings], networks)(*stacked, None)
+    state = jax.device_get(state)
+    alone = jax.jit(ppo.update, static_argnums=(0, 1))
+    static = arms.static([settings])
+    for m in range(members):
+        mine, metrics = alone(networks, static, each[m], segments[m], hypers[m], clones[m])
+        jax.tree.map(lambda a, b, m=m: np.testing.assert_allclose(a[m], b, atol=2e-4), state, mine)
+        for name in ("value_loss", "approx_kl", "entropy", "policy_grad_norm"):
+            np.testing.assert_allclose(means[name][m], metrics[name], rtol=0.02, atol=1e-4)
