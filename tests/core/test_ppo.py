@@ -184,6 +184,22 @@ def test_a_critic_that_explains_enough_ends_the_burn_in():
     assert burn_in == 10 and [moved for moved, _ in kinds] == [False] * 10 + [True] * 2
 
 
+def test_a_critic_does_not_end_the_burn_in_by_its_own_opinion():
+    # No episode ends, so that nobody knows a return; GAE's targets are the critic's own values.
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
+    update = jax.jit(ppo.update, static_argnums=(0, 1))
+    opinions = []
+    for i in range(6):
+        segment = rollout(NETWORKS, state, jax.random.key(i), lambda obs, a: obs[..., 0])
+        segment = segment._replace(terminated=jnp.zeros((T, N)), truncated=jnp.zeros((T, N)))
+        h = hyper(critic_burn_in=100, burn_in_until=0.1, gamma=0.99)
+        state, metrics = update(NETWORKS, STATIC, state, segment, h, state.policy)
+        opinions.append(float(metrics["explained_variance"]))
+        assert float(metrics["mc_explained_variance"]) == 0.0
+        assert not bool(state.ready)
+    assert max(opinions) > 0.1
+
+
 def test_cloning_on_demonstrations_keeps_what_they_show():
     static = STATIC._replace(rehearses=True, linear_anchor=False)
     obs = jnp.sign(jax.random.normal(jax.random.key(3), (256, 2)))
