@@ -9,7 +9,7 @@ from jaxmaze import api, arms
 from jaxmaze.core import ppo
 
 OF_CLONES = ("critic_burn_in", "anchor_coef", "cloning_coef")
-FIELDS = sorted({*ppo.Hyper._fields} - {"adapt_stats"})
+FIELDS = sorted({*ppo.Hyper._fields} - {"adapt_stats", "shown_first", "shown_count"})
 
 
 def hyper(small, origin, **fields):
