@@ -63,7 +63,7 @@ def draw(results: list[dict[str, Any]]) -> Figure:
         below.axvline(0, color="grey", ls=":", lw=1)
         below.set_yticks(range(len(rows)), rows if i == 0 else [""] * len(rows))
         below.set_ylim(len(rows) - 0.5, -0.5)
-        below.set_xlabel("gain on the clone, same episodes: IQM, 95 % interval")
+        below.set_xlabel("gain on the clone, 95 %")
         for axes in (above, below):
             axes.grid(alpha=0.3)
     grid[0, 0].set_ylabel("evaluation return, IQM")
