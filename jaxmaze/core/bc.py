@@ -128,13 +128,6 @@ def _agreement(dist: Distribution, action: Array, weight: Array) -> Metrics:
     return {"box_mean_abs_deviation": losses.weighted_mean(deviation, weight)}
 
 
-def _marked_first(order: Array, weight: Array) -> Array:
-    """The rows of ``order`` ``[R]`` with a positive weight, in that order, then the others."""
-    trains = weight[order] > 0
-    place = jnp.where(trains, jnp.cumsum(trains), trains.sum() + jnp.cumsum(~trains)) - 1
-    return jnp.zeros_like(order).at[place].set(order, unique_indices=True)
-
-
 def epoch(
     networks: Networks, batch_size: int, steps: int, state: State, data: Data, weight: Array,
     hyper: Hyper,
@@ -157,7 +150,7 @@ def epoch(
     """
     active = ~state.stopped & (state.epoch < hyper.num_epochs)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.epoch)
-    order = _marked_first(shuffle.permutation(key, len(weight)), weight)
+    order = shuffle.marked_first(shuffle.permutation(key, len(weight)), weight)
     count = (weight > 0).sum()
     stats = state.policy.obs_stats
 
@@ -218,7 +211,7 @@ def evaluate(
         return loss, means | _agreement(dist, batch.action, w)
 
     # The marked rows come first, so that the others cost nothing.
-    order, count = _marked_first(jnp.arange(rows), weight), (weight > 0).sum()
+    order, count = shuffle.marked_first(jnp.arange(rows), weight), (weight > 0).sum()
 
     def step(i: Array, total: Any) -> Any:
         place = i * chunk + jnp.arange(chunk)

@@ -25,7 +25,8 @@ class Returns(NamedTuple):
       final_obs: ``[E, *obs_shape]`` the last observation of each episode.
       mean: of the discounted returns that PPO scales rewards by, and
       scale: their standard deviation, by which rewards are divided.
-      weight: ``[R]`` 0.0 for rows that only fill up, else 1.0; None if all count.
+      weight: ``[R]`` 0.0 for rows that only fill up, else 1.0; None if all count. They change
+        nothing: as many steps are done, on as many rows each, as without them.
     """
 
     obs: Any
@@ -67,9 +68,11 @@ def fit(
     """
     rows, stats = len(returns.obs), state.policy.obs_stats
     steps = max(rows // batch_size, 1)
+    count = jnp.asarray(rows) if returns.weight is None else (returns.weight > 0).sum()
+    own_steps = jnp.maximum(count // batch_size, 1)
 
-    def minibatch(carry: Any, x: tuple[Array, Array]) -> tuple[Any, Array]:
-        index, target = x
+    def minibatch(carry: Any, x: tuple[Array, Array, Array]) -> tuple[Any, Array]:
+        number, index, target = x
 
         def loss_fn(params: Params) -> Array:
             value = networks.value(params, stats, returns.obs[index])
@@ -81,20 +84,29 @@ def fit(
         params, opt_state, _ = optimizer.step(
             params, opt_state, grads, hyper.value_learning_rate, hyper.max_grad_norm
         )
-        return (params, opt_state), loss
+        if returns.weight is None:
+            return (params, opt_state), loss
+        goes_on = number < own_steps
+        return optimizer.where(goes_on, (params, opt_state), carry), jnp.where(goes_on, loss, 0.0)
 
     def epoch(carry: Any, key: Array) -> tuple[Any, Array]:
         target = targets(networks, state._replace(value_params=carry[0]), returns)
-        order = shuffle.permutation(key, rows)[: steps * batch_size].reshape(steps, -1)
-        carry, loss = jax.lax.scan(lambda c, i: minibatch(c, (i, target)), carry, order)
-        return carry, loss.mean()
+        order = shuffle.permutation(key, rows)
+        if returns.weight is not None:
+            order = shuffle.marked_first(order, returns.weight)
+        order = order[: steps * batch_size].reshape(steps, -1)
+        carry, loss = jax.lax.scan(
+            lambda c, x: minibatch(c, (*x, target)), carry, (jnp.arange(steps), order)
+        )
+        return carry, loss.sum() / own_steps
 
     # Iterations fold their number into the key, from 0 up; the highest number is free.
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), 2**32 - 1)
     keys = jax.random.split(key, num_epochs)
     (params, opt_state), loss = jax.lax.scan(epoch, (state.value_params, state.value_opt), keys)
-    count = jnp.asarray(rows, jnp.float32) if returns.weight is None else returns.weight.sum()
-    reward_stats = normalization.RunningStats(count, returns.mean, jnp.square(returns.scale))
+    reward_stats = normalization.RunningStats(
+        count.astype(jnp.float32), returns.mean, jnp.square(returns.scale)
+    )
     state = state._replace(
         value_params=params,
         value_opt=opt_state,

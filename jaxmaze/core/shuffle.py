@@ -60,3 +60,10 @@ def _mixed(x: Array) -> Array:
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
+
+
+def marked_first(order: Array, weight: Array) -> Array:
+    """The rows of ``order`` ``[R]`` with a positive weight, in that order, then the others."""
+    trains = weight[order] > 0
+    place = jnp.where(trains, jnp.cumsum(trains), trains.sum() + jnp.cumsum(~trains)) - 1
+    return jnp.zeros_like(order).at[place].set(order, unique_indices=True)

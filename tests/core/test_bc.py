@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmaze.core import bc
+from jaxmaze.core import bc, shuffle
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, SpaceSpec
 
@@ -193,7 +193,7 @@ def test_statistics_in_parts_equal_one_pass(monkeypatch):
 def test_marked_rows_come_first_and_in_order():
     order, weight = np.random.default_rng(0).permutation(1000), np.arange(1000) % 5 > 0
     expected = np.concatenate([order[weight[order]], order[~weight[order]]])
-    np.testing.assert_array_equal(bc._marked_first(jnp.asarray(order), weight), expected)
+    np.testing.assert_array_equal(shuffle.marked_first(jnp.asarray(order), weight), expected)
 
 
 def test_a_member_that_has_stopped_changes_nothing_and_tells_its_loss():
