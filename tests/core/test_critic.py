@@ -107,3 +107,15 @@ def test_each_episode_goes_on_from_its_own_end():
     expected = [first / 8, first / 4, first / 2, second / 8, second / 4, second / 2]
     np.testing.assert_allclose(critic.targets(NETWORKS, state, returns), expected, rtol=1e-5)
     assert abs(float(first - second)) > 0.1
+
+
+@pytest.mark.parametrize("batch_size", [100, 128])
+def test_in_one_batch_a_filled_up_critic_is_the_one_fitted_alone(batch_size):
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), 4)
+    returns, h = corridor(10, 10, 0.8, False), hyper(value_learning_rate=5e-3)
+    fit = jax.jit(critic.fit, static_argnums=(0, 1, 2))
+    alone, _ = fit(NETWORKS, batch_size, 20, state, returns, h)
+    among, _ = fit(NETWORKS, batch_size, 20, state, filled(returns, 7.0, 300), h)
+    for a, b in zip(*map(jax.tree.leaves, (alone.value_params, among.value_params)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    assert int(alone.value_opt.count) == int(among.value_opt.count) == 20
