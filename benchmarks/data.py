@@ -116,8 +116,9 @@ def epoch(folder: Path, members: int) -> float:
     """Train for one epoch on a recorded data set; returns the seconds of that epoch."""
     import jax
 
-    from jaxmaze import cloning, seeding, trajectories
+    from jaxmaze import cloning, trajectories
     from jaxmaze import config as config_lib
+    from jaxmaze.core import seeding
     from jaxmaze.envs import gymnasium as backend
     from jaxmaze.stages import bc
 

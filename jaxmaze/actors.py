@@ -15,8 +15,9 @@ import gymnasium as gym
 import jax
 import numpy as np
 
-from jaxmaze import acting, seeding
+from jaxmaze import acting
 from jaxmaze.collect import env_actions, run_episodes
+from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout
 from jaxmaze.envs import gymnasium as backend

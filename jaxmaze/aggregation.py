@@ -14,7 +14,8 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import collect, policies, runs, seeding, trajectories
+from jaxmaze import collect, policies, runs, trajectories
+from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend

@@ -10,8 +10,8 @@ import ml_collections
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxmaze import parallel, seeding
-from jaxmaze.core import bc
+from jaxmaze import parallel
+from jaxmaze.core import bc, seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.errors import UserError
 

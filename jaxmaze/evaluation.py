@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmaze import checkpoint, metrics, runs, seeding
+from jaxmaze import checkpoint, metrics, runs
 from jaxmaze.actors import ActorConfig
+from jaxmaze.core import seeding
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError

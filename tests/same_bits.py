@@ -103,7 +103,9 @@ def digests(jaxmaze: Any, folder: Path) -> Iterator[tuple[str, str]]:
                 for key in sorted(set(arrays) - {"digest"}):
                     yield f"{name}:{key}", _sha(arrays[key].tobytes())
         elif path.name == "checkpoints" and path.is_dir():
-            for member in range(len(json.loads((path.parent / "summary.json").read_text())["members"])):
+            for member in range(
+                len(json.loads((path.parent / "summary.json").read_text())["members"])
+            ):
                 policy = jaxmaze.load_policy(path.parent, member).policy
                 # Whatever the parameters are called, and in whichever order.
                 leaves = sorted(_sha(np.asarray(x).tobytes()) for x in jax.tree.leaves(policy))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from jaxmaze import collect, seeding
+from jaxmaze import collect
+from jaxmaze.core import seeding
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.policies import resolve
 

@@ -11,8 +11,9 @@ import numpy as np
 from absl import app, flags
 
 import jaxmaze
-from jaxmaze import cli, cloning, collect, evaluation, seeding, trajectories
+from jaxmaze import cli, cloning, collect, evaluation, trajectories
 from jaxmaze import config as config_lib
+from jaxmaze.core import seeding
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.policies import LoadedPolicy
 

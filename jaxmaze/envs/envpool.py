@@ -14,8 +14,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from jaxmaze import acting, seeding
+from jaxmaze import acting
 from jaxmaze.actors import ActorConfig, Segment
+from jaxmaze.core import seeding
 from jaxmaze.core.types import Policy, Rollout
 from jaxmaze.envs.gymnasium import EnvInfo, registered_spec
 from jaxmaze.errors import UserError

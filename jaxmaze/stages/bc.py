@@ -20,13 +20,12 @@ from jaxmaze import (
     metrics,
     report,
     runs,
-    seeding,
     selection,
     trajectories,
 )
 from jaxmaze import config as config_lib
 from jaxmaze.actors import ActorConfig
-from jaxmaze.core import bc
+from jaxmaze.core import bc, seeding
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError

@@ -24,11 +24,11 @@ from jaxmaze import (
     metrics,
     policies,
     runs,
-    seeding,
     selection,
 )
 from jaxmaze import config as config_lib
 from jaxmaze.actors import ActorConfig
+from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend

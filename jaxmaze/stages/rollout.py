@@ -21,9 +21,9 @@ from jaxmaze import (
     metrics,
     policies,
     runs,
-    seeding,
     trajectories,
 )
+from jaxmaze.core import seeding
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.trajectories import Episode

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxmaze import seeding
+from jaxmaze.core import seeding
 from jaxmaze.envs.gymnasium import EnvInfo
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from jaxmaze import aggregation, api, evaluation, seeding, trajectories
+from jaxmaze import aggregation, api, evaluation, trajectories
+from jaxmaze.core import seeding
 from jaxmaze.population import Population
 from jaxmaze.stages import compare, ppo
 from jaxmaze.workers import Pool
