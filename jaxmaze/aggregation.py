@@ -14,13 +14,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import collect, policies, runs, trajectories
+from jaxmaze import policies, runs, trajectories
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.episodes import Episode, run_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.trajectories import Episode
 
 ROUNDS = "rounds"
 
@@ -111,7 +111,7 @@ def play(
         # One episode a slot, all begun at once: step t of each is call t.
         queues = [deque([(k % count, int(seed))]) for k, seed in enumerate(seeds.reshape(-1))]
         found: list[Any] = [None] * len(envs)
-        for slot, episode in collect.run_episodes(envs, act, queues, record=True):
+        for slot, episode in run_episodes(envs, act, queues, record=True):
             taught = np.stack([labels[t][slot] for t in range(episode.length)])
             found[slot] = dataclasses.replace(episode, labels=taught.astype(episode.actions.dtype))
     finally:

@@ -302,8 +302,9 @@ def evaluate(
     Returns:
       ``episodes``, ``mean``, ``std``, ``median``, ``min``, ``max`` and ``mean_step_count``.
     """
-    from jaxmaze import collect, evaluation
+    from jaxmaze import evaluation
     from jaxmaze.envs import gymnasium as backend
+    from jaxmaze.envs.episodes import play_episodes
 
     config = override(config, {} if n_episodes is None else {"evaluation.episodes": n_episodes})
     info = backend.describe(backend.EnvConfig.of(config.env))
@@ -313,7 +314,7 @@ def evaluate(
         name = str(policy.folder) if isinstance(policy, Run) else str(policy)
         act = resolve(name, info, config.seed, deterministic=config.evaluation.deterministic)
     seeds = evaluation.test_seeds(config)
-    episodes = collect.play(info, act, seeds, config.rollout.num_envs)
+    episodes = play_episodes(info, act, seeds, config.rollout.num_envs)
     return evaluation.of_episodes(episodes).summary()
 
 

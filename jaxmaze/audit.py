@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmaze import collect, evaluation, parallel, policies, runs
+from jaxmaze import evaluation, parallel, policies, runs
 from jaxmaze.checkpoint import digest
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 
 FILE = "audit.npz"
@@ -81,7 +82,7 @@ def _play(
     count = len(jax.tree.leaves(population)[0])
     each = [jax.tree.map(lambda x, m=m: x[m], population) for m in range(count)]
     return [
-        collect.play(info, policies.LoadedPolicy(networks, policy), seeds, NUM_ENVS, record)
+        play_episodes(info, policies.LoadedPolicy(networks, policy), seeds, NUM_ENVS, record)
         for policy in each
     ]
 

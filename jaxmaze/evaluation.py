@@ -11,13 +11,13 @@ import jax
 import numpy as np
 
 from jaxmaze import checkpoint, metrics, runs
-from jaxmaze.actors import ActorConfig
 from jaxmaze.core import seeding
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.actors import ActorConfig
+from jaxmaze.envs.episodes import Episode
+from jaxmaze.envs.workers import Pool, num_shards
 from jaxmaze.errors import UserError
-from jaxmaze.trajectories import Episode
-from jaxmaze.workers import Pool, num_shards
 
 NUM_ENVS = 16
 """Environments of a member in an evaluation that belongs to no training."""

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxmaze import workers
+from jaxmaze.envs import workers
 
 AXIS = "members"
 CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512}

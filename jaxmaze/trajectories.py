@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxmaze import disk, memory
+from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,40 +27,6 @@ LABELS = "teacher_action"
 """The name of an episode's labels among Minari's infos."""
 FILE_BATCH, LARGE_BATCH = 16, 512
 """Episodes until a file is opened anew, as HDF5 hoards; and in large files, which open slowly."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Episode:
-    """One whole episode of length ``T``.
-
-    Attributes:
-      index: its place in the list of episodes that was asked for.
-      seed: what the environment was reset with; replays the episode.
-      observations: ``[T + 1, *obs_shape]`` raw, the final one included; empty if not recorded.
-      actions: ``[T, ...]`` as the environment took them; empty if not recorded.
-      rewards: ``[T]`` float64, in the environment's units.
-      terminated: whether the task ended; otherwise the episode was truncated.
-      labels: ``[T, ...]`` what the teacher would have done, where that is not what was done; None
-        where the actions are the teacher's own.
-    """
-
-    index: int
-    seed: int | None
-    observations: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    terminated: bool
-    labels: np.ndarray | None = None
-
-    @property
-    def episode_return(self) -> float:
-        """Undiscounted sum of rewards."""
-        return float(self.rewards.sum())
-
-    @property
-    def length(self) -> int:
-        """Number of steps."""
-        return len(self.rewards)
 
 
 @dataclasses.dataclass(frozen=True)

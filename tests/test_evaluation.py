@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from jaxmaze import audit, evaluation, metrics
-from jaxmaze.actors import EpisodeResult
 from jaxmaze.core.types import Policy
+from jaxmaze.envs.actors import EpisodeResult
 from jaxmaze.errors import UserError
 
 

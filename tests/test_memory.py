@@ -46,7 +46,7 @@ networks = config_lib.networks(config, info.spaces)
 def episodes(count, length):
     for i in range(count):
         obs = np.full((length + 1, 8), i, np.float32)
-        yield trajectories.Episode(i, i, obs, np.zeros(length, int), np.zeros(length), True)
+        yield Episode(i, i, obs, np.zeros(length, int), np.zeros(length), True)
 
 
 def train(folder, count, length):

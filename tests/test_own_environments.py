@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from gymnasium.envs.registration import WrapperSpec
 
-from jaxmaze import api, workers
+from jaxmaze import api
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import workers
 from jaxmaze.errors import UserError
 from tests import own
 from tests.conftest import HERE, command, flags, goes_on_as, killed

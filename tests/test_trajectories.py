@@ -8,6 +8,7 @@ import pytest
 
 from jaxmaze import trajectories
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 
 
@@ -26,7 +27,7 @@ def episode(info, length=5, index=0, **changes):
         rewards=rng.normal(size=length),
         terminated=index % 2 == 0,
     )
-    return trajectories.Episode(**(values | changes))
+    return Episode(**(values | changes))
 
 
 def test_what_is_written_is_read_back(info, tmp_path):

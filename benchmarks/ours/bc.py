@@ -11,10 +11,11 @@ import numpy as np
 from absl import app, flags
 
 import jaxmaze
-from jaxmaze import cli, cloning, collect, evaluation, trajectories
+from jaxmaze import cli, cloning, evaluation, trajectories
 from jaxmaze import config as config_lib
 from jaxmaze.core import seeding
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.policies import LoadedPolicy
 
 _DATA = flags.DEFINE_string("data", None, "Folder of recorded episodes.", required=True)
@@ -61,7 +62,9 @@ def main(_: list[str]) -> None:
     whole, _unused = fit(compiles=True)
     again, rest = fit(compiles=False)
     policy = jax.tree.map(lambda x: x[0], fit.state.policy)  # type: ignore[attr-defined]
-    episodes = collect.play(info, LoadedPolicy(networks, policy), evaluation.test_seeds(config), 16)
+    episodes = play_episodes(
+        info, LoadedPolicy(networks, policy), evaluation.test_seeds(config), 16
+    )
     samples = len(obs) * _EPOCHS.value * _MEMBERS.value
     print(json.dumps({
         "library": "jaxmaze",

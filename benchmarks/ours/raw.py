@@ -13,7 +13,7 @@ import time
 import gymnasium as gym
 import numpy as np
 
-from jaxmaze import workers
+from jaxmaze.envs import workers
 
 
 def stepped(envs: int, steps: int, seed: int, barrier, results) -> None:

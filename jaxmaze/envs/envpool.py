@@ -14,10 +14,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from jaxmaze import acting
-from jaxmaze.actors import ActorConfig, Segment
 from jaxmaze.core import seeding
 from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.envs import acting
+from jaxmaze.envs.actors import ActorConfig, Segment
 from jaxmaze.envs.gymnasium import EnvInfo, registered_spec
 from jaxmaze.errors import UserError
 
@@ -88,7 +88,7 @@ class Collector:
         self._returns, self._lengths = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64)
 
     def begin(self, policies: Policy, iteration: int, num_steps: int) -> Callable[[], Segment]:
-        """What collects a segment when it is asked to; as :meth:`jaxmaze.workers.Pool.begin`."""
+        """What collects a segment when asked to; as :meth:`jaxmaze.envs.workers.Pool.begin`."""
         return lambda: self.collect(policies, iteration, num_steps)
 
     def collect(self, policies: Policy, iteration: int, num_steps: int) -> Segment:

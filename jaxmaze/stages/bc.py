@@ -24,12 +24,12 @@ from jaxmaze import (
     trajectories,
 )
 from jaxmaze import config as config_lib
-from jaxmaze.actors import ActorConfig
 from jaxmaze.core import bc, seeding
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.actors import ActorConfig
+from jaxmaze.envs.workers import Pool, num_shards
 from jaxmaze.errors import UserError
-from jaxmaze.workers import Pool, num_shards
 
 KIND = "bc"
 CHECKPOINT_EVERY = 10

@@ -10,8 +10,17 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from jaxmaze import collect, console, evaluation, intervals, metrics, policies, report, runs
+from jaxmaze import (
+    console,
+    evaluation,
+    intervals,
+    metrics,
+    policies,
+    report,
+    runs,
+)
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 
 KIND = "compare"
@@ -112,7 +121,7 @@ def player(config: ml_collections.ConfigDict) -> Callable[[np.ndarray], evaluati
     )
     act = policies.checked(found, info)
     count = config.rollout.num_envs
-    return lambda seeds: evaluation.of_episodes(collect.play(info, act, seeds, count))
+    return lambda seeds: evaluation.of_episodes(play_episodes(info, act, seeds, count))
 
 
 def on_record(rollout: Path) -> dict[int, tuple[float, int]]:

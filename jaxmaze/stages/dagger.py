@@ -27,13 +27,13 @@ from jaxmaze import (
     selection,
 )
 from jaxmaze import config as config_lib
-from jaxmaze.actors import ActorConfig
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
-from jaxmaze.trajectories import Episode
-from jaxmaze.workers import Pool, num_shards
+from jaxmaze.envs.actors import ActorConfig
+from jaxmaze.envs.episodes import Episode
+from jaxmaze.envs.workers import Pool, num_shards
 
 KIND = "dagger"
 

@@ -27,16 +27,16 @@ from jaxmaze import (
     selection,
 )
 from jaxmaze import config as config_lib
-from jaxmaze.actors import ActorConfig, Segment
 from jaxmaze.arms import Arm, Demonstrated, needs_demonstrations
 from jaxmaze.core.networks import Networks
 from jaxmaze.envs import envpool
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.actors import ActorConfig, Segment
+from jaxmaze.envs.workers import Pool, num_shards
 from jaxmaze.errors import UserError
 from jaxmaze.population import Population
 from jaxmaze.stopwatch import Stopwatch
 from jaxmaze.updating import Updater
-from jaxmaze.workers import Pool, num_shards
 
 KIND = "ppo"
 OF_CLONES = ("clone_kl", "anchor_coef", "critic_ready")

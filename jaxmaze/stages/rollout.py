@@ -14,19 +14,11 @@ import gymnasium as gym
 import ml_collections
 import numpy as np
 
-from jaxmaze import (
-    collect,
-    console,
-    evaluation,
-    metrics,
-    policies,
-    runs,
-    trajectories,
-)
+from jaxmaze import console, evaluation, metrics, policies, runs, trajectories
 from jaxmaze.core import seeding
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.episodes import Episode, iter_episodes, run_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.trajectories import Episode
 
 KIND = "rollout"
 VIDEO_FPS = 50
@@ -121,7 +113,7 @@ def _play(
 
             if render is None:
                 num_envs = config.rollout.num_envs
-                episodes = collect.in_order(info, act, seeds, num_envs, True, on_episode)
+                episodes = iter_episodes(info, act, seeds, num_envs, True, on_episode)
             else:
                 episodes = _rendered(info, act, seeds, render, workdir, on_episode)
             episodes = tally.counted(episodes)
@@ -187,7 +179,7 @@ def _rendered(
             frames.append(np.asarray(env.render()))
 
     try:
-        for _, episode in collect.run_episodes([env], act, jobs, True, after_step):
+        for _, episode in run_episodes([env], act, jobs, True, after_step):
             if render == "video":
                 _write_video(workdir, episode, frames)
                 frames.clear()

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from jaxmaze import api
-from jaxmaze.actors import ActorConfig
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs import envpool
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.actors import ActorConfig
 from jaxmaze.errors import UserError
 
 LANDER = backend.EnvConfig("LunarLander-v3", max_episode_steps=40)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.episodes import Episode
 from jaxmaze.stages import rollout
-from jaxmaze.trajectories import Episode
 
 
 def episodes(actions):

@@ -5,11 +5,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from jaxmaze import aggregation, api, evaluation, trajectories
+from jaxmaze import aggregation, api, evaluation
 from jaxmaze.core import seeding
+from jaxmaze.envs.episodes import Episode
+from jaxmaze.envs.workers import Pool
 from jaxmaze.population import Population
 from jaxmaze.stages import compare, ppo
-from jaxmaze.workers import Pool
 from tests.conftest import CONFIG, SMALL
 
 PPO = {"stage": "ppo", "ppo.exploration": "kept"}
@@ -270,7 +271,7 @@ def test_no_two_purposes_share_a_seed():
 
 def test_members_rows_are_filled_up_by_rows_that_weigh_nothing():
     def episode(length, value):
-        return trajectories.Episode(
+        return Episode(
             0, 0, np.full((length + 1, 2), value, np.float32), np.zeros(length, np.int64),
             np.zeros(length), True, labels=np.full(length, value, np.int64),
         )  # fmt: skip

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, arms, checkpoint, collect, evaluation, metrics, policies
+from jaxmaze import api, arms, checkpoint, evaluation, metrics, policies
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.stages import ppo, workflow
 from tests.conftest import ROOT
@@ -323,7 +324,7 @@ def test_policies_that_are_alike_are_played_once_if_nothing_is_drawn(finished):
 
 
 def _result(member, episode):
-    from jaxmaze.actors import EpisodeResult
+    from jaxmaze.envs.actors import EpisodeResult
 
     return EpisodeResult(int(member), episode, float(member + episode), 10, True)
 
@@ -336,7 +337,7 @@ def test_gains_are_differences_on_the_same_episodes(finished, small):
     info = backend.describe(backend.EnvConfig.of(config.env))
 
     def returns(policy, seeds):
-        return np.array([e.episode_return for e in collect.play(info, policy, seeds, 4)])
+        return np.array([e.episode_return for e in play_episodes(info, policy, seeds, 4)])
 
     heuristic = policies.resolve("heuristic", info, 0)
     teacher = returns(heuristic, test)

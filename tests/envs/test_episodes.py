@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from jaxmaze import collect
 from jaxmaze.core import seeding
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.episodes import iter_episodes, play_episodes
 from jaxmaze.policies import resolve
 
 LANDER = backend.EnvConfig("LunarLander-v3", max_episode_steps=150)
@@ -20,8 +20,8 @@ def seeds(n):
 
 def test_episodes_do_not_depend_on_how_many_environments_run_at_once(info):
     act = resolve("heuristic", info, 0)
-    one = collect.play(info, act, seeds(7), 1, record=True)
-    many = collect.play(info, act, seeds(7), 4, record=True)
+    one = play_episodes(info, act, seeds(7), 1, record=True)
+    many = play_episodes(info, act, seeds(7), 4, record=True)
     assert [e.index for e in many] == list(range(7))
     for a, b in zip(one, many, strict=True):
         assert a.seed == b.seed and a.terminated == b.terminated
@@ -31,7 +31,7 @@ def test_episodes_do_not_depend_on_how_many_environments_run_at_once(info):
 
 
 def test_an_episode_is_replayed_by_its_seed_and_actions(info):
-    episode = collect.play(info, resolve("heuristic", info, 0), seeds(3), 2, record=True)[2]
+    episode = play_episodes(info, resolve("heuristic", info, 0), seeds(3), 2, record=True)[2]
     env = backend.make(LANDER)
     obs, _ = env.reset(seed=episode.seed)
     assert len(episode.observations) == episode.length + 1
@@ -46,7 +46,7 @@ def test_an_episode_is_replayed_by_its_seed_and_actions(info):
 def test_each_episode_counts_once_whatever_its_length(info):
     # Random pilots crash at very different times; all N chosen episodes are played, none twice.
     ended = []
-    episodes = collect.play(
+    episodes = play_episodes(
         info, resolve("random", info, 0), seeds(20), 8, on_episode=lambda e: ended.append(e.index)
     )
     assert sorted(ended) == list(range(20)) and len(episodes) == 20
@@ -56,7 +56,7 @@ def test_each_episode_counts_once_whatever_its_length(info):
 
 def test_episodes_come_in_order_while_others_still_run(info):
     ended = []
-    episodes = collect.in_order(
+    episodes = iter_episodes(
         info, resolve("random", info, 0), seeds(20), 4, on_episode=lambda e: ended.append(e.index)
     )
     assert next(episodes).index == 0 and 0 in ended and len(ended) < 20

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxmaze.actors import ActorConfig
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs import gymnasium as backend
-from jaxmaze.workers import Pool
+from jaxmaze.envs.actors import ActorConfig
+from jaxmaze.envs.workers import Pool
 
 SHARES = np.array([[0.5, 0.3, 0.15, 0.05], [0.05, 0.05, 0.2, 0.7]])
 """Probabilities of the four actions, of each of two members."""

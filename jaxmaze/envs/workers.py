@@ -28,9 +28,9 @@ import jax
 import numpy as np
 
 from jaxmaze import console
-from jaxmaze.actors import Actor, ActorConfig, EpisodeResult, Segment, join
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.actors import Actor, ActorConfig, EpisodeResult, Segment, join
 from jaxmaze.errors import UserError, WorkerError
 
 SETUP = "setup"
@@ -100,11 +100,11 @@ class Pool:
         return lambda: [worker.receive() for worker in self._workers]
 
     def reset(self, epoch: int) -> None:
-        """Reset all training environments (:meth:`jaxmaze.actors.Actor.reset`)."""
+        """Reset all training environments (:meth:`jaxmaze.envs.actors.Actor.reset`)."""
         self._begin("reset", epoch)()
 
     def begin(self, policies: Policy, iteration: int, num_steps: int) -> Callable[[], Segment]:
-        """Start to collect a segment ``[L, T, N, ...]`` (:meth:`jaxmaze.actors.Actor.collect`).
+        """Start to collect a segment ``[L, T, N, ...]``, as :meth:`Actor.collect` does.
 
         Returns:
           What waits for the segment; nothing else may be asked of the pool before.
@@ -126,7 +126,7 @@ class Pool:
     def evaluate(
         self, policies: Policy, seeds: np.ndarray, deterministic: bool, active: np.ndarray
     ) -> list[EpisodeResult]:
-        """All members' episodes (:meth:`jaxmaze.actors.Actor.evaluate`)."""
+        """All members' episodes (:meth:`jaxmaze.envs.actors.Actor.evaluate`)."""
         parts = self._begin("evaluate", jax.device_get(policies), seeds, deterministic, active)()
         return [result for part in parts for result in part]
 
@@ -168,7 +168,7 @@ class _Worker:
         ours, theirs = Pipe()
         self._environment = environment
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "jaxmaze.workers", str(theirs.fileno()), str(os.getpid())],
+            [sys.executable, "-m", "jaxmaze.envs.workers", str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
             env=environment,
             stdin=subprocess.DEVNULL,

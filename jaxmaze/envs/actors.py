@@ -1,8 +1,8 @@
 """Environments of a whole population with its policies: training segments and evaluations.
 
 An :class:`Actor` holds the environments of some shards; a shard is a fixed number of environments
-of every member. Actors live in this process or in worker processes (:mod:`jaxmaze.workers`), and do
-the same in both: whatever they compute is computed shard by shard, in arrays of one shape.
+of every member. Actors live in this process or in worker processes (:mod:`jaxmaze.envs.workers`),
+and do the same in both: whatever they compute is computed shard by shard, in arrays of one shape.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import gymnasium as gym
 import jax
 import numpy as np
 
-from jaxmaze import acting
-from jaxmaze.collect import env_actions, run_episodes
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.envs import acting
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.episodes import env_actions, run_episodes
 
 NOISE_BLOCK = 128
 """Steps of an evaluation for which random numbers are drawn at once."""

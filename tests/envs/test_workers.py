@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze.actors import ActorConfig
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs.actors import ActorConfig
+from jaxmaze.envs.workers import Pool, num_shards
 from jaxmaze.errors import WorkerError
-from jaxmaze.workers import Pool, num_shards
 
 LANDER = backend.EnvConfig("LunarLander-v3", max_episode_steps=40)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -10,10 +11,43 @@ import gymnasium as gym
 import numpy as np
 
 from jaxmaze.envs import gymnasium as backend
-from jaxmaze.trajectories import Episode
 
 Act = Callable[[np.ndarray], np.ndarray]
 """Observations ``[K, ...]`` to actions ``[K, ...]`` as the environments take them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """One whole episode of length ``T``.
+
+    Attributes:
+      index: its place in the list of episodes that was asked for.
+      seed: what the environment was reset with; replays the episode.
+      observations: ``[T + 1, *obs_shape]`` raw, the final one included; empty if not recorded.
+      actions: ``[T, ...]`` as the environment took them; empty if not recorded.
+      rewards: ``[T]`` float64, in the environment's units.
+      terminated: whether the task ended; otherwise the episode was truncated.
+      labels: ``[T, ...]`` what the teacher would have done, where that is not what was done; None
+        where the actions are the teacher's own.
+    """
+
+    index: int
+    seed: int | None
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: bool
+    labels: np.ndarray | None = None
+
+    @property
+    def episode_return(self) -> float:
+        """Undiscounted sum of rewards."""
+        return float(self.rewards.sum())
+
+    @property
+    def length(self) -> int:
+        """Number of steps."""
+        return len(self.rewards)
 
 
 def env_actions(space: gym.Space, action: np.ndarray) -> Sequence[Any]:
@@ -94,7 +128,7 @@ def _episode(
     )
 
 
-def in_order(
+def iter_episodes(
     info: backend.EnvInfo,
     act: Act,
     seeds: Sequence[int] | np.ndarray,
@@ -134,7 +168,7 @@ def in_order(
             env.close()
 
 
-def play(
+def play_episodes(
     info: backend.EnvInfo,
     act: Act,
     seeds: Sequence[int] | np.ndarray,
@@ -142,5 +176,5 @@ def play(
     record: bool = False,
     on_episode: Callable[[Episode], None] | None = None,
 ) -> list[Episode]:
-    """What :func:`in_order` yields, as a list."""
-    return list(in_order(info, act, seeds, num_envs, record, on_episode))
+    """What :func:`iter_episodes` yields, as a list."""
+    return list(iter_episodes(info, act, seeds, num_envs, record, on_episode))
