@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from sidebyside import PEERS, in_turn, peer_python, report, spread
 
-from jaxmaze import trajectories
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.runs import trajectories
 
 OURS = str(Path(__file__).parent / "ours" / "bc.py")
 RECORD = ("-m", "jaxmaze.rollout", "--config=configs/lunar_lander.py", "--policy=heuristic",

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxmaze import api, cli, console, evaluation, intervals, report, runs
+from jaxmaze import api, cli, evaluation
+from jaxmaze.runs import console, intervals, outcomes, report, run_folder
 from jaxmaze.stages import compare, rollout
 
 
@@ -66,13 +67,13 @@ def main() -> None:
             for r in table
         ],
     )  # fmt: skip
-    runs.write_json(
+    run_folder.write_json(
         args.workdir / "dagger.json",
         {
             "table": table,
             "teacher": judged["evaluation"],
             "wall_seconds": time.perf_counter() - start,
-            "versions": runs.versions(),
+            "versions": run_folder.versions(),
             "machine": {
                 "cores": os.cpu_count(),
                 "processor": platform.processor() or platform.machine(),
@@ -83,7 +84,7 @@ def main() -> None:
 
 
 def row(
-    name: str, how: str, labels: float, played: Sequence[evaluation.Table], teacher: compare.Teacher
+    name: str, how: str, labels: float, played: Sequence[outcomes.Table], teacher: compare.Teacher
 ) -> dict[str, Any]:
     """One line of the table from the seeds' test episodes."""
     returns = np.concatenate([table.returns for table in played])
@@ -107,14 +108,14 @@ def cloned(
         recorded = api.record(alone, folder / "teacher", n_episodes=count)
         clone = api.clone(alone, recorded, folder / "clone")
         labels.append(recorded.summary["env_steps"])
-        played.append(evaluation.read_episodes(clone.folder))
+        played.append(outcomes.read_episodes(clone.folder))
     return row(f"BC, {count} episodes", "BC", float(np.mean(labels)), played, teacher)
 
 
 def asked(config: Any, workdir: Path, count: int, teacher: compare.Teacher) -> dict[str, Any]:
     """DAgger's clones after so many rounds."""
     run = api.dagger(api.override(config, {"dagger.rounds": count}), workdir)
-    played = [evaluation.read_episodes(run.folder, evaluation.LAST)]
+    played = [outcomes.read_episodes(run.folder, outcomes.LAST)]
     return row(f"DAgger, {count} rounds", "DAgger", run.summary["labels"], played, teacher)
 
 

@@ -106,8 +106,8 @@ def record(steps: int, folder: Path) -> None:
 
 def load(folder: Path) -> None:
     """Read a recorded data set."""
-    from jaxmaze import trajectories
     from jaxmaze.envs import gymnasium as backend
+    from jaxmaze.runs import trajectories
 
     trajectories.read(folder, backend.describe(backend.EnvConfig(ENV_ID)))
 
@@ -116,10 +116,11 @@ def epoch(folder: Path, members: int) -> float:
     """Train for one epoch on a recorded data set; returns the seconds of that epoch."""
     import jax
 
-    from jaxmaze import cloning, trajectories
+    from jaxmaze import cloning
     from jaxmaze import config as config_lib
     from jaxmaze.core import seeding
     from jaxmaze.envs import gymnasium as backend
+    from jaxmaze.runs import trajectories
     from jaxmaze.stages import bc
 
     config = config_of(members)
@@ -200,7 +201,7 @@ def measure(sizes: Sequence[int], repeats: int, members: int) -> list[dict[str, 
 
 def show(table: Sequence[dict[str, Any]], members: int) -> None:
     """Print the table."""
-    from jaxmaze import console
+    from jaxmaze.runs import console
 
     console.table(
         f"data of {EPISODE}-step episodes, {members} member(s) in epoch",
@@ -237,14 +238,14 @@ def main() -> None:
     show(table, args.members)
     if args.out is None:
         return
-    from jaxmaze import runs
+    from jaxmaze.runs import run_folder
 
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    runs.write_json(args.out, {
+    run_folder.write_json(args.out, {
         "table": table,
         "members": args.members,
         "command": " ".join(["python", *sys.argv]),
-        "versions": runs.versions(),
+        "versions": run_folder.versions(),
         "machine": {
             "cores": os.cpu_count(), "processor": platform.processor() or platform.machine(),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

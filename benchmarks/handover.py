@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jaxmaze import api, cli, console, evaluation, intervals, report, runs
+from jaxmaze import api, cli, evaluation
+from jaxmaze.runs import console, intervals, outcomes, report, run_folder
 from jaxmaze.stages import compare, ppo, rollout
 
 BLIND = {"ppo.critic_burn_in": 0, "ppo.critic_fit_epochs": 0}
@@ -76,13 +77,13 @@ def main() -> None:
     }
     ppo.run_arms(arms)
     taught = compare.Teacher(compare.on_record(args.workdir / "judged"), compare.player(config))
-    clones = evaluation.read_episodes(clone.folder)
+    clones = outcomes.read_episodes(clone.folder)
     table = {name: figures(folder, clones, taught) for name, (_, folder) in arms.items()}
     level = judged["evaluation"]["mean"]
     cloned = report.block(intervals.estimate(clones.returns))
     show(args, table, level, cloned)
     machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
-    runs.write_json(
+    run_folder.write_json(
         args.workdir / "handover.json",
         {
             "environment": config.env.id,
@@ -91,7 +92,7 @@ def main() -> None:
             "variants": table,
             "env_steps": config.ppo.total_env_steps,
             "wall_seconds": time.perf_counter() - start,
-            "versions": runs.versions(),
+            "versions": run_folder.versions(),
             "machine": machine,
             "arguments": json.loads(json.dumps(vars(args), default=str)),
         },
@@ -120,7 +121,7 @@ def show(args: argparse.Namespace, table: dict[str, dict], teacher: float, clone
     )  # fmt: skip
 
 
-def figures(folder: Path, clones: evaluation.Table, teacher: compare.Teacher) -> dict[str, Any]:
+def figures(folder: Path, clones: outcomes.Table, teacher: compare.Teacher) -> dict[str, Any]:
     """A variant's row: returns on the test episodes, gains in pairs, and the curve on the way."""
     arm = compare.load(folder)
     early = arm.curve.env_steps <= EARLY

@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from jaxmaze import report, runs
+from jaxmaze.runs import report, run_folder
 
 CURVES = {"default": "C0", "blind critic": "C3", "burn-in 5": "C2", "from scratch": "C1"}
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
-    results = [runs.read_json(folder / "handover.json") for folder in args.folders]
+    results = [run_folder.read_json(folder / "handover.json") for folder in args.folders]
     report.save(draw(results), args.output)
     print(args.output)
 

@@ -14,13 +14,14 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import policies, runs, trajectories
+from jaxmaze import policies
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.episodes import Episode, run_episodes
 from jaxmaze.errors import UserError
+from jaxmaze.runs import run_folder, trajectories
 
 ROUNDS = "rounds"
 
@@ -36,8 +37,8 @@ def teacher_of(
     name = config.dagger.policy or config.rollout.policy
     folder = Path(name)
     if folder.is_dir() and name not in policies.registered():
-        config_file = folder / runs.CONFIG
-        kind = runs.read_config(folder)["kind"] if config_file.exists() else "data set"
+        config_file = folder / run_folder.CONFIG
+        kind = run_folder.read_config(folder)["kind"] if config_file.exists() else "data set"
         if kind in ("rollout", "compare", "data set"):
             raise UserError(
                 f"{name} is a {kind}, which cannot be asked what to do in a new state, as dagger "
@@ -140,7 +141,7 @@ def kept_rounds(
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
         if not path.name.isdigit() or int(path.name) >= count:
             shutil.rmtree(path)
-    whole = workdir / f"seed_{seed}" / runs.TRAJECTORIES
+    whole = workdir / f"seed_{seed}" / run_folder.TRAJECTORIES
     if count and not (folder / f"{count - 1:03d}").is_dir() and whole.is_dir():
         return _apart(trajectories.read(whole, info), count)
     read = [trajectories.read(folder / f"{number:03d}", info) for number in range(count)]
@@ -173,10 +174,10 @@ def keep_all(
         "policy": provenances[0]["policy"],
         "seed": seed,
         "env": backend.spec_dict(info),
-        "versions": runs.versions(),
+        "versions": run_folder.versions(),
         "rounds": [p["round"] for p in provenances],
     }
-    return _write(workdir / f"seed_{seed}" / runs.TRAJECTORIES, numbered, info, provenance)
+    return _write(workdir / f"seed_{seed}" / run_folder.TRAJECTORIES, numbered, info, provenance)
 
 
 def drop_rounds(workdir: Path) -> None:

@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 import ml_collections
 
 from jaxmaze import config as config_lib
-from jaxmaze import config_files, console, metrics, runs
+from jaxmaze import config_files
 from jaxmaze import trust as trust_lib
 from jaxmaze.config import ConfigLike, make_config
 from jaxmaze.errors import UserError
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
+from jaxmaze.runs import console, metrics, outcomes, run_folder
 
 __all__ = [
     "LoadedPolicy",
@@ -61,12 +62,12 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """The final figures, as in summary.json."""
-        return runs.summary(self.folder)
+        return run_folder.summary(self.folder)
 
     @property
     def config(self) -> Config:
         """The whole configuration as run."""
-        return runs.load_config(self.folder)
+        return run_folder.load_config(self.folder)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The logged steps, as in metrics.jsonl."""
@@ -83,7 +84,7 @@ def open_run(folder: str | Path) -> Run:
     Raises:
       UserError: if the folder is not a run's, or was written in another format.
     """
-    runs.read_config(Path(folder))
+    run_folder.read_config(Path(folder))
     return Run(folder)
 
 
@@ -151,7 +152,7 @@ def train(config: ConfigLike, workdir: str | Path) -> Run:
     from jaxmaze.stages import bc, dagger, ppo, sweep, workflow
 
     config = _absolute(config_lib.validate(config))
-    note = runs.version_note(Path(workdir))
+    note = run_folder.version_note(Path(workdir))
     if note:
         console.say(note)
     stages = {"workflow": workflow.run, "bc": bc.run, "dagger": dagger.run, "ppo": ppo.run}
@@ -187,16 +188,16 @@ def resume(folder: str | Path, trust: bool = False) -> Run:
         cannot go on, is finished, or names code and is not trusted.
     """
     folder = Path(folder)
-    kind = runs.read_config(folder)["kind"]
+    kind = run_folder.read_config(folder)["kind"]
     if kind not in (*config_lib.STAGES, "sweep"):
         again = {
             "rollout": "a rollout, which is not resumed; record it again",
             "compare": "a comparison, which is not resumed; compare its runs again",
         }
         raise UserError(f"{folder} is {again.get(kind, f'a {kind}, which is not resumed')}")
-    if runs.finished(folder):
-        raise UserError(runs.finished_note(folder))
-    config = runs.load_config(folder)
+    if run_folder.finished(folder):
+        raise UserError(run_folder.finished_note(folder))
+    config = run_folder.load_config(folder)
     trust_lib.check(config, folder, trust)
     return train(config, folder)
 
@@ -315,7 +316,7 @@ def evaluate(
         act = resolve(name, info, config.seed, deterministic=config.evaluation.deterministic)
     seeds = evaluation.test_seeds(config)
     episodes = play_episodes(info, act, seeds, config.rollout.num_envs)
-    return evaluation.of_episodes(episodes).summary()
+    return outcomes.of_episodes(episodes).summary()
 
 
 def compare(
@@ -342,7 +343,7 @@ def compare(
     if teacher is not None:
         folder = Path(_path(teacher))
         known = stage.on_record(folder)
-        config = runs.load_config(folder)
+        config = run_folder.load_config(folder)
         try:
             trust_lib.check(config, folder, trust)
             play = stage.player(config)
@@ -350,7 +351,7 @@ def compare(
             console.say(f"note: the teacher cannot be asked to play: {error}")
             play = None
         taught = stage.Teacher(known, play)
-    named = stage.labels([runs.delivering(Path(_path(folder))) for folder in folders])
+    named = stage.labels([run_folder.delivering(Path(_path(folder))) for folder in folders])
     stage.run(named, Path(workdir), taught)
     return Run(workdir)
 

@@ -17,14 +17,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmaze import evaluation, parallel, policies, runs
-from jaxmaze.checkpoint import digest
+from jaxmaze import evaluation, parallel, policies
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
+from jaxmaze.runs import run_folder
+from jaxmaze.runs.checkpoint import digest
 
 FILE = "audit.npz"
 STATES, EPISODES, NUM_ENVS = 512, 10, 16
@@ -129,7 +130,7 @@ def write(
 
 
 def _visited(episodes: list[Any], kind: str) -> tuple[np.ndarray, np.ndarray]:
-    from jaxmaze import trajectories
+    from jaxmaze.runs import trajectories
 
     return trajectories.rows(episodes, kind)[:2]
 
@@ -224,7 +225,7 @@ def check(
     Raises:
       UserError: one line that names what differs.
     """
-    raw = runs.read_config(run)
+    raw = run_folder.read_config(run)
     theirs, ours = raw.get("config", {}).get("env", {}), json.loads(info.config.kwargs)
     # Unset is the registered limit, on either side.
     registered = backend.registered_limit(info)
@@ -263,7 +264,7 @@ def check(
 
 def _verdict(figures: dict[str, Any], gap: np.ndarray, record: Record, raw: dict[str, Any]) -> str:
     """What differs although the environment's arguments do not, in words; empty if nothing."""
-    versions, old = runs.versions(), raw.get("versions", {})
+    versions, old = run_folder.versions(), raw.get("versions", {})
     news = [f"{n} {old[n]} there and {v} here" for n, v in versions.items() if old.get(n, v) != v]
     why = f" ({', '.join(news)})" if news else ""
     limit = TOLERANCE * np.maximum(1.0, np.abs(record.log_prob))

@@ -129,7 +129,7 @@ def rows_on_device(obs: np.ndarray, action: np.ndarray, members: int = 1) -> bc.
 
     Args:
       obs: ``[R, ...]``; not to be changed afterwards, as a CPU uses it where it is if it is aligned
-        (:func:`jaxmaze.memory.aligned`).
+        (:func:`jaxmaze.runs.memory.aligned`).
       action: ``[R, ...]``, likewise.
       members: the population that shares them; they go to each device that has some of it.
     """

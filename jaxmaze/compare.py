@@ -29,11 +29,12 @@ def define_flags() -> None:
 
 def main(folders: list[str]) -> Path:
     """Compare the runs in ``folders``; returns the folder written."""
-    from jaxmaze import api, runs
+    from jaxmaze import api
+    from jaxmaze.runs import run_folder
 
     if not folders:
         raise UserError("give the folders of finished runs: python -m jaxmaze.compare DIR DIR ...")
-    workdir = FLAGS.workdir or runs.default_workdir("runs", "compare")
+    workdir = FLAGS.workdir or run_folder.default_workdir("runs", "compare")
     return api.compare(folders, workdir, teacher=FLAGS.teacher, trust=FLAGS.trust).folder
 
 

@@ -15,12 +15,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import audit, checkpoint, console, parallel, runs, trajectories
+from jaxmaze import audit, parallel
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
+from jaxmaze.runs import checkpoint, console, run_folder, trajectories
 
 
 class Origin(NamedTuple):
@@ -85,7 +86,7 @@ def read(config: ml_collections.ConfigDict, networks: Networks) -> Given | None:
     """
     if config.ppo.init_from is None:
         return None
-    run = runs.delivering(Path(config.ppo.init_from))
+    run = run_folder.delivering(Path(config.ppo.init_from))
     theirs, population, meta = checkpoint.load_best(run)
     for part in ("spaces", "spec"):
         for name, wanted in getattr(networks, part)._asdict().items():
@@ -226,13 +227,13 @@ def _data_of(run: Path) -> list[tuple[str, str | None]]:
 
     Found through all runs it started from; one for all where they share it.
     """
-    run = runs.delivering(run)
-    raw = runs.read_config(run)
+    run = run_folder.delivering(run)
+    raw = run_folder.read_config(run)
     section = raw.get("config", {})
     if raw["kind"] == "dagger":
-        if not runs.finished(run):
+        if not run_folder.finished(run):
             raise UserError(f"{run} is not finished, so that its data sets are not whole")
-        members = runs.summary(run)["members"]
+        members = run_folder.summary(run)["members"]
         return [(str(run / f"seed_{m['seed']}"), m["data_sha256"]) for m in members]
     before = section.get("ppo", {}).get("init_from") if raw["kind"] == "ppo" else None
     if before:

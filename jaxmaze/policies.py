@@ -13,11 +13,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxmaze import checkpoint, runs, teachers, trust
+from jaxmaze import teachers, trust
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs.gymnasium import EnvInfo
 from jaxmaze.errors import UserError
+from jaxmaze.runs import checkpoint, run_folder
 
 Act = Callable[[np.ndarray], np.ndarray]
 
@@ -73,7 +74,7 @@ def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
     Raises:
       UserError: if the folder has no checkpoint, or not that many members.
     """
-    networks, policies, meta = checkpoint.load_best(runs.delivering(Path(run)))
+    networks, policies, meta = checkpoint.load_best(run_folder.delivering(Path(run)))
     count = len(meta["seeds"])
     if not 0 <= member < count:
         raise UserError(f"{run} has members 0 to {count - 1}, not {member}")

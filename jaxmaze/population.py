@@ -9,11 +9,12 @@ import jax
 import numpy as np
 
 from jaxmaze import arms as arms_lib
-from jaxmaze import checkpoint, handover, parallel
+from jaxmaze import handover, parallel
 from jaxmaze.arms import Arm, Demonstrated
 from jaxmaze.core import critic, ppo, seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.runs import checkpoint
 from jaxmaze.updating import Updater
 
 

@@ -41,7 +41,8 @@ def define_flags() -> None:
 
 def main(overrides: dict[str, Any]) -> Path:
     """Run what the flags say; returns the folder."""
-    from jaxmaze import api, runs
+    from jaxmaze import api
+    from jaxmaze.runs import run_folder
 
     if (FLAGS.config is None) == (FLAGS.run is None):
         raise UserError("give either --config=FILE (and --policy) or --run=DIR")
@@ -57,8 +58,10 @@ def main(overrides: dict[str, Any]) -> Path:
     if FLAGS.run is not None:
         if FLAGS.policy is not None:
             raise UserError("--run says which policy; give no --policy with it")
-        source = runs.delivering(Path(FLAGS.run))
-        config = api.override(runs.load_config(source), changes | {"rollout.policy": str(source)})
+        source = run_folder.delivering(Path(FLAGS.run))
+        config = api.override(
+            run_folder.load_config(source), changes | {"rollout.policy": str(source)}
+        )
         # Of the teachers that its configuration names none is asked.
         config = api.override(config, {"dagger.policy": None})
         trust.check(config, source, FLAGS.trust, changes.values())
@@ -69,7 +72,7 @@ def main(overrides: dict[str, Any]) -> Path:
     cli.prepare()
     return api.record(
         config,
-        FLAGS.workdir or runs.default_workdir(name, "rollout"),
+        FLAGS.workdir or run_folder.default_workdir(name, "rollout"),
         save=FLAGS.record,
         render=FLAGS.render,
         member=FLAGS.member,

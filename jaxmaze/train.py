@@ -32,7 +32,8 @@ def define_flags() -> None:
 
 def main(overrides: dict[str, Any]) -> Path:
     """Run what the flags say; returns the folder."""
-    from jaxmaze import api, runs
+    from jaxmaze import api
+    from jaxmaze.runs import run_folder
 
     if FLAGS.resume is not None:
         if FLAGS.config is not None or FLAGS.workdir is not None or overrides:
@@ -41,7 +42,7 @@ def main(overrides: dict[str, Any]) -> Path:
         return api.resume(FLAGS.resume, trust=FLAGS.trust).folder
     config = cli.config_from_flag(FLAGS.config, overrides)
     cli.prepare()
-    workdir = FLAGS.workdir or runs.default_workdir(*cli.name_of(FLAGS.config))
+    workdir = FLAGS.workdir or run_folder.default_workdir(*cli.name_of(FLAGS.config))
     return api.train(config, workdir).folder
 
 

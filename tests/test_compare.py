@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxmaze import evaluation
 from jaxmaze.errors import UserError
+from jaxmaze.runs import outcomes
 from jaxmaze.stages import compare
 
 SEEDS = np.array([30, 10, 20])
@@ -14,14 +14,14 @@ SEEDS = np.array([30, 10, 20])
 
 def result(returns):
     values = np.array(returns, float)
-    return evaluation.Evaluation(values, values.astype(int) + 1)
+    return outcomes.Evaluation(values, values.astype(int) + 1)
 
 
 def run_of(folder, seeds, *returns):
     """A run's folder with nothing but each member's episodes."""
     folder.mkdir()
     played = {"best": [result(r) for r in returns]}
-    evaluation.write_episodes(folder, range(len(returns)), np.array(seeds), played)
+    outcomes.write_episodes(folder, range(len(returns)), np.array(seeds), played)
     return folder
 
 

@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import audit, evaluation, metrics
+from jaxmaze import audit, evaluation
 from jaxmaze.core.types import Policy
 from jaxmaze.envs.actors import EpisodeResult
 from jaxmaze.errors import UserError
+from jaxmaze.runs import metrics, outcomes
 
 
 class Pool:
@@ -74,20 +75,20 @@ def test_reported_episodes_are_read_back_by_policy(tmp_path):
     seeds = np.array([30, 10, 20])
 
     def one(*values):
-        return evaluation.Evaluation(np.array(values, float), np.array(values, int) + 1)
+        return outcomes.Evaluation(np.array(values, float), np.array(values, int) + 1)
 
     played = {"best": [one(1, 2, 3), one(4, 5, 6)], "last": [one(7, 8, 9), one(10, 11, 12)]}
-    evaluation.write_episodes(tmp_path, [0, 1], seeds, played)
+    outcomes.write_episodes(tmp_path, [0, 1], seeds, played)
     for policy, expected in (("best", [[2, 3, 1], [5, 6, 4]]), ("last", [[8, 9, 7], [11, 12, 10]])):
-        table = evaluation.read_episodes(tmp_path, policy)
+        table = outcomes.read_episodes(tmp_path, policy)
         assert table.seeds.tolist() == [10, 20, 30]
         assert table.returns.tolist() == expected
         assert (table.lengths == table.returns + 1).all()
     path = tmp_path / "episodes.jsonl"
     path.write_text("\n".join(path.read_text().splitlines()[:-1]))
-    assert evaluation.read_episodes(tmp_path, "best").returns.shape == (2, 3)
+    assert outcomes.read_episodes(tmp_path, "best").returns.shape == (2, 3)
     with pytest.raises(UserError, match="is damaged: members without episodes, or with different"):
-        evaluation.read_episodes(tmp_path, "last")
+        outcomes.read_episodes(tmp_path, "last")
 
 
 def test_statistics_of_episodes_by_hand():
@@ -100,8 +101,8 @@ def test_statistics_of_episodes_by_hand():
     each = metrics.per_member([{"a": 1.0}, {}, {"a": 3.0, "b": 2.0}])
     np.testing.assert_array_equal(each["a"], [1.0, np.nan, 3.0])
     np.testing.assert_array_equal(each["b"], [np.nan, np.nan, 2.0])
-    block = evaluation.pooled(
-        [evaluation.Evaluation(np.array(x, float), np.array(x)) for x in ([1, 2], [6])]
+    block = outcomes.pooled(
+        [outcomes.Evaluation(np.array(x, float), np.array(x)) for x in ([1, 2], [6])]
     ).summary()
     assert block["episodes"] == 3 and block["mean"] == 3.0 and block["mean_step_count"] == 3.0
 

@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, audit, checkpoint, handover
+from jaxmaze import api, audit, handover
 from jaxmaze import config as config_lib
 from jaxmaze.core import normalization
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
+from jaxmaze.runs import checkpoint
 from tests.conftest import CONFIG, SMALL, command, flags
 
 
@@ -47,7 +48,7 @@ def test_the_audit_is_in_the_summary(tuned, cloned):
 
 
 def test_the_record_is_of_held_out_demonstrations(small, cloned, recorded):
-    from jaxmaze import trajectories
+    from jaxmaze.runs import trajectories
 
     info = backend.describe(backend.EnvConfig.of(small.env))
     dataset = trajectories.read(recorded.folder, info)

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, checkpoint, runs
+from jaxmaze import api
 from jaxmaze.errors import UserError
+from jaxmaze.runs import checkpoint, run_folder
 from tests.conftest import command
 from tests.test_cli import fails
 
@@ -78,7 +79,7 @@ def test_rollouts_and_comparisons_are_not_resumed(recorded, tuned, tmp_path):
         api.resume(compared)
 
 
-@pytest.mark.parametrize("number", [None, runs.FORMAT - 1, runs.FORMAT + 1])
+@pytest.mark.parametrize("number", [None, run_folder.FORMAT - 1, run_folder.FORMAT + 1])
 def test_a_folder_in_another_format_is_left_alone(number, cloned, small, recorded, tmp_path):
     run = copied(cloned, tmp_path / "run")
 
@@ -91,7 +92,8 @@ def test_a_folder_in_another_format_is_left_alone(number, cloned, small, recorde
 
     edit(run / "config.json", change)
     before = contents(run)
-    line = rf"^{run} was written by jaxmaze 0\.0\.7 in another format .*not {runs.FORMAT}\), this"
+    another = rf"in another format .*not {run_folder.FORMAT}\), this"
+    line = rf"^{run} was written by jaxmaze 0\.0\.7 {another}"
     config = cloned.config
     for attempt in (
         lambda: api.resume(run),
@@ -100,8 +102,8 @@ def test_a_folder_in_another_format_is_left_alone(number, cloned, small, recorde
         lambda: api.train(config, run),
         lambda: api.fine_tune(small, run, tmp_path / "tuned"),
         lambda: api.compare([run], tmp_path / "compared"),
-        lambda: runs.load_config(run),
-        lambda: runs.claim(run, runs.identity(config, "bc")),
+        lambda: run_folder.load_config(run),
+        lambda: run_folder.claim(run, run_folder.identity(config, "bc")),
     ):
         with pytest.raises(UserError, match=line):
             attempt()
@@ -127,18 +129,18 @@ def test_other_versions_and_a_half_written_checkpoint_are_gone_on_from(tuned, tm
     (half / "state").rename(half / "state.orbax-checkpoint-tmp")
     (run / "checkpoints" / "7.orbax-checkpoint-tmp-1700000000").mkdir()
     check_same(api.resume(run), tuned)
-    here = runs.versions()
+    here = run_folder.versions()
     notes = [x for x in capsys.readouterr().out.splitlines() if x.startswith("note: ")]
     assert notes == [
         f"note: {run} was begun with jax 0.0.1 (now {here['jax']}), numpy 1.0 (now "
         f"{here['numpy']}); the result may differ in the last bits from an uninterrupted run's"
     ]
-    assert runs.version_note(run) == ""  # finished now
+    assert run_folder.version_note(run) == ""  # finished now
 
 
 def test_the_same_versions_are_not_worth_a_note(tuned, tmp_path):
-    assert runs.version_note(unfinished(tuned, tmp_path / "run")) == ""
-    assert runs.version_note(tmp_path / "nothing") == ""
+    assert run_folder.version_note(unfinished(tuned, tmp_path / "run")) == ""
+    assert run_folder.version_note(tmp_path / "nothing") == ""
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_at_the_beginning(tuned, tmp_path):

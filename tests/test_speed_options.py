@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from jaxmaze import api, checkpoint
+from jaxmaze import api
+from jaxmaze.runs import checkpoint
 from tests.conftest import CONFIG, SMALL, flags
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxmaze import api, config, evaluation, sweeps
+from jaxmaze.runs import outcomes
 from tests.conftest import CONFIG, SMALL, command
 
 GRID = {"sweep": {"learning_rate": (0.0, 1e-3), "entropy_coef": (0.0, 0.01)}}
@@ -66,7 +67,7 @@ def test_the_summary_names_the_best_and_lists_all(swept):
 
 
 def seeds_of(folder):
-    return set(evaluation.read_episodes(folder).seeds)
+    return set(outcomes.read_episodes(folder).seeds)
 
 
 def test_points_are_judged_on_episodes_of_their_own_and_the_best_alone_plays_the_test(swept):

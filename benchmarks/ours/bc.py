@@ -11,12 +11,13 @@ import numpy as np
 from absl import app, flags
 
 import jaxmaze
-from jaxmaze import cli, cloning, evaluation, trajectories
+from jaxmaze import cli, cloning, evaluation
 from jaxmaze import config as config_lib
 from jaxmaze.core import seeding
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.policies import LoadedPolicy
+from jaxmaze.runs import trajectories
 
 _DATA = flags.DEFINE_string("data", None, "Folder of recorded episodes.", required=True)
 _CONFIG = flags.DEFINE_string("config", "configs/lunar_lander.py:bc", "The environment's config.")

@@ -1,1 +1,1 @@
-"""Environments: one file a backend, and the one place where that backend is imported."""
+"""Where experience comes from: environments, one file a backend, and what acts in them."""

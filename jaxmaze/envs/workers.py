@@ -27,11 +27,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmaze import console
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.actors import Actor, ActorConfig, EpisodeResult, Segment, join
 from jaxmaze.errors import UserError, WorkerError
+from jaxmaze.runs import console
 
 SETUP = "setup"
 """The message that gives a worker other shards, or none; it has no answer."""

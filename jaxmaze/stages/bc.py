@@ -10,19 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import (
-    audit,
-    checkpoint,
-    cloning,
-    console,
-    evaluation,
-    figures,
-    metrics,
-    report,
-    runs,
-    selection,
-    trajectories,
-)
+from jaxmaze import audit, cloning, evaluation, selection
 from jaxmaze import config as config_lib
 from jaxmaze.core import bc, seeding
 from jaxmaze.core.types import Policy
@@ -30,6 +18,16 @@ from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.actors import ActorConfig
 from jaxmaze.envs.workers import Pool, num_shards
 from jaxmaze.errors import UserError
+from jaxmaze.runs import (
+    checkpoint,
+    console,
+    figures,
+    metrics,
+    outcomes,
+    report,
+    run_folder,
+    trajectories,
+)
 
 KIND = "bc"
 CHECKPOINT_EVERY = 10
@@ -124,11 +122,11 @@ def run(
     problem = prepare(config, dataset, info)
     about = {"sha256": dataset.sha256, "episodes": len(dataset.episodes),
              "steps": dataset.num_steps, **dataset.provenance}  # fmt: skip
-    identity = runs.identity(config, KIND, data_sha256=dataset.sha256)
+    identity = run_folder.identity(config, KIND, data_sha256=dataset.sha256)
     del dataset  # Training needs the rows alone, which are a copy.
-    if runs.claim(workdir, identity):
+    if run_folder.claim(workdir, identity):
         console.say(f"{workdir} is finished already")
-        return runs.summary(workdir)
+        return run_folder.summary(workdir)
     networks, seeds = config_lib.networks(config, info.spaces), cloning.member_seeds(config)
     fitter = cloning.Fitter(config, networks, seeding.STAGE_BC)
     fitter.prepare(problem.data, problem.train, problem.steps, True)
@@ -144,13 +142,13 @@ def run(
             progress, policies = trainer.train(writer)
             reported = evaluation.test_seeds(config) if reported is None else reported
             results = evaluator(policies, reported)
-            evaluation.write_episodes(workdir, seeds, reported, {"best": results})
+            outcomes.write_episodes(workdir, seeds, reported, {"best": results})
             _draw(workdir, config, writer)
     summary = {
         "kind": KIND,
         "env_steps": 0,
         "wall_seconds": time.perf_counter() - trainer.start,
-        "evaluation": evaluation.pooled(results).summary(),
+        "evaluation": outcomes.pooled(results).summary(),
         "members": [_member(config, progress, m, result) for m, result in enumerate(results)],
         "data": about,
     }
@@ -161,7 +159,7 @@ def run(
     if trainer.validates:
         temperature = audit.temperature_of(networks, progress.train.best, held_out)
     audit.write(workdir, networks, policies, info, config, held_out, temperature)
-    runs.write_json(workdir / runs.SUMMARY, summary)
+    run_folder.write_json(workdir / run_folder.SUMMARY, summary)
     show(summary, config)
     return summary
 

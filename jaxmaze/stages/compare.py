@@ -10,18 +10,11 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from jaxmaze import (
-    console,
-    evaluation,
-    intervals,
-    metrics,
-    policies,
-    report,
-    runs,
-)
+from jaxmaze import evaluation, policies
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
+from jaxmaze.runs import console, intervals, metrics, outcomes, report, run_folder
 
 KIND = "compare"
 FIGURE = "report/comparison.png"
@@ -52,20 +45,20 @@ def load(run: Path) -> report.Arm:
     """
     if not run.is_dir():
         raise UserError(f"{run} is not a folder; give the folders of finished runs")
-    if not runs.finished(run):
-        if (run / runs.CONFIG).exists():
+    if not run_folder.finished(run):
+        if (run / run_folder.CONFIG).exists():
             raise UserError(
                 f"{run} is not finished; go on with python -m jaxmaze.train --resume={run}"
             )
-        raise UserError(f"{run} is not a run's folder: it has no {runs.SUMMARY}")
-    summary = runs.summary(run)
+        raise UserError(f"{run} is not a run's folder: it has no {run_folder.SUMMARY}")
+    summary = run_folder.summary(run)
     if not summary.get("members") or summary["kind"] in ("workflow", "sweep"):
         raise UserError(f"{run} is a {summary.get('kind')}; give the folders of its bc or ppo runs")
-    best = last = evaluation.read_episodes(run)
+    best = last = outcomes.read_episodes(run)
     curve = None
     if summary["kind"] in ("ppo", "dagger"):
-        last = evaluation.read_episodes(run, evaluation.LAST)
-        section = runs.read_config(run)["config"]
+        last = outcomes.read_episodes(run, outcomes.LAST)
+        section = run_folder.read_config(run)["config"]
         lines = metrics.read(run)
         count = max((len(x["returns"][0]) for x in lines if "returns" in x), default=0)
         seed = section["evaluation"]["seed"]
@@ -86,7 +79,7 @@ class Teacher:
     def __init__(
         self,
         known: Mapping[int, tuple[float, int]],
-        play: Callable[[np.ndarray], evaluation.Evaluation] | None = None,
+        play: Callable[[np.ndarray], outcomes.Evaluation] | None = None,
     ):
         """With what is on record, and what plays ``[E]`` further seeds, if anything does."""
         self.known, self._play = dict(known), play
@@ -106,10 +99,10 @@ class Teacher:
         """The evaluation block of those episodes, or of all on record if it cannot play them."""
         chosen = self.known if self(seeds) is None else seeds.tolist()
         returns, lengths = zip(*(self.known[s] for s in chosen), strict=True)
-        return evaluation.Evaluation(np.array(returns), np.array(lengths)).summary()
+        return outcomes.Evaluation(np.array(returns), np.array(lengths)).summary()
 
 
-def player(config: ml_collections.ConfigDict) -> Callable[[np.ndarray], evaluation.Evaluation]:
+def player(config: ml_collections.ConfigDict) -> Callable[[np.ndarray], outcomes.Evaluation]:
     """What plays episodes with ``config.rollout.policy``.
 
     Raises:
@@ -121,7 +114,7 @@ def player(config: ml_collections.ConfigDict) -> Callable[[np.ndarray], evaluati
     )
     act = policies.checked(found, info)
     count = config.rollout.num_envs
-    return lambda seeds: evaluation.of_episodes(play_episodes(info, act, seeds, count))
+    return lambda seeds: outcomes.of_episodes(play_episodes(info, act, seeds, count))
 
 
 def on_record(rollout: Path) -> dict[int, tuple[float, int]]:
@@ -130,9 +123,9 @@ def on_record(rollout: Path) -> dict[int, tuple[float, int]]:
     Raises:
       UserError: if it is not a rollout.
     """
-    if runs.read_config(rollout)["kind"] != "rollout":
+    if run_folder.read_config(rollout)["kind"] != "rollout":
         raise UserError(f"{rollout} is not a rollout; --teacher takes the folder of one")
-    table = evaluation.read_episodes(rollout)
+    table = outcomes.read_episodes(rollout)
     return {
         int(s): (float(r), int(n))
         for s, r, n in zip(table.seeds, table.returns[0], table.lengths[0], strict=True)
@@ -160,7 +153,7 @@ def run(
     start = time.perf_counter()
     loaded = {name: load(folder) for name, folder in folders.items()}
     # Made anew from the runs each time, in a moment; never skipped as finished.
-    runs.claim(workdir, {"kind": KIND, "runs": sorted(loaded)})
+    run_folder.claim(workdir, {"kind": KIND, "runs": sorted(loaded)})
     arms = {name: report.arm_summary(arm, teacher) for name, arm in loaded.items()}
     block = None if teacher is None else teacher.evaluation(next(iter(loaded.values())).best.seeds)
     show(arms, block)
@@ -179,7 +172,7 @@ def run(
     if teacher is not None:
         played = [{"seed": s, "return": r} for s, (r, _) in sorted(teacher.known.items())]
         summary["teacher"] = {"evaluation": block, "episodes": played}
-    runs.write_json(workdir / runs.SUMMARY, summary)
+    run_folder.write_json(workdir / run_folder.SUMMARY, summary)
     console.say(f"figure: {workdir / FIGURE}")
     return summary
 
@@ -190,7 +183,7 @@ def gain(run: Path, other: Path) -> dict[str, float]:
     Raises:
       UserError: if they have not played the same.
     """
-    ours, theirs = evaluation.read_episodes(run), evaluation.read_episodes(other)
+    ours, theirs = outcomes.read_episodes(run), outcomes.read_episodes(other)
     same = ours.returns.shape == theirs.returns.shape and (ours.seeds == theirs.seeds).all()
     if not same:
         raise UserError(f"{run} and {other} have played different episodes, which do not compare")

@@ -17,13 +17,9 @@ import numpy as np
 from jaxmaze import (
     aggregation,
     audit,
-    checkpoint,
     cloning,
-    console,
     evaluation,
-    metrics,
     policies,
-    runs,
     selection,
 )
 from jaxmaze import config as config_lib
@@ -34,6 +30,7 @@ from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.actors import ActorConfig
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.envs.workers import Pool, num_shards
+from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 
 KIND = "dagger"
 
@@ -65,10 +62,10 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     """
     info = backend.describe(backend.EnvConfig.of(config.env))
     teacher = aggregation.teacher_of(config, info, 0)
-    identity = runs.identity(config, KIND, teacher_sha256=policies.digest_of(teacher))
-    if runs.claim(workdir, identity):
+    identity = run_folder.identity(config, KIND, teacher_sha256=policies.digest_of(teacher))
+    if run_folder.claim(workdir, identity):
         console.say(f"{workdir} is finished already")
-        return runs.summary(workdir)
+        return run_folder.summary(workdir)
     networks, seeds = config_lib.networks(config, info.spaces), cloning.member_seeds(config)
     shards = num_shards(evaluation.NUM_ENVS, config.env.shards)
     actors = ActorConfig(info.config, networks, seeds, evaluation.NUM_ENVS, shards)
@@ -81,7 +78,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
             trainer.train(writer)
         summary = trainer.finish()
-    runs.write_json(workdir / runs.SUMMARY, summary)
+    run_folder.write_json(workdir / run_folder.SUMMARY, summary)
     aggregation.drop_rounds(workdir)
     e = summary["evaluation"]
     console.say(
@@ -265,7 +262,7 @@ class _Trainer:
         best = self.evaluator(self.progress.best.policy, seeds)
         last = self.evaluator(self.progress.last, seeds)
         played = {"best": best, "last": last}
-        evaluation.write_episodes(self.workdir, self.seeds, seeds, played)
+        outcomes.write_episodes(self.workdir, self.seeds, seeds, played)
         labels, chosen = self.labels(), self.progress.best.selection
         members = [
             {
@@ -285,7 +282,7 @@ class _Trainer:
             "env_steps": int(labels.sum()),
             "labels": float(labels.mean()),
             "wall_seconds": time.perf_counter() - self.start,
-            "evaluation": evaluation.pooled(best).summary(),
-            "last": evaluation.pooled(last).summary(),
+            "evaluation": outcomes.pooled(best).summary(),
+            "last": outcomes.pooled(last).summary(),
             "members": members,
         }

@@ -16,16 +16,7 @@ import ml_collections
 import numpy as np
 
 from jaxmaze import arms as arms_lib
-from jaxmaze import (
-    audit,
-    checkpoint,
-    console,
-    evaluation,
-    handover,
-    metrics,
-    runs,
-    selection,
-)
+from jaxmaze import audit, evaluation, handover, selection
 from jaxmaze import config as config_lib
 from jaxmaze.arms import Arm, Demonstrated, needs_demonstrations
 from jaxmaze.core.networks import Networks
@@ -35,7 +26,8 @@ from jaxmaze.envs.actors import ActorConfig, Segment
 from jaxmaze.envs.workers import Pool, num_shards
 from jaxmaze.errors import UserError
 from jaxmaze.population import Population
-from jaxmaze.stopwatch import Stopwatch
+from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
+from jaxmaze.runs.stopwatch import Stopwatch
 from jaxmaze.updating import Updater
 
 KIND = "ppo"
@@ -77,7 +69,7 @@ def run_arms(
     configs = [config for config, _ in arms.values()]
     given = {c.ppo.init_from: handover.read(c, networks) for c in configs}
     updater = Updater(configs, networks)
-    if not all(runs.finished(workdir) for _, workdir in arms.values()):
+    if not all(run_folder.finished(workdir) for _, workdir in arms.values()):
         updater.prepare()
     listed: list[Arm] = []
     done, at = [], 0
@@ -97,12 +89,12 @@ def run_arms(
         sha256 = demonstrated.add(config)
         if needs_demonstrations(config):
             hashes["data_sha256"] = sha256
-        done.append(runs.claim(workdir, runs.identity(config, KIND, **hashes)))
+        done.append(run_folder.claim(workdir, run_folder.identity(config, KIND, **hashes)))
         listed.append(Arm(name, config, workdir, slice(at, at + config.members), origin))
         at += config.members
     if all(done):
         console.say(", ".join(str(arm.workdir) for arm in listed) + ": finished already")
-        return {arm.name: runs.summary(arm.workdir) for arm in listed}
+        return {arm.name: run_folder.summary(arm.workdir) for arm in listed}
     trainer = _Trainer(listed, networks, info, demonstrated, updater)
     try:
         trainer.train()
@@ -347,8 +339,8 @@ class _Trainer:
                 "kind": KIND,
                 "env_steps": steps * arm.config.members,
                 "wall_seconds": wall,
-                "evaluation": evaluation.pooled(best[arm.members]).summary(),
-                "last": evaluation.pooled(last[arm.members]).summary(),
+                "evaluation": outcomes.pooled(best[arm.members]).summary(),
+                "last": outcomes.pooled(last[arm.members]).summary(),
                 "members": members,
                 "timing": self.watch.summary(),
             }
@@ -356,11 +348,11 @@ class _Trainer:
                 summaries[arm.name]["audit"] = arm.origin.figures
             mine = jax.tree.map(lambda x, at=arm.members: x[at], self.best.policy)
             audit.write(arm.workdir, self.networks, mine, self.info, arm.config)
-            evaluation.write_episodes(
+            outcomes.write_episodes(
                 arm.workdir, self.seeds[arm.members], seeds,
                 {"best": best[arm.members], "last": last[arm.members]},
             )  # fmt: skip
-            runs.write_json(arm.workdir / runs.SUMMARY, summaries[arm.name])
+            run_folder.write_json(arm.workdir / run_folder.SUMMARY, summaries[arm.name])
         for arm in self.arms:
             e = summaries[arm.name]["evaluation"]
             console.say(

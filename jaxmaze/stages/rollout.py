@@ -14,11 +14,12 @@ import gymnasium as gym
 import ml_collections
 import numpy as np
 
-from jaxmaze import console, evaluation, metrics, policies, runs, trajectories
+from jaxmaze import policies
 from jaxmaze.core import seeding
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.episodes import Episode, iter_episodes, run_episodes
 from jaxmaze.errors import UserError
+from jaxmaze.runs import console, metrics, outcomes, run_folder, trajectories
 
 KIND = "rollout"
 VIDEO_FPS = 50
@@ -57,19 +58,19 @@ def run(
         policy = policies.resolve(name, info, config.seed, member, config.evaluation.deterministic)
     if seeds is None:
         seeds = seeding.episode_seeds(config.seed, seeding.ROLLOUT, config.rollout.n_episodes)
-    identity = runs.identity(
+    identity = run_folder.identity(
         config, KIND, record=record, render=render, member=member, first_seed=int(seeds[0]),
         policy_sha256=policies.digest_of(policy),
     )  # fmt: skip
-    if runs.claim(workdir, identity):
+    if run_folder.claim(workdir, identity):
         if given:
             raise UserError(f"{workdir} holds a finished rollout; give another folder")
         console.say(f"{workdir} is finished already")
-        return runs.summary(workdir)
+        return run_folder.summary(workdir)
     start = time.perf_counter()
     provenance = {
         "policy": name, "seed": config.seed, "env": backend.spec_dict(info),
-        "versions": runs.versions(),
+        "versions": run_folder.versions(),
     }  # fmt: skip
     checked = policies.checked(policy, info)
     tally = _play(config, workdir, info, checked, seeds, render, provenance if record else None)
@@ -88,7 +89,7 @@ def run(
         "evaluation": block,
         "members": [{"seed": config.seed, "env_steps": steps, "evaluation": block}],
     }
-    runs.write_json(workdir / runs.SUMMARY, summary)
+    run_folder.write_json(workdir / run_folder.SUMMARY, summary)
     return summary
 
 
@@ -103,7 +104,7 @@ def _play(
 ) -> _Tally:
     """Play the episodes, log them as they end, and record them where there is a ``provenance``."""
     tally = _Tally(info)
-    with (workdir / runs.EPISODES).open("w") as file:
+    with (workdir / run_folder.EPISODES).open("w") as file:
         log = _EpisodeLog(file)
         with console.progress("rollout", len(seeds)) as bar:
 
@@ -149,8 +150,8 @@ def _record(
 
     Episodes are written as they are played: memory holds those that run, whatever their number.
     """
-    temporary = workdir / (runs.TRAJECTORIES + ".tmp")
-    final = workdir / runs.TRAJECTORIES
+    temporary = workdir / (run_folder.TRAJECTORIES + ".tmp")
+    final = workdir / run_folder.TRAJECTORIES
     for leftover in (temporary, final):  # of an earlier start that did not come to its summary
         shutil.rmtree(leftover, ignore_errors=True)
     try:
@@ -228,9 +229,9 @@ class _Tally:
                 self._actions += actions.sum(0), (actions**2).sum(0)
             yield e
 
-    def result(self) -> evaluation.Evaluation:
+    def result(self) -> outcomes.Evaluation:
         """Returns and lengths."""
-        return evaluation.Evaluation(np.array(self._returns), np.array(self._lengths))
+        return outcomes.Evaluation(np.array(self._returns), np.array(self._lengths))
 
     def show(self, name: str) -> None:
         """Print the table."""

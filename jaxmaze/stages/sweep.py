@@ -12,7 +12,8 @@ from typing import Any
 
 import ml_collections
 
-from jaxmaze import cloning, console, evaluation, runs, sweeps
+from jaxmaze import cloning, evaluation, sweeps
+from jaxmaze.runs import console, outcomes, run_folder
 from jaxmaze.stages import bc, compare, ppo
 
 KIND = "sweep"
@@ -35,10 +36,10 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     Raises:
       UserError: for a configuration that the stage cannot use.
     """
-    if runs.claim(workdir, runs.identity(config, KIND)):
+    if run_folder.claim(workdir, run_folder.identity(config, KIND)):
         console.say(f"{workdir} is finished already")
-        compare.show(runs.summary(workdir)["arms"], None)
-        return runs.summary(workdir)
+        compare.show(run_folder.summary(workdir)["arms"], None)
+        return run_folder.summary(workdir)
     start = time.perf_counter()
     points = sweeps.grid(config.sweep.to_dict())
     listed = {name: (_at(config, point), workdir / name) for name, point in points.items()}
@@ -53,8 +54,8 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     best = max(done, key=lambda name: done[name]["evaluation"]["mean"])
     seeds = evaluation.test_seeds(config)
     tested = evaluation.of_run(listed[best][1], config, seeds)
-    evaluation.write_episodes(workdir, cloning.member_seeds(config), seeds, {"best": tested})
-    evaluated = evaluation.pooled(tested).summary()
+    outcomes.write_episodes(workdir, cloning.member_seeds(config), seeds, {"best": tested})
+    evaluated = outcomes.pooled(tested).summary()
     console.say(
         f"best: {best}, mean return {evaluated['mean']:.1f} on the test episodes, which it alone "
         "has played"
@@ -75,7 +76,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         },
         "arms": compared["arms"],
     }
-    runs.write_json(workdir / runs.SUMMARY, summary)
+    run_folder.write_json(workdir / run_folder.SUMMARY, summary)
     return summary
 
 

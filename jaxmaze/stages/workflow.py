@@ -13,9 +13,10 @@ from typing import Any
 
 import ml_collections
 
-from jaxmaze import console, evaluation, policies, report, runs, trajectories
+from jaxmaze import evaluation, policies
 from jaxmaze.envs import envpool
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.runs import console, report, run_folder, trajectories
 from jaxmaze.stages import bc, compare, ppo, rollout
 
 KIND = "workflow"
@@ -32,10 +33,10 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
       UserError: for a configuration that a stage cannot use.
     """
     _check(config)
-    if runs.claim(workdir, runs.identity(config, KIND)):
+    if run_folder.claim(workdir, run_folder.identity(config, KIND)):
         console.say(f"{workdir} is finished already")
-        compare.show(*_shown(runs.summary(workdir)))
-        return runs.summary(workdir)
+        compare.show(*_shown(run_folder.summary(workdir)))
+        return run_folder.summary(workdir)
     start = time.perf_counter()
     console.say(f"[1/4] record {config.rollout.n_episodes} episodes of {config.rollout.policy}")
     recorded = rollout.run(config, workdir / "rollout", record=True)
@@ -63,7 +64,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         "gain_on_clone": gain,
         "arms": compared["arms"],
     }
-    runs.write_json(workdir / runs.SUMMARY, summary)
+    run_folder.write_json(workdir / run_folder.SUMMARY, summary)
     return summary
 
 

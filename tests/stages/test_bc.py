@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, checkpoint, trajectories
+from jaxmaze import api
 from jaxmaze.core import bc as core
 from jaxmaze.envs import gymnasium as backend
+from jaxmaze.runs import checkpoint, trajectories
 from jaxmaze.stages import bc
 
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from jaxmaze import api, figures
+from jaxmaze import api
+from jaxmaze.runs import figures
 from tests.conftest import CONFIG, command, flags, goes_on_as, killed, lines
 
 OVERRIDES = {

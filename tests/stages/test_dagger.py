@@ -13,12 +13,12 @@ from jaxmaze import (
     handover,
     policies,
     population,
-    trajectories,
     updating,
 )
 from jaxmaze.config import networks as networks_of
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
+from jaxmaze.runs import trajectories
 from tests.conftest import CONFIG, SMALL, command, flags, goes_on_as, killed
 
 OVERRIDES = SMALL | {

@@ -10,6 +10,7 @@ from jaxmaze.core import seeding
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.envs.workers import Pool
 from jaxmaze.population import Population
+from jaxmaze.runs import outcomes
 from jaxmaze.stages import compare, ppo
 from tests.conftest import CONFIG, SMALL
 
@@ -166,7 +167,7 @@ def judged(monkeypatch):
         asked.policies.append(jax.tree.map(np.array, jax.device_get(policies)))
         members = len(self._pool.config.seeds) if wanted is None else int(np.sum(wanted))
         returns = -100.0 * len(asked) + np.arange(len(seeds)) % 2
-        one = evaluation.Evaluation(returns, np.ones(len(seeds), int))
+        one = outcomes.Evaluation(returns, np.ones(len(seeds), int))
         return [one] * members
 
     monkeypatch.setattr(evaluation.Evaluator, "__call__", fake)

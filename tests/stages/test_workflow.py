@@ -9,10 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, arms, checkpoint, evaluation, metrics, policies
+from jaxmaze import api, arms, evaluation, policies
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
+from jaxmaze.runs import checkpoint, metrics
 from jaxmaze.stages import ppo, workflow
 from tests.conftest import ROOT
 

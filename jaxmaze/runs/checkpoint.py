@@ -15,10 +15,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmaze import disk
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
 from jaxmaze.errors import UserError
+from jaxmaze.runs import disk
 
 FOLDER = "checkpoints"
 ROOM = 2**16

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jaxmaze import console
+from jaxmaze.runs import console
 
 
 class Board:

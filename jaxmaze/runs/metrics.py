@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxmaze import runs
-from jaxmaze.board import Board
+from jaxmaze.runs import run_folder
+from jaxmaze.runs.board import Board
 
 _NOT_SCALARS = ("step", "split", "members", "returns")
 
@@ -32,7 +32,7 @@ class MetricsWriter:
           resume_step: what was logged after this step is dropped, because it is about to be logged
             again; None starts the logs anew.
         """
-        self._path = run / runs.METRICS
+        self._path = run / run_folder.METRICS
         kept = [] if resume_step is None else [
             line for line in _lines(self._path) if json.loads(line)["step"] <= resume_step
         ]  # fmt: skip
@@ -113,7 +113,7 @@ def _lines(path: Path) -> Iterable[str]:
 
 def read(run: Path) -> list[dict[str, Any]]:
     """All lines of a run's metrics.jsonl."""
-    return [json.loads(line) for line in _lines(run / runs.METRICS)]
+    return [json.loads(line) for line in _lines(run / run_folder.METRICS)]
 
 
 def rollout_stats(returns: Sequence[float], lengths: Sequence[float]) -> dict[str, float]:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmaze import intervals
-from jaxmaze.evaluation import Table
+from jaxmaze.runs import intervals
+from jaxmaze.runs.outcomes import Table
 
 COLOURS = {"pretrained": "C0", "from_scratch": "C1", "pretrained_lr0": "C2", "random_lr0": "C3"}
 FEW_SEEDS = 5

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from jaxmaze import checkpoint
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
 from jaxmaze.errors import UserError
+from jaxmaze.runs import checkpoint
 
 NETWORKS = Networks(SpaceSpec((2,), "discrete", 2), NetworkSpec((4,)))
 

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from jaxmaze import trajectories
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
+from jaxmaze.runs import trajectories
 
 
 @pytest.fixture(scope="module")

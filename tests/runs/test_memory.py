@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from jaxmaze import memory
+from jaxmaze.runs import memory
 
 
 def test_what_is_put_into_blocks_stays_as_it_was(monkeypatch):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from jaxmaze import intervals
+from jaxmaze.runs import intervals
 
 REPEATS = 600
 

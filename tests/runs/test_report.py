@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from jaxmaze import report
-from jaxmaze.evaluation import Table
+from jaxmaze.runs import report
+from jaxmaze.runs.outcomes import Table
 
 SEEDS = np.arange(4)
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxmaze import disk, memory
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
+from jaxmaze.runs import disk, memory
 
 if TYPE_CHECKING:
     from jaxmaze.envs.gymnasium import EnvInfo
