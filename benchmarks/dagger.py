@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxmaze import api, cli, evaluation
+from jaxmaze import api, cli
 from jaxmaze.runs import console, intervals, outcomes, report, run_folder
 from jaxmaze.stages import compare, rollout
+from jaxmaze.training import evaluation
 
 
 def main() -> None:

@@ -116,12 +116,12 @@ def epoch(folder: Path, members: int) -> float:
     """Train for one epoch on a recorded data set; returns the seconds of that epoch."""
     import jax
 
-    from jaxmaze import cloning
     from jaxmaze import config as config_lib
     from jaxmaze.core import seeding
     from jaxmaze.envs import gymnasium as backend
     from jaxmaze.runs import trajectories
     from jaxmaze.stages import bc
+    from jaxmaze.training import bc_learner
 
     config = config_of(members)
     info = backend.describe(backend.EnvConfig(ENV_ID))
@@ -129,7 +129,7 @@ def epoch(folder: Path, members: int) -> float:
     problem = bc.prepare(config, dataset, info)
     del dataset  # as the stage does
     networks = config_lib.networks(config, info.spaces)
-    fitter = cloning.Fitter(config, networks, seeding.STAGE_BC)
+    fitter = bc_learner.Fitter(config, networks, seeding.STAGE_BC)
     state = fitter.init(problem.data, problem.train)
     run, arguments = (
         fitter.epoch(problem.steps, True),

@@ -19,9 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jaxmaze import api, cli, evaluation
+from jaxmaze import api, cli
 from jaxmaze.runs import console, intervals, outcomes, report, run_folder
 from jaxmaze.stages import compare, ppo, rollout
+from jaxmaze.training import evaluation
 
 BLIND = {"ppo.critic_burn_in": 0, "ppo.critic_fit_epochs": 0}
 VARIANTS: dict[str, dict] = {

@@ -303,9 +303,9 @@ def evaluate(
     Returns:
       ``episodes``, ``mean``, ``std``, ``median``, ``min``, ``max`` and ``mean_step_count``.
     """
-    from jaxmaze import evaluation
     from jaxmaze.envs import gymnasium as backend
     from jaxmaze.envs.episodes import play_episodes
+    from jaxmaze.training import evaluation
 
     config = override(config, {} if n_episodes is None else {"evaluation.episodes": n_episodes})
     info = backend.describe(backend.EnvConfig.of(config.env))

@@ -21,9 +21,10 @@ import ml_collections
 from absl import app, flags
 from absl import logging as absl_logging
 
-from jaxmaze import compile_cache, config_files, sweeps
 from jaxmaze import config as config_lib
+from jaxmaze import config_files, sweeps
 from jaxmaze.errors import UserError, WorkerError
+from jaxmaze.training import compile_cache
 
 PREFIX = "config."
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -198,12 +199,12 @@ def name_of(flag: str) -> tuple[str, str]:
 
 def prepare() -> None:
     """Settings of the process, before JAX starts: all cores as devices, quiet logs."""
-    from jaxmaze import parallel
     from jaxmaze.envs import gymnasium as backend
+    from jaxmaze.training import compiled
 
     # Orbax logs with a traceback, from its threads, what it raises to the caller in any case.
     absl_logging.set_verbosity(absl_logging.FATAL)
     logging.getLogger("jax").setLevel(logging.ERROR)
     backend.quiet()
-    parallel.use_all_cores()
+    compiled.use_all_cores()
     compile_cache.enable()

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from jaxmaze import api, config, evaluation, sweeps
+from jaxmaze import api, config, sweeps
 from jaxmaze.runs import outcomes
+from jaxmaze.training import evaluation
 from tests.conftest import CONFIG, SMALL, command
 
 GRID = {"sweep": {"learning_rate": (0.0, 1e-3), "entropy_coef": (0.0, 0.01)}}

@@ -11,13 +11,14 @@ import numpy as np
 from absl import app, flags
 
 import jaxmaze
-from jaxmaze import cli, cloning, evaluation
+from jaxmaze import cli
 from jaxmaze import config as config_lib
 from jaxmaze.core import seeding
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.policies import LoadedPolicy
 from jaxmaze.runs import trajectories
+from jaxmaze.training import bc_learner, evaluation
 
 _DATA = flags.DEFINE_string("data", None, "Folder of recorded episodes.", required=True)
 _CONFIG = flags.DEFINE_string("config", "configs/lunar_lander.py:bc", "The environment's config.")
@@ -41,13 +42,13 @@ def main(_: list[str]) -> None:
     networks = config_lib.networks(config, info.spaces)
     dataset = trajectories.read(_DATA.value, info)
     obs, action, _ = trajectories.rows(dataset.episodes, info.spaces.kind)
-    steps, everything = cloning.num_minibatches(config, len(obs)), np.ones((1, len(obs)))
+    steps, everything = bc_learner.num_minibatches(config, len(obs)), np.ones((1, len(obs)))
     weight = np.repeat(everything, _MEMBERS.value, 0).astype(np.float32)
 
     def fit(compiles: bool) -> tuple[float, float]:
         """Seconds of the whole call, and of the epochs after the first."""
         start = time.perf_counter()
-        data, hyper = cloning.rows_on_device(obs, action), fitter.hyper(_EPOCHS.value)
+        data, hyper = bc_learner.rows_on_device(obs, action), fitter.hyper(_EPOCHS.value)
         if compiles:
             fitter.prepare(data, weight, steps, False)
         state, epoch = fitter.init(data, weight), fitter.epoch(steps, False)
@@ -59,7 +60,7 @@ def main(_: list[str]) -> None:
         fit.state = jax.device_get(state)  # type: ignore[attr-defined]
         return time.perf_counter() - start, time.perf_counter() - first
 
-    fitter = cloning.Fitter(config, networks, seeding.STAGE_BC)
+    fitter = bc_learner.Fitter(config, networks, seeding.STAGE_BC)
     whole, _unused = fit(compiles=True)
     again, rest = fit(compiles=False)
     policy = jax.tree.map(lambda x: x[0], fit.state.policy)  # type: ignore[attr-defined]

@@ -10,7 +10,6 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import audit, cloning, evaluation, selection
 from jaxmaze import config as config_lib
 from jaxmaze.core import bc, seeding
 from jaxmaze.core.types import Policy
@@ -28,6 +27,7 @@ from jaxmaze.runs import (
     run_folder,
     trajectories,
 )
+from jaxmaze.training import audit, bc_learner, evaluation, selection
 
 KIND = "bc"
 CHECKPOINT_EVERY = 10
@@ -79,7 +79,7 @@ def prepare(
     held_out = np.stack(
         [
             trajectories.split(len(dataset.episodes), config.bc.validation_percentage, seed)
-            for seed in cloning.member_seeds(config)
+            for seed in bc_learner.member_seeds(config)
         ]
     )
     validation = np.repeat(held_out, [e.length for e in dataset.episodes], axis=1)
@@ -91,10 +91,10 @@ def prepare(
             f"steps of {len(dataset.episodes)} episodes; choose at most {smallest}, or record more"
         )
     return Problem(
-        cloning.rows_on_device(obs, action, config.members),
+        bc_learner.rows_on_device(obs, action, config.members),
         train,
         validation,
-        cloning.num_minibatches(config, len(obs)),
+        bc_learner.num_minibatches(config, len(obs)),
     )
 
 
@@ -127,8 +127,8 @@ def run(
     if run_folder.claim(workdir, identity):
         console.say(f"{workdir} is finished already")
         return run_folder.summary(workdir)
-    networks, seeds = config_lib.networks(config, info.spaces), cloning.member_seeds(config)
-    fitter = cloning.Fitter(config, networks, seeding.STAGE_BC)
+    networks, seeds = config_lib.networks(config, info.spaces), bc_learner.member_seeds(config)
+    fitter = bc_learner.Fitter(config, networks, seeding.STAGE_BC)
     fitter.prepare(problem.data, problem.train, problem.steps, True)
     shards = num_shards(evaluation.NUM_ENVS, config.env.shards)
     actors = ActorConfig(info.config, networks, seeds, evaluation.NUM_ENVS, shards)
@@ -203,7 +203,7 @@ class _Trainer:
     def __init__(
         self,
         config: ml_collections.ConfigDict,
-        fitter: cloning.Fitter,
+        fitter: bc_learner.Fitter,
         problem: Problem,
         evaluator: evaluation.Evaluator,
         checkpoints: checkpoint.Checkpoints,
@@ -256,7 +256,7 @@ class _Trainer:
     def _save(self) -> None:
         """Write a checkpoint; its number is the step of the latest metrics."""
         progress = jax.device_get(self.progress)
-        seeds = cloning.member_seeds(self.config)
+        seeds = bc_learner.member_seeds(self.config)
         meta = checkpoint.describe(self.fitter.networks, seeds, KIND) | {
             "trained": self.trained,
             "refitted": self.refitted,
@@ -282,7 +282,7 @@ class _Trainer:
                 )
                 self.progress = self.progress._replace(train=state)
                 means, held_out = jax.device_get((means, held_out))
-                cloning.stop_if_diverged(self.trained, means, held_out)
+                bc_learner.stop_if_diverged(self.trained, means, held_out)
                 self.writer.write(self.trained, "train", "imitation", means)
                 if self.validates:
                     self.writer.write(self.trained, "eval", "imitation", held_out)
@@ -368,7 +368,7 @@ class _Trainer:
                 )
                 self.progress = self.progress._replace(refit=state)
                 means = jax.device_get(means)
-                cloning.stop_if_diverged(self.refitted, means)
+                bc_learner.stop_if_diverged(self.refitted, means)
                 self.writer.write(self.trained + self.refitted, "train", "refit", means)
                 bar.advance()
                 if self.refitted == total or self.refitted % every == 0:

@@ -10,11 +10,12 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from jaxmaze import evaluation, policies
+from jaxmaze import policies
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.runs import console, intervals, metrics, outcomes, report, run_folder
+from jaxmaze.training import evaluation
 
 KIND = "compare"
 FIGURE = "report/comparison.png"

@@ -14,15 +14,8 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import (
-    aggregation,
-    audit,
-    cloning,
-    evaluation,
-    policies,
-    selection,
-)
 from jaxmaze import config as config_lib
+from jaxmaze import policies
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
@@ -31,6 +24,7 @@ from jaxmaze.envs.actors import ActorConfig
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.envs.workers import Pool, num_shards
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
+from jaxmaze.training import audit, bc_learner, dagger_data, evaluation, selection
 
 KIND = "dagger"
 
@@ -61,12 +55,12 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
       UserError: for a teacher that cannot be asked, or does not fit.
     """
     info = backend.describe(backend.EnvConfig.of(config.env))
-    teacher = aggregation.teacher_of(config, info, 0)
+    teacher = dagger_data.teacher_of(config, info, 0)
     identity = run_folder.identity(config, KIND, teacher_sha256=policies.digest_of(teacher))
     if run_folder.claim(workdir, identity):
         console.say(f"{workdir} is finished already")
         return run_folder.summary(workdir)
-    networks, seeds = config_lib.networks(config, info.spaces), cloning.member_seeds(config)
+    networks, seeds = config_lib.networks(config, info.spaces), bc_learner.member_seeds(config)
     shards = num_shards(evaluation.NUM_ENVS, config.env.shards)
     actors = ActorConfig(info.config, networks, seeds, evaluation.NUM_ENVS, shards)
     with (
@@ -79,7 +73,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
             trainer.train(writer)
         summary = trainer.finish()
     run_folder.write_json(workdir / run_folder.SUMMARY, summary)
-    aggregation.drop_rounds(workdir)
+    dagger_data.drop_rounds(workdir)
     e = summary["evaluation"]
     console.say(
         f"clone: mean return {e['mean']:.1f} ± {e['std']:.1f} over {config.members} members x "
@@ -102,9 +96,9 @@ class _Trainer:
     ):
         self.config, self.networks, self.info = config, networks, info
         self.workdir, self.evaluator, self.checkpoints = workdir, evaluator, checkpoints
-        self.section, self.seeds = config.dagger, cloning.member_seeds(config)
+        self.section, self.seeds = config.dagger, bc_learner.member_seeds(config)
         self.start = time.perf_counter()
-        self.fitter = cloning.Fitter(config, networks, seeding.STAGE_DAGGER, own_data=True)
+        self.fitter = bc_learner.Fitter(config, networks, seeding.STAGE_DAGGER, own_data=True)
         blank = checkpoint.blank_policies(networks, config.members)
         self.progress = Progress(blank, selection.begin(blank))
         self.round = 0
@@ -124,7 +118,7 @@ class _Trainer:
         """Go back to the newest checkpoint; returns the step it was logged at, None without one."""
         latest = self.checkpoints.latest()
         self.round = latest or 0
-        kept = [aggregation.kept_rounds(self.workdir, s, self.round, self.info) for s in self.seeds]
+        kept = [dagger_data.kept_rounds(self.workdir, s, self.round, self.info) for s in self.seeds]
         if latest is None:
             return None
         self.episodes, self.provenance = [k[0] for k in kept], [k[1] for k in kept]
@@ -138,7 +132,7 @@ class _Trainer:
         with console.progress("dagger", rounds) as bar:
             bar.advance(self.round)
             while self.round < rounds:
-                share = aggregation.beta(self.config, self.round)
+                share = dagger_data.beta(self.config, self.round)
                 taught = self._play(share)
                 means = self._fit()
                 self._evaluate(share, taught, means)
@@ -169,8 +163,8 @@ class _Trainer:
         ]
         clones = None if self.round == 0 else self.progress.last
         # A fresh one each round: one that draws random numbers draws the same after a resume.
-        teacher = aggregation.teacher_of(self.config, self.info, self.round)
-        played = aggregation.play(
+        teacher = dagger_data.teacher_of(self.config, self.info, self.round)
+        played = dagger_data.play(
             self.info, self.networks, teacher, clones, seeds, share, generators
         )
         agreed = []
@@ -184,7 +178,7 @@ class _Trainer:
                     "clone_sha256": None if clones is None else checkpoint.digest(mine),
                 },
             }
-            aggregation.keep_round(self.workdir, seed, self.round, episodes, self.info, provenance)
+            dagger_data.keep_round(self.workdir, seed, self.round, episodes, self.info, provenance)
             self.episodes[m].append(episodes)
             self.provenance[m].append(provenance)
             same = [
@@ -196,9 +190,9 @@ class _Trainer:
 
     def _fit(self) -> dict[str, np.ndarray]:
         """Fit fresh clones to everything so far; returns the last epoch's means."""
-        obs, action, weight = aggregation.padded_rows(self.episodes, self.info.spaces.kind)
-        data = cloning.rows_on_device(obs, action)
-        steps = cloning.num_minibatches(self.config, weight.shape[1])
+        obs, action, weight = dagger_data.padded_rows(self.episodes, self.info.spaces.kind)
+        data = bc_learner.rows_on_device(obs, action)
+        steps = bc_learner.num_minibatches(self.config, weight.shape[1])
         epoch = self.fitter.epoch(steps, False)
         state = self.fitter.init(data, weight, (self.round,))
         hyper = self.fitter.hyper(self.config.bc.num_epochs)
@@ -206,7 +200,7 @@ class _Trainer:
         for number in range(1, self.config.bc.num_epochs + 1):
             state, logged, _ = epoch(state, data, weight, weight, hyper)
             means = jax.device_get(logged)
-            cloning.stop_if_diverged(number, means)
+            bc_learner.stop_if_diverged(number, means)
         self.progress = self.progress._replace(last=jax.device_get(state.policy))
         return means
 
@@ -255,7 +249,7 @@ class _Trainer:
     def finish(self) -> dict[str, Any]:
         """Write the aggregated data sets, evaluate on the test episodes; returns the summary."""
         sha256 = [
-            aggregation.keep_all(self.workdir, s, self.episodes[m], self.provenance[m], self.info)
+            dagger_data.keep_all(self.workdir, s, self.episodes[m], self.provenance[m], self.info)
             for m, s in enumerate(self.seeds)
         ]
         seeds = evaluation.test_seeds(self.config)

@@ -15,20 +15,19 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import arms as arms_lib
-from jaxmaze import audit, evaluation, handover, selection
 from jaxmaze import config as config_lib
-from jaxmaze.arms import Arm, Demonstrated, needs_demonstrations
 from jaxmaze.core.networks import Networks
 from jaxmaze.envs import envpool
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.actors import ActorConfig, Segment
 from jaxmaze.envs.workers import Pool, num_shards
 from jaxmaze.errors import UserError
-from jaxmaze.population import Population
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.runs.stopwatch import Stopwatch
-from jaxmaze.updating import Updater
+from jaxmaze.training import audit, evaluation, handover, ppo_arms, selection
+from jaxmaze.training.ppo_arms import Arm, Demonstrated, needs_demonstrations
+from jaxmaze.training.ppo_learner import Population
+from jaxmaze.training.ppo_update import Updater
 
 KIND = "ppo"
 OF_CLONES = ("clone_kl", "anchor_coef", "critic_ready")
@@ -61,7 +60,7 @@ def run_arms(
       UserError: for runs to start from that do not fit.
     """
     first = next(iter(arms.values()))[0]
-    arms_lib.check_shared([config for config, _ in arms.values()])
+    ppo_arms.check_shared([config for config, _ in arms.values()])
     info = backend.describe(backend.EnvConfig.of(first.env))
     if first.env.backend == "envpool":
         envpool.check(info)
@@ -118,9 +117,9 @@ class _Trainer:
         self.info = info
         self.config = config = arms[0].config
         self.section = section = config.ppo
-        self.num_iterations = arms_lib.num_iterations(config)
+        self.num_iterations = ppo_arms.num_iterations(config)
         self.steps_per_iteration = section.num_envs * section.num_steps
-        self.checkpoint_every = arms_lib.checkpoint_every(config, info.spec.max_episode_steps)
+        self.checkpoint_every = ppo_arms.checkpoint_every(config, info.spec.max_episode_steps)
         self.watch = Stopwatch()
         self.population = Population(arms, networks, demonstrated, updater)
         self.seeds, self.members = self.population.seeds, len(self.population.seeds)

@@ -12,9 +12,10 @@ from typing import Any
 
 import ml_collections
 
-from jaxmaze import cloning, evaluation, sweeps
+from jaxmaze import sweeps
 from jaxmaze.runs import console, outcomes, run_folder
 from jaxmaze.stages import bc, compare, ppo
+from jaxmaze.training import bc_learner, evaluation
 
 KIND = "sweep"
 
@@ -54,7 +55,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     best = max(done, key=lambda name: done[name]["evaluation"]["mean"])
     seeds = evaluation.test_seeds(config)
     tested = evaluation.of_run(listed[best][1], config, seeds)
-    outcomes.write_episodes(workdir, cloning.member_seeds(config), seeds, {"best": tested})
+    outcomes.write_episodes(workdir, bc_learner.member_seeds(config), seeds, {"best": tested})
     evaluated = outcomes.pooled(tested).summary()
     console.say(
         f"best: {best}, mean return {evaluated['mean']:.1f} on the test episodes, which it alone "

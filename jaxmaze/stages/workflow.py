@@ -13,11 +13,12 @@ from typing import Any
 
 import ml_collections
 
-from jaxmaze import evaluation, policies
+from jaxmaze import policies
 from jaxmaze.envs import envpool
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.runs import console, report, run_folder, trajectories
 from jaxmaze.stages import bc, compare, ppo, rollout
+from jaxmaze.training import evaluation
 
 KIND = "workflow"
 ARMS = ("random_lr0", "pretrained_lr0", "from_scratch", "pretrained")

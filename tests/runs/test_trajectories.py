@@ -209,10 +209,10 @@ def test_a_bad_episode_among_those_that_come_is_refused(info, tmp_path):
 
 
 def test_rows_are_the_device_s_own_without_a_copy(info):
-    from jaxmaze import cloning
+    from jaxmaze.training import bc_learner
 
     obs, actions, _ = trajectories.rows([episode(info, 300, i) for i in range(3)], "discrete")
-    data = cloning.rows_on_device(obs, actions)
+    data = bc_learner.rows_on_device(obs, actions)
     if next(iter(data.obs.devices())).platform == "cpu":
         assert data.obs.unsafe_buffer_pointer() == obs.ctypes.data
         assert data.action.unsafe_buffer_pointer() == actions.ctypes.data

@@ -52,7 +52,7 @@ def test_what_is_done_is_not_done_again(arguments, whole, tmp_path, monkeypatch)
     """Resumed after the last checkpoint, no epoch is trained again."""
     import shutil
 
-    from jaxmaze import cloning
+    from jaxmaze.training import bc_learner
 
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
@@ -65,7 +65,7 @@ def test_what_is_done_is_not_done_again(arguments, whole, tmp_path, monkeypatch)
         def __call__(self, *_):
             raise AssertionError("an epoch was trained again")
 
-    monkeypatch.setattr(cloning.Fitter, "epoch", lambda *_: Forbidden())
+    monkeypatch.setattr(bc_learner.Fitter, "epoch", lambda *_: Forbidden())
     again = api.resume(folder)
     assert again.summary["members"] == json.loads((whole / "summary.json").read_text())["members"]
 

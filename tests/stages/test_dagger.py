@@ -6,19 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import (
-    aggregation,
-    api,
-    arms,
-    handover,
-    policies,
-    population,
-    updating,
-)
+from jaxmaze import api, policies
 from jaxmaze.config import networks as networks_of
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.runs import trajectories
+from jaxmaze.training import dagger_data, handover, ppo_arms, ppo_learner, ppo_update
 from tests.conftest import CONFIG, SMALL, command, flags, goes_on_as, killed
 
 OVERRIDES = SMALL | {
@@ -68,13 +61,13 @@ def test_the_teacher_acts_with_probability_beta(config, taught):
         for r in range(4)
     ]
     assert agreement[0] == 1.0 and max(agreement[2:]) < 1.0
-    assert [aggregation.beta(config, r) for r in range(4)] == [1.0, 0.5, 0.25, 0.125]
+    assert [dagger_data.beta(config, r) for r in range(4)] == [1.0, 0.5, 0.25, 0.125]
     linear = api.override(config, {"dagger.beta_schedule": "linear"})
     np.testing.assert_allclose(
-        [aggregation.beta(linear, r) for r in range(4)], [1, 2 / 3, 1 / 3, 0]
+        [dagger_data.beta(linear, r) for r in range(4)], [1, 2 / 3, 1 / 3, 0]
     )
     indicator = api.override(config, {"dagger.beta_schedule": "indicator"})
-    assert [aggregation.beta(indicator, r) for r in range(3)] == [1.0, 0.0, 0.0]
+    assert [dagger_data.beta(indicator, r) for r in range(3)] == [1.0, 0.0, 0.0]
 
 
 def test_the_mixture_draws_as_often_as_it_says(config, cloned):
@@ -85,7 +78,7 @@ def test_the_mixture_draws_as_often_as_it_says(config, cloned):
     params = jax.tree.map(np.array, clone.policy.params)
     params["MLP_0"][last]["bias"][3] -= 1e3
     population = jax.tree.map(lambda x: x[None], clone.policy._replace(params=params))
-    [episodes] = aggregation.play(
+    [episodes] = dagger_data.play(
         info, clone.networks, lambda obs: np.full(len(obs), 3), population, np.arange(12)[None],
         0.3, [np.random.default_rng(0)],
     )  # fmt: skip
@@ -129,14 +122,14 @@ def test_each_member_learns_from_the_demonstrations_of_its_own_clone(config, tau
     info = info_of(config)
     data = [trajectories.read(taught.folder / f"seed_{m}", info).episodes for m in (0, 1, 0)]
     assert (data[0][0].observations[0] != data[1][0].observations[0]).any()
-    demonstrated = arms.Demonstrated(info)
+    demonstrated = ppo_arms.Demonstrated(info)
     demonstrated.add(config)
     assert demonstrated.of_member == [0, 1, 0] and len(demonstrated.sets) == 2
     networks = networks_of(config, info.spaces)
     origin = handover.take(handover.read(config, networks), config, networks, info)
-    arm = arms.Arm("run", config, tmp_path, slice(0, 3), origin)
-    updater = updating.Updater([config], networks)
-    learners = population.Population([arm], networks, demonstrated, updater)
+    arm = ppo_arms.Arm("run", config, tmp_path, slice(0, 3), origin)
+    updater = ppo_update.Updater([config], networks)
+    learners = ppo_learner.Population([arm], networks, demonstrated, updater)
     learners.fit_critics()
     stats = learners.whole().return_stats.stats
     for m, episodes in enumerate(data):
@@ -183,7 +176,7 @@ def test_a_random_teacher_answers_the_same_after_a_resume(config, tmp_path):
     fields = {"dagger.policy": "random", "members": 1, "dagger.rounds": 2}
     whole = api.train(api.override(config, fields), tmp_path / "whole")
     teachers = [
-        aggregation.teacher_of(api.override(config, fields), info_of(config), r)(np.zeros((9, 8)))
+        dagger_data.teacher_of(api.override(config, fields), info_of(config), r)(np.zeros((9, 8)))
         for r in (0, 0, 1)
     ]
     np.testing.assert_array_equal(teachers[0], teachers[1])

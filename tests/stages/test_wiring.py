@@ -5,13 +5,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from jaxmaze import aggregation, api, evaluation
+from jaxmaze import api
 from jaxmaze.core import seeding
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.envs.workers import Pool
-from jaxmaze.population import Population
 from jaxmaze.runs import outcomes
 from jaxmaze.stages import compare, ppo
+from jaxmaze.training import dagger_data, evaluation
+from jaxmaze.training.ppo_learner import Population
 from tests.conftest import CONFIG, SMALL
 
 PPO = {"stage": "ppo", "ppo.exploration": "kept"}
@@ -222,14 +223,14 @@ def test_ppo_judges_on_the_way_plays_off_and_tests_on_different_episodes(
 def test_dagger_judges_on_the_way_plays_off_and_tests_on_different_episodes(
     judged, tmp_path, monkeypatch
 ):
-    acting, visited, play = [], [], aggregation.play
+    acting, visited, play = [], [], dagger_data.play
 
     def spy(info, networks, teacher, clones, seeds, *rest):
         acting.append(clones)
         visited.extend(seeds.reshape(-1).tolist())
         return play(info, networks, teacher, clones, seeds, *rest)
 
-    monkeypatch.setattr(aggregation, "play", spy)
+    monkeypatch.setattr(dagger_data, "play", spy)
     changes = {"env.max_episode_steps": 40, "dagger.playoff_episodes": 7, "dagger.rounds": 3}
     config = api.load_config(f"{CONFIG}:dagger", SMALL | changes | {"evaluation.episodes": 5})
     api.train(config, tmp_path / "run")
@@ -278,7 +279,7 @@ def test_members_rows_are_filled_up_by_rows_that_weigh_nothing():
         )  # fmt: skip
 
     members = [[[episode(3, 1)], [episode(2, 2)]], [[episode(8, 3)], []]]
-    obs, action, weight = aggregation.padded_rows(members, "discrete")
+    obs, action, weight = dagger_data.padded_rows(members, "discrete")
     assert obs.shape == (2, 8, 2) and weight.sum(1).tolist() == [5, 8]
     assert action[0].tolist() == obs[0, :, 0].tolist() == [1, 1, 1, 2, 2, 0, 0, 0]
     assert weight[0].tolist() == [1] * 5 + [0] * 3 and (action[1] == 3).all()

@@ -9,12 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, arms, evaluation, policies
+from jaxmaze import api, policies
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, metrics
 from jaxmaze.stages import ppo, workflow
+from jaxmaze.training import evaluation, ppo_arms
 from tests.conftest import ROOT
 
 
@@ -234,9 +235,9 @@ def test_the_first_probabilities_equal_the_clones(finished, tmp_path, monkeypatc
 
 
 def test_checkpoints_are_at_least_two_episodes_apart(small):
-    assert arms.checkpoint_every(small, 40) == 3  # 3 x 32 steps
-    assert arms.checkpoint_every(small, 200) == 15
-    assert arms.checkpoint_every(small, None) == 63
+    assert ppo_arms.checkpoint_every(small, 40) == 3  # 3 x 32 steps
+    assert ppo_arms.checkpoint_every(small, 200) == 15
+    assert ppo_arms.checkpoint_every(small, None) == 63
 
 
 def test_a_workflow_stands_for_its_fine_tuned_arm(finished, tmp_path):

@@ -10,10 +10,10 @@ import ml_collections
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxmaze import parallel
 from jaxmaze.core import bc, seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.errors import UserError
+from jaxmaze.training import compiled
 
 
 def member_seeds(config: ml_collections.ConfigDict) -> tuple[int, ...]:
@@ -59,10 +59,10 @@ class Fitter:
             return bc.select(state, better, patience)
 
         shared = () if own_data else (0,)
-        self._statistics = parallel.vmap_members(
-            statistics, self.members, shared, effort=parallel.ONCE
+        self._statistics = compiled.vmap_members(
+            statistics, self.members, shared, effort=compiled.ONCE
         )
-        self.select = parallel.vmap_members(select, self.members, effort=parallel.ONCE)
+        self.select = compiled.vmap_members(select, self.members, effort=compiled.ONCE)
         self._stage, self._seeds = stage, member_seeds(config)
 
     def init(self, data: bc.Data, train: Any, path: tuple[int, ...] = ()) -> bc.State:
@@ -90,7 +90,7 @@ class Fitter:
         self.select.prepare(state, np.zeros(self.members, bool))
 
     @functools.lru_cache(maxsize=16)  # noqa: B019  (as long as the run)
-    def epoch(self, steps: int, validates: bool, /) -> parallel.Program:
+    def epoch(self, steps: int, validates: bool, /) -> compiled.Program:
         """One epoch of ``steps`` minibatches.
 
         A function of ``(state, data, train, validation, hyper)`` to the new state, the means over
@@ -107,8 +107,8 @@ class Fitter:
             held_out = bc.evaluate(networks, state.policy, data, validation, hyper.entropy_coef)
             return state, means, held_out
 
-        return parallel.vmap_members(
-            epoch, self.members, shared=self._shared, effort=parallel.SHORT
+        return compiled.vmap_members(
+            epoch, self.members, shared=self._shared, effort=compiled.SHORT
         )
 
     def hyper(self, num_epochs: Any) -> bc.Hyper:
@@ -133,12 +133,12 @@ def rows_on_device(obs: np.ndarray, action: np.ndarray, members: int = 1) -> bc.
       action: ``[R, ...]``, likewise.
       members: the population that shares them; they go to each device that has some of it.
     """
-    # The split of parallel.vmap_members: data that lie otherwise would be moved at every call.
-    count, devices = parallel.num_devices(members), jax.devices()
+    # The split of compiled.vmap_members: data that lie otherwise would be moved at every call.
+    count, devices = compiled.num_devices(members), jax.devices()
     if count == 1:
         return jax.device_put(bc.Data(obs, action), may_alias=True)
     mesh = jax.make_mesh(
-        (count,), (parallel.AXIS,), axis_types=(AxisType.Auto,), devices=devices[:count]
+        (count,), (compiled.AXIS,), axis_types=(AxisType.Auto,), devices=devices[:count]
     )
     everywhere = NamedSharding(mesh, PartitionSpec())
     return jax.device_put(bc.Data(obs, action), everywhere, may_alias=True)

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, arms, config, updating
+from jaxmaze import api, config
 from jaxmaze.core import ppo
 from jaxmaze.core.types import SpaceSpec
+from jaxmaze.training import ppo_arms, ppo_update
 from tests.core.test_ppo import hyper, rollout
 
 SPACES = SpaceSpec((2,), "discrete", 2)
@@ -29,10 +30,10 @@ def test_each_learner_is_updated_as_if_alone(small, members):
     stacked = (
         jax.tree.map(lambda *x: np.stack(x), *some) for some in (each, segments, hypers, clones)
     )
-    state, means = updating.Updater([settings], networks)(*stacked, None)
+    state, means = ppo_update.Updater([settings], networks)(*stacked, None)
     state = jax.device_get(state)
     alone = jax.jit(ppo.update, static_argnums=(0, 1))
-    static = arms.static([settings])
+    static = ppo_arms.static([settings])
     for m in range(members):
         mine, metrics = alone(networks, static, each[m], segments[m], hypers[m], clones[m])
         jax.tree.map(lambda a, b, m=m: np.testing.assert_allclose(a[m], b, atol=2e-4), state, mine)

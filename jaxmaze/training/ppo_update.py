@@ -9,11 +9,10 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import arms as arms_lib
-from jaxmaze import parallel
 from jaxmaze.core import ppo
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.training import compiled, ppo_arms
 
 
 class Updater:
@@ -29,12 +28,12 @@ class Updater:
     def __init__(self, configs: Sequence[ml_collections.ConfigDict], networks: Networks):
         """For the arms that these configurations describe; nothing is compiled yet."""
         self._config, self._networks = configs[0], networks
-        self._static = static = arms_lib.static(configs)
-        count = self._count = arms_lib.num_learners(configs)
+        self._static = static = ppo_arms.static(configs)
+        count = self._count = ppo_arms.num_learners(configs)
         self.sharding = None
         if not count:
             return
-        self._halves = parallel.num_devices(2 * count) > parallel.num_devices(count)
+        self._halves = compiled.num_devices(2 * count) > compiled.num_devices(count)
 
         def update(
             state: ppo.State, rollout: Any, hyper: Any, clone: Policy, shown: Any, part: Any = None
@@ -42,7 +41,7 @@ class Updater:
             return ppo.update(networks, static, state, rollout, hyper, clone, shown, part)
 
         units, donate = (2 * count, ()) if self._halves else (count, (0,))
-        self._update = parallel.vmap_members(update, units, shared=(4,), donate=donate)
+        self._update = compiled.vmap_members(update, units, shared=(4,), donate=donate)
         if not self._halves:
             self.sharding = self._update.sharding
 

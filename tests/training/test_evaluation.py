@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import audit, evaluation
 from jaxmaze.core.types import Policy
 from jaxmaze.envs.actors import EpisodeResult
 from jaxmaze.errors import UserError
 from jaxmaze.runs import metrics, outcomes
+from jaxmaze.training import audit, evaluation
 
 
 class Pool:

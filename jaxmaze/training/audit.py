@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmaze import evaluation, parallel, policies
+from jaxmaze import policies
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
@@ -26,6 +26,7 @@ from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.runs import run_folder
 from jaxmaze.runs.checkpoint import digest
+from jaxmaze.training import compiled, evaluation
 
 FILE = "audit.npz"
 STATES, EPISODES, NUM_ENVS = 512, 10, 16
@@ -164,7 +165,7 @@ def temperature_of(
     Of policies that have not learned from them: others would seem surer than they are.
     """
     find = functools.partial(exploration.likely_temperature, networks)
-    options = parallel.compiler_options(parallel.ONCE)
+    options = compiled.compiler_options(compiled.ONCE)
     return np.asarray(jax.jit(jax.vmap(find), compiler_options=options)(population, *demonstrated))
 
 

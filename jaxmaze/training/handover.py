@@ -2,7 +2,7 @@
 
 Three things come over from the run that ``ppo.init_from`` names: policies with their observation
 statistics; the demonstrations they were cloned from, where the critic or the policy's loss asks for
-them; and the record of what the clone did (:mod:`jaxmaze.audit`).
+them; and the record of what the clone did (:mod:`jaxmaze.training.audit`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from jaxmaze import audit, parallel
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, console, run_folder, trajectories
+from jaxmaze.training import audit, compiled
 
 
 class Origin(NamedTuple):
@@ -178,7 +178,7 @@ def _started(
         measured = {"entropy": dist.entropy().mean(), **exploration.metrics(dist)}
         return temperature, params, measured
 
-    options = parallel.compiler_options(parallel.ONCE)
+    options = compiled.compiler_options(compiled.ONCE)
     started = jax.jit(jax.vmap(start), compiler_options=options)
     return jax.device_get(started(clones, states, wanted))
 

@@ -161,7 +161,7 @@ def play_off(
     Args:
       best: as it was chosen on the way.
       last: the last policies, ``[M, ...]`` on the host.
-      evaluator: an :class:`jaxmaze.evaluation.Evaluator`.
+      evaluator: an :class:`jaxmaze.training.evaluation.Evaluator`.
       seeds: ``[E]`` the episodes, on which nothing was chosen before.
       step: when.
 

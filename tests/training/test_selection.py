@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import selection
 from jaxmaze.core.types import Policy
+from jaxmaze.training import selection
 
 LUCK = np.array([-60.0, -20.0, 0.0, 20.0, 60.0])
 

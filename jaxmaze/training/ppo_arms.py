@@ -12,12 +12,12 @@ import ml_collections
 import numpy as np
 
 from jaxmaze import config as config_lib
-from jaxmaze import handover
 from jaxmaze.core import ppo
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
-from jaxmaze.handover import Demonstrations, Origin
 from jaxmaze.runs import console
+from jaxmaze.training import handover
+from jaxmaze.training.handover import Demonstrations, Origin
 
 UNLIMITED_EPISODE = 1000
 """Steps that an episode is taken to last in an environment without a limit."""

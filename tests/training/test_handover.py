@@ -7,12 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, audit, handover
+from jaxmaze import api
 from jaxmaze import config as config_lib
 from jaxmaze.core import normalization
 from jaxmaze.envs import gymnasium as backend
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint
+from jaxmaze.training import audit, handover
 from tests.conftest import CONFIG, SMALL, command, flags
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxmaze import api, arms
+from jaxmaze import api
 from jaxmaze.core import ppo
+from jaxmaze.training import ppo_arms
 
 OF_CLONES = ("critic_burn_in", "anchor_coef", "cloning_coef")
 FIELDS = sorted({*ppo.Hyper._fields} - {"adapt_stats", "shown_first", "shown_count"})
@@ -14,7 +15,7 @@ FIELDS = sorted({*ppo.Hyper._fields} - {"adapt_stats", "shown_first", "shown_cou
 
 def hyper(small, origin, **fields):
     config = api.override(small, {f"ppo.{name}": value for name, value in fields.items()})
-    return arms.hyper(arms.Arm("arm", config, Path("arm"), slice(0, 2), origin))
+    return ppo_arms.hyper(ppo_arms.Arm("arm", config, Path("arm"), slice(0, 2), origin))
 
 
 def test_each_setting_is_its_own_and_what_is_a_clones_is_nobody_elses(small):
@@ -41,6 +42,6 @@ def test_what_is_not_set_has_no_effect(small):
 def test_iterations_fit_into_the_steps_and_checkpoints_are_two_episodes_apart(small):
     sizes = {"ppo.num_envs": 4, "ppo.num_steps": 32, "ppo.eval_every": 3}
     config = api.override(small, sizes | {"ppo.total_env_steps": 1000})
-    assert arms.num_iterations(config) == 7
+    assert ppo_arms.num_iterations(config) == 7
     # An episode of 200 steps is 2.1 times 3 x 32 steps.
-    assert [arms.checkpoint_every(config, limit) for limit in (200, 48, 49)] == [15, 3, 6]
+    assert [ppo_arms.checkpoint_every(config, limit) for limit in (200, 48, 49)] == [15, 3, 6]

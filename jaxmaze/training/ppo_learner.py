@@ -8,14 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmaze import arms as arms_lib
-from jaxmaze import handover, parallel
-from jaxmaze.arms import Arm, Demonstrated
 from jaxmaze.core import critic, ppo, seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout
 from jaxmaze.runs import checkpoint
-from jaxmaze.updating import Updater
+from jaxmaze.training import compiled, handover, ppo_arms
+from jaxmaze.training.ppo_arms import Arm, Demonstrated
+from jaxmaze.training.ppo_update import Updater
 
 
 class Population:
@@ -42,7 +41,7 @@ class Population:
         self.members = self.config.members
         self.seeds = tuple(a.config.seed + i for a in arms for i in range(self.members))
         self.from_clone = np.repeat([a.origin is not None for a in arms], self.members)
-        hypers = [arms_lib.hyper(arm) for arm in arms]
+        hypers = [ppo_arms.hyper(arm) for arm in arms]
         hyper = jax.tree.map(lambda *x: np.concatenate(x), *hypers)
         blank = checkpoint.blank_policies(networks, self.members)
         origins = [blank if a.origin is None else a.origin.policies for a in arms]
@@ -52,7 +51,7 @@ class Population:
         self._whole = self._init(clones)
         self._state = self._of_learners(self._whole)
         self._updater, self._shown = updater, None
-        if demonstrated.sets and arms_lib.static([a.config for a in arms]).rehearses:
+        if demonstrated.sets and ppo_arms.static([a.config for a in arms]).rehearses:
             self._show()
 
     def _show(self) -> None:
@@ -143,7 +142,7 @@ class Population:
         Returns:
           Which of all members asked ``[M]``, and how it went ``[M]`` (NaN for the others).
         """
-        epochs, sets = arms_lib.critic_fit_epochs(self.arms), self.demonstrated.sets
+        epochs, sets = ppo_arms.critic_fit_epochs(self.arms), self.demonstrated.sets
         asks = [arm.config.ppo.critic_fit_epochs > 0 for arm in self.arms]
         asked = self.from_clone & np.repeat(asks, self.members)
         asked &= np.isin(np.arange(len(self.seeds)), self.learners)
@@ -163,7 +162,7 @@ class Population:
         here = jax.device_get((self._state, self._hyper))
         state, hyper = jax.tree.map(lambda x: x[mine], here)
         fitted, means = jax.device_get(
-            parallel.vmap_members(fit, int(asked.sum()), shared=(3,), effort=parallel.SHORT)(
+            compiled.vmap_members(fit, int(asked.sum()), shared=(3,), effort=compiled.SHORT)(
                 state, hyper, own, shared
             )
         )

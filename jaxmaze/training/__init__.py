@@ -1,0 +1,1 @@
+"""What is compiled over members, and what stages share."""
