@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from sidebyside import PEERS, in_turn, peer_python, report, spread
 
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.runs import trajectories
 
 OURS = str(Path(__file__).parent / "ours" / "bc.py")
@@ -36,7 +36,7 @@ def main() -> None:
         run, rows = Path(folder) / "rollout", Path(folder) / "rows.npz"
         command = [sys.executable, *RECORD, f"--workdir={run}"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        info = backend.describe(backend.EnvConfig("LunarLander-v3"))
+        info = environment.describe(environment.EnvConfig("LunarLander-v3"))
         data = str(run / "trajectory_data")
         episodes = trajectories.read(data, info).episodes
         obs, action, _ = trajectories.rows(episodes, info.spaces.kind)

@@ -106,10 +106,10 @@ def record(steps: int, folder: Path) -> None:
 
 def load(folder: Path) -> None:
     """Read a recorded data set."""
-    from jaxmaze.envs import gymnasium as backend
+    from jaxmaze.envs import environment
     from jaxmaze.runs import trajectories
 
-    trajectories.read(folder, backend.describe(backend.EnvConfig(ENV_ID)))
+    trajectories.read(folder, environment.describe(environment.EnvConfig(ENV_ID)))
 
 
 def epoch(folder: Path, members: int) -> float:
@@ -118,13 +118,13 @@ def epoch(folder: Path, members: int) -> float:
 
     from jaxmaze import config as config_lib
     from jaxmaze.core import seeding
-    from jaxmaze.envs import gymnasium as backend
+    from jaxmaze.envs import environment
     from jaxmaze.runs import trajectories
     from jaxmaze.stages import bc
     from jaxmaze.training import bc_learner
 
     config = config_of(members)
-    info = backend.describe(backend.EnvConfig(ENV_ID))
+    info = environment.describe(environment.EnvConfig(ENV_ID))
     dataset = trajectories.read(folder, info)
     problem = bc.prepare(config, dataset, info)
     del dataset  # as the stage does

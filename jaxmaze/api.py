@@ -303,12 +303,12 @@ def evaluate(
     Returns:
       ``episodes``, ``mean``, ``std``, ``median``, ``min``, ``max`` and ``mean_step_count``.
     """
-    from jaxmaze.envs import gymnasium as backend
+    from jaxmaze.envs import environment
     from jaxmaze.envs.episodes import play_episodes
     from jaxmaze.training import evaluation
 
     config = override(config, {} if n_episodes is None else {"evaluation.episodes": n_episodes})
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
     if callable(policy):
         act = policy
     else:

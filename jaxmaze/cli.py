@@ -199,12 +199,12 @@ def name_of(flag: str) -> tuple[str, str]:
 
 def prepare() -> None:
     """Settings of the process, before JAX starts: all cores as devices, quiet logs."""
-    from jaxmaze.envs import gymnasium as backend
+    from jaxmaze.envs import environment
     from jaxmaze.training import compiled
 
     # Orbax logs with a traceback, from its threads, what it raises to the caller in any case.
     absl_logging.set_verbosity(absl_logging.FATAL)
     logging.getLogger("jax").setLevel(logging.ERROR)
-    backend.quiet()
+    environment.quiet()
     compiled.use_all_cores()
     compile_cache.enable()

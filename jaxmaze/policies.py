@@ -16,7 +16,7 @@ import numpy as np
 from jaxmaze import teachers, trust
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
-from jaxmaze.envs.gymnasium import EnvInfo
+from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, run_folder
 

@@ -13,8 +13,7 @@ import pytest
 from gymnasium.envs.registration import WrapperSpec
 
 from jaxmaze import api
-from jaxmaze.envs import gymnasium as backend
-from jaxmaze.envs import workers
+from jaxmaze.envs import environment, workers
 from jaxmaze.errors import UserError
 from tests import own
 from tests.conftest import HERE, command, flags, goes_on_as, killed
@@ -149,19 +148,19 @@ def same_in_workers(env):
 
 
 def test_what_a_module_registers_is_sent_to_workers_whatever_it_is(balls):
-    assert same_in_workers(backend.EnvConfig("my_env:Ball-v0"))
+    assert same_in_workers(environment.EnvConfig("my_env:Ball-v0"))
     # By a class, and with a wrapper that is part of the registration.
     half = WrapperSpec("ClipReward", "gymnasium.wrappers:ClipReward", dict(max_reward=0.9))
     gym.register("Class-v0", balls.Ball, max_episode_steps=20, additional_wrappers=(half,))
-    assert same_in_workers(backend.EnvConfig("Class-v0"))
-    env = backend.make(backend.EnvConfig("Class-v0"))
+    assert same_in_workers(environment.EnvConfig("Class-v0"))
+    env = environment.make(environment.EnvConfig("Class-v0"))
     env.reset(seed=0)
     assert env.step(1)[1] == 0.9
 
 
 def test_an_id_that_was_registered_anew_is_that_one_in_workers_too(balls):
     gym.register("CartPole-v1", balls.Ball, max_episode_steps=20)
-    assert same_in_workers(backend.EnvConfig("CartPole-v1"))
+    assert same_in_workers(environment.EnvConfig("CartPole-v1"))
 
 
 def test_workers_kept_from_another_folder_do_not_search_it(tmp_path, monkeypatch, balls):
@@ -171,20 +170,20 @@ def test_workers_kept_from_another_folder_do_not_search_it(tmp_path, monkeypatch
     own.write(tmp_path, env_id="there:Ball-v0", entry="'there:Ball'")
     (tmp_path / "my_env.py").rename(tmp_path / "there.py")
     monkeypatch.chdir(tmp_path)
-    assert same_in_workers(backend.EnvConfig("there:Ball-v0"))
+    assert same_in_workers(environment.EnvConfig("there:Ball-v0"))
 
 
 def test_a_lambda_of_a_module_is_imported_by_workers(folder, tmp_path, monkeypatch):
     own.write(tmp_path, entry="lambda: Ball(lambda x: x)", env_id="lambdas:Ball-v0")
     (tmp_path / "my_env.py").rename(tmp_path / "lambdas.py")
     monkeypatch.syspath_prepend(tmp_path)
-    assert same_in_workers(backend.EnvConfig("lambdas:Ball-v0"))
+    assert same_in_workers(environment.EnvConfig("lambdas:Ball-v0"))
 
 
 def test_what_is_made_up_here_is_not_sent(balls, capsys):
     unnamed = gym.register("Unnamed-v0", lambda: balls.Ball(), max_episode_steps=20)
     assert unnamed is None
-    assert not same_in_workers(backend.EnvConfig("Unnamed-v0"))
+    assert not same_in_workers(environment.EnvConfig("Unnamed-v0"))
     out = capsys.readouterr().out
     assert out.count(NOTE) == 1 and "<lambda> has no name that another could import" in out
     made_up = type("Ball", (balls.Ball,), {"__module__": "made_up"})
@@ -192,7 +191,7 @@ def test_what_is_made_up_here_is_not_sent(balls, capsys):
     sys.modules["made_up"].Ball = made_up
     try:
         gym.register("MadeUp-v0", "made_up:Ball", max_episode_steps=20)
-        assert not same_in_workers(backend.EnvConfig("MadeUp-v0"))
+        assert not same_in_workers(environment.EnvConfig("MadeUp-v0"))
         assert "would not find its module 'made_up'" in capsys.readouterr().out
     finally:
         del sys.modules["made_up"]
@@ -221,7 +220,7 @@ def test_what_cannot_be_imported_is_one_clear_line(
         (tmp_path / f"{env_id.split(':')[0].split('.')[0]}.py").write_text(text)
     before = list(sys.path)
     with pytest.raises(UserError) as caught:
-        backend.describe(backend.EnvConfig(env_id))
+        environment.describe(environment.EnvConfig(env_id))
     assert sys.path == before
     message = str(caught.value)
     assert "\n" not in message and all(word in message for word in words), message
@@ -231,8 +230,8 @@ def test_what_cannot_be_imported_is_one_clear_line(
 
 def test_the_limit_is_the_registered_one_however_the_id_is_written(balls):
     for env_id, limit in (("my_env:Ball-v0", 30), ("CartPole", 500), ("CartPole-v1", 500)):
-        config = backend.EnvConfig(env_id, max_episode_steps=7)
-        assert backend.registered_limit(backend.describe(config)) == limit
+        config = environment.EnvConfig(env_id, max_episode_steps=7)
+        assert environment.registered_limit(environment.describe(config)) == limit
 
 
 def test_a_handover_to_another_limit_is_still_noticed(balls, tmp_path):

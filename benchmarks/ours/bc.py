@@ -14,7 +14,7 @@ import jaxmaze
 from jaxmaze import cli
 from jaxmaze import config as config_lib
 from jaxmaze.core import seeding
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.policies import LoadedPolicy
 from jaxmaze.runs import trajectories
@@ -38,7 +38,7 @@ def main(_: list[str]) -> None:
             "network.hidden_sizes": tuple(int(n) for n in _HIDDEN.value),
         },
     )
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
     networks = config_lib.networks(config, info.spaces)
     dataset = trajectories.read(_DATA.value, info)
     obs, action, _ = trajectories.rows(dataset.episodes, info.spaces.kind)

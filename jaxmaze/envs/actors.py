@@ -18,8 +18,7 @@ import numpy as np
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout
-from jaxmaze.envs import acting
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import acting, environment
 from jaxmaze.envs.episodes import env_actions, run_episodes
 
 NOISE_BLOCK = 128
@@ -60,7 +59,7 @@ class ActorConfig(NamedTuple):
       training: the ``L`` members that experience is collected for; all by default.
     """
 
-    env: backend.EnvConfig
+    env: environment.EnvConfig
     networks: Networks
     seeds: tuple[int, ...]
     num_envs: int
@@ -96,7 +95,7 @@ class Actor:
         ]
 
     def _make(self, count: int) -> list[gym.Env]:
-        return [backend.make(self.config.env) for _ in range(count)]
+        return [environment.make(self.config.env) for _ in range(count)]
 
     def reset(self, epoch: int) -> None:
         """Reset all training environments, to episodes that belong to this ``epoch`` alone.

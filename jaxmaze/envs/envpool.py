@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -17,69 +17,80 @@ import numpy as np
 from jaxmaze.core import seeding
 from jaxmaze.core.types import Policy, Rollout
 from jaxmaze.envs import acting
-from jaxmaze.envs.actors import ActorConfig, Segment
-from jaxmaze.envs.gymnasium import EnvInfo, registered_spec
+from jaxmaze.envs.actors import ActorConfig, EpisodeResult, Segment
+from jaxmaze.envs.environment import EnvInfo, registered_spec
+from jaxmaze.envs.workers import Pool
 from jaxmaze.errors import UserError
 
 
-def check(info: EnvInfo) -> None:
-    """Check that envpool has the same environment.
-
-    Raises:
-      UserError: if it is not installed, does not know the environment, or cannot set its arguments.
-    """
-    try:
-        import envpool
-    except ImportError as error:
-        raise UserError(
-            "config.env.backend=envpool needs a package that is missing; install it with "
-            "pip install 'jaxmaze[envpool]'"
-        ) from error
-    name = info.config.id
-    if name not in envpool.list_all_envs():
-        raise UserError(
-            f"config.env.backend=envpool has no {name}; config.env.backend=gymnasium runs it"
-        )
-    spec = registered_spec(info)
-    creator = spec.entry_point
-    if isinstance(creator, str):
-        creator = gym.envs.registration.load_env_creator(creator)
-    defaults = {n: p.default for n, p in inspect.signature(creator).parameters.items()}
-    defaults |= spec.kwargs
-    for argument, value in json.loads(info.config.kwargs).items():
-        if argument not in defaults or defaults[argument] != value:
-            raise UserError(
-                f"config.env.backend=envpool cannot set env.kwargs.{argument}={value!r}; leave it "
-                "at the environment's default, or use config.env.backend=gymnasium"
-            )
-
-
-class Collector:
+class EnvpoolCollector:
     """The training environments of a population in one envpool.
 
     envpool resets an environment in a step of its own, which ignores the action and has no reward;
     such rows are marked as not valid.
     """
 
-    def __init__(self, config: ActorConfig, info: EnvInfo):
-        self._config, self._info = config, info
+    masked: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        config: ActorConfig,
+        info: EnvInfo,
+        workers: int | None = None,
+        say: Callable[[str], None] = print,
+    ):
+        self.config, self._info = config, info
+        self._pool = Pool(config, info, workers, say)
         learners = config.learners()
         self._slots = [(m, n) for m in learners for n in range(config.num_envs)]
         self._lead = (len(learners), config.num_envs)
         self._env: Any = None
 
+    @staticmethod
+    def check(info: EnvInfo) -> None:
+        """Check that envpool has the same environment.
+
+        Raises:
+          UserError: if it is not installed, does not know the environment, or cannot set its
+            arguments.
+        """
+        try:
+            import envpool
+        except ImportError as error:
+            raise UserError(
+                "config.env.backend=envpool needs a package that is missing; install it with "
+                "pip install 'jaxmaze[envpool]'"
+            ) from error
+        name = info.config.id
+        if name not in envpool.list_all_envs():
+            raise UserError(
+                f"config.env.backend=envpool has no {name}; config.env.backend=gymnasium runs it"
+            )
+        spec = registered_spec(info)
+        creator = spec.entry_point
+        if isinstance(creator, str):
+            creator = gym.envs.registration.load_env_creator(creator)
+        defaults = {n: p.default for n, p in inspect.signature(creator).parameters.items()}
+        defaults |= spec.kwargs
+        for argument, value in json.loads(info.config.kwargs).items():
+            if argument not in defaults or defaults[argument] != value:
+                raise UserError(
+                    f"config.env.backend=envpool cannot set env.kwargs.{argument}={value!r}; leave "
+                    "it at the environment's default, or use config.env.backend=gymnasium"
+                )
+
     def reset(self, epoch: int) -> None:
         """Start anew, with episodes that belong to this ``epoch`` alone."""
         import envpool
 
-        config = self._config
+        config = self.config
         seeds = [
             seeding.episode_seed(config.seeds[m], seeding.TRAINING, n, epoch)
             for m, n in self._slots
         ]
         limit = self._info.spec.max_episode_steps
         options = {} if limit is None else {"max_episode_steps": limit}
-        self.close()
+        self._end()
         self._env = envpool.make(
             config.env.id, env_type="gymnasium", num_envs=len(seeds), seed=seeds, **options
         )
@@ -93,7 +104,7 @@ class Collector:
 
     def collect(self, policies: Policy, iteration: int, num_steps: int) -> Segment:
         """``num_steps`` rows ``[L, T, N, ...]`` of every environment with sampled actions."""
-        config, count = self._config, len(self._slots)
+        config, count = self.config, len(self._slots)
         spaces, packed = config.networks.spaces, acting.pack(config.networks, policies)
         seeds = [config.seeds[m] for m in config.learners()]
         noise = acting.draw(
@@ -145,8 +156,18 @@ class Collector:
                 self._returns[k], self._lengths[k] = 0.0, 0
         return episodes
 
+    def evaluate(
+        self, policies: Policy, seeds: np.ndarray, deterministic: bool, active: np.ndarray
+    ) -> list[EpisodeResult]:
+        """On gymnasium, whose episodes can be fixed by their seeds."""
+        return self._pool.evaluate(policies, seeds, deterministic, active)
+
     def close(self) -> None:
-        """End the environments' threads."""
+        """End the environments' threads and the workers."""
+        self._pool.close()
+        self._end()
+
+    def _end(self) -> None:
         if self._env is not None:
             self._env.close()
             self._env = None

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 
 Act = Callable[[np.ndarray], np.ndarray]
 """Observations ``[K, ...]`` to actions ``[K, ...]`` as the environments take them."""
@@ -129,7 +129,7 @@ def _episode(
 
 
 def iter_episodes(
-    info: backend.EnvInfo,
+    info: environment.EnvInfo,
     act: Act,
     seeds: Sequence[int] | np.ndarray,
     num_envs: int,
@@ -150,7 +150,7 @@ def iter_episodes(
       The episodes in the order of their seeds. Only those wait here that end before earlier ones.
     """
     count = min(num_envs, len(seeds))
-    envs = [backend.make(info.config) for _ in range(count)]
+    envs = [environment.make(info.config) for _ in range(count)]
     jobs = list(enumerate(int(s) for s in seeds))
     waiting: dict[int, Episode] = {}
     following = 0
@@ -169,7 +169,7 @@ def iter_episodes(
 
 
 def play_episodes(
-    info: backend.EnvInfo,
+    info: environment.EnvInfo,
     act: Act,
     seeds: Sequence[int] | np.ndarray,
     num_envs: int,

@@ -22,27 +22,18 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
 from jaxmaze.core.types import Policy
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.actors import Actor, ActorConfig, EpisodeResult, Segment, join
 from jaxmaze.errors import UserError, WorkerError
-from jaxmaze.runs import console
 
 SETUP = "setup"
 """The message that gives a worker other shards, or none; it has no answer."""
-
-
-def num_shards(num_envs: int, most: int) -> int:
-    """The most shards, up to ``most``, that ``num_envs`` environments divide into.
-
-    A setting and not the number of cores, so that results do not depend on the machine.
-    """
-    return max(s for s in range(1, most + 1) if num_envs % s == 0)
 
 
 def default_workers() -> int:
@@ -57,16 +48,18 @@ _noted: set[str] = set()
 """Environments that were said to run in this process."""
 
 
-def _sent(info: backend.EnvInfo, workers: int) -> tuple[int, bytes | None]:
+def _sent(
+    info: environment.EnvInfo, workers: int, say: Callable[[str], None]
+) -> tuple[int, bytes | None]:
     """How many workers an environment can have, and what they are told of it."""
     if workers == 0:
         return 0, None
     try:
-        return workers, backend.to_send(info)
-    except backend.CannotBeSentError as error:
+        return workers, environment.to_send(info)
+    except environment.CannotBeSentError as error:
         if info.config.id not in _noted:
             _noted.add(info.config.id)
-            console.say(
+            say(
                 f"note: {info.config.id} runs in this process, not in workers: {error}; an "
                 "environment that a module of its own registers, given as module:Name-v0, can be "
                 "sent to them"
@@ -77,18 +70,30 @@ def _sent(info: backend.EnvInfo, workers: int) -> tuple[int, bytes | None]:
 class Pool:
     """All actors of a population, in worker processes or (with ``workers=0``) in this one."""
 
-    def __init__(self, config: ActorConfig, info: backend.EnvInfo, workers: int | None = None):
+    masked: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        config: ActorConfig,
+        info: environment.EnvInfo,
+        workers: int | None = None,
+        say: Callable[[str], None] = print,
+    ):
         self.config = config
         workers = default_workers() if workers is None else workers
-        workers, sent = _sent(info, workers)
+        workers, sent = _sent(info, workers, say)
         workers = min(workers, config.num_shards)
         shards = list(range(config.num_shards))
         self._actor = Actor(config, shards) if workers == 0 else None
         # Another environment's code may have been edited since a worker imported it.
-        self._keep = backend.comes_with_gymnasium(info)
+        self._keep = environment.comes_with_gymnasium(info)
         self._workers = [_Worker.take() for _ in range(workers)]
         for w, worker in enumerate(self._workers):
             worker.send((SETUP, (config, shards[w::workers], sent)))
+
+    @staticmethod
+    def check(info: environment.EnvInfo) -> None:
+        """Nothing more than that it could be made, which ``info`` shows."""
 
     def _begin(self, method: str, *args: Any) -> Callable[[], list[list[Any]]]:
         """Let all actors start; what is returned waits for their results, worker by worker."""
@@ -249,7 +254,7 @@ def _serve(connection: Connection) -> None:
             actor = None
             if args is not None:
                 config, shards, spec = args
-                backend.register(spec)
+                environment.register(spec)
                 actor = Actor(config, shards)
             continue
         try:
@@ -289,7 +294,7 @@ def main() -> None:
     _end_with(int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends the workers.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    backend.quiet()
+    environment.quiet()
     # The connection ends when the parent closes the pool, or is gone.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         _serve(Connection(int(sys.argv[1])))

@@ -20,7 +20,7 @@ from jaxmaze.errors import UserError
 from jaxmaze.runs import disk, memory
 
 if TYPE_CHECKING:
-    from jaxmaze.envs.gymnasium import EnvInfo
+    from jaxmaze.envs.environment import EnvInfo
 
 DATASET_ID = "trajectory_data-v0"
 LABELS = "teacher_action"
@@ -161,7 +161,7 @@ def write_each(
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 
-    from jaxmaze.envs.gymnasium import spec_for_data
+    from jaxmaze.envs.environment import spec_for_data
 
     data = path.resolve() / "data"  # Minari joins relative paths with themselves
     if (data / "metadata.json").exists():
@@ -245,7 +245,7 @@ def read(path: str | Path, info: EnvInfo) -> Dataset:
 
 def _check_spaces(path: str | Path, storage: Any, info: EnvInfo) -> None:
     """The spaces that the data set says it has must be the environment's."""
-    from jaxmaze.envs.gymnasium import space_spec
+    from jaxmaze.envs.environment import space_spec
 
     found = space_spec(storage.observation_space, storage.action_space)
     for name, wanted in info.spaces._asdict().items():

@@ -13,9 +13,7 @@ import numpy as np
 from jaxmaze import config as config_lib
 from jaxmaze.core import bc, seeding
 from jaxmaze.core.types import Policy
-from jaxmaze.envs import gymnasium as backend
-from jaxmaze.envs.actors import ActorConfig
-from jaxmaze.envs.workers import Pool, num_shards
+from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import (
     checkpoint,
@@ -68,7 +66,7 @@ class Progress(NamedTuple):
 
 
 def prepare(
-    config: ml_collections.ConfigDict, dataset: trajectories.Dataset, info: backend.EnvInfo
+    config: ml_collections.ConfigDict, dataset: trajectories.Dataset, info: environment.EnvInfo
 ) -> Problem:
     """Rows and splits of a data set.
 
@@ -117,7 +115,7 @@ def run(
     """
     if config.bc.data is None:
         raise UserError("config.bc.data is not set; it must be a folder with recorded episodes")
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
     dataset = trajectories.read(config.bc.data, info)
     problem = prepare(config, dataset, info)
     about = {"sha256": dataset.sha256, "episodes": len(dataset.episodes),
@@ -130,13 +128,10 @@ def run(
     networks, seeds = config_lib.networks(config, info.spaces), bc_learner.member_seeds(config)
     fitter = bc_learner.Fitter(config, networks, seeding.STAGE_BC)
     fitter.prepare(problem.data, problem.train, problem.steps, True)
-    shards = num_shards(evaluation.NUM_ENVS, config.env.shards)
-    actors = ActorConfig(info.config, networks, seeds, evaluation.NUM_ENVS, shards)
     with (
-        Pool(actors, info, config.env.workers) as pool,
+        evaluation.open_evaluator(config, info, networks, seeds) as evaluator,
         checkpoint.Checkpoints(workdir) as checkpoints,
     ):
-        evaluator = evaluation.Evaluator(pool, config.evaluation.deterministic)
         trainer = _Trainer(config, fitter, problem, evaluator, checkpoints)
         with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
             progress, policies = trainer.train(writer)

@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 
 from jaxmaze import policies
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.runs import console, intervals, metrics, outcomes, report, run_folder
@@ -109,7 +109,7 @@ def player(config: ml_collections.ConfigDict) -> Callable[[np.ndarray], outcomes
     Raises:
       UserError: if there is no such policy or environment.
     """
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
     found = policies.resolve(
         config.rollout.policy, info, config.seed, deterministic=config.evaluation.deterministic
     )

@@ -19,10 +19,8 @@ from jaxmaze import policies
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
-from jaxmaze.envs import gymnasium as backend
-from jaxmaze.envs.actors import ActorConfig
+from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
-from jaxmaze.envs.workers import Pool, num_shards
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.training import audit, bc_learner, dagger_data, evaluation, selection
 
@@ -54,20 +52,17 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     Raises:
       UserError: for a teacher that cannot be asked, or does not fit.
     """
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
     teacher = dagger_data.teacher_of(config, info, 0)
     identity = run_folder.identity(config, KIND, teacher_sha256=policies.digest_of(teacher))
     if run_folder.claim(workdir, identity):
         console.say(f"{workdir} is finished already")
         return run_folder.summary(workdir)
     networks, seeds = config_lib.networks(config, info.spaces), bc_learner.member_seeds(config)
-    shards = num_shards(evaluation.NUM_ENVS, config.env.shards)
-    actors = ActorConfig(info.config, networks, seeds, evaluation.NUM_ENVS, shards)
     with (
-        Pool(actors, info, config.env.workers) as pool,
+        evaluation.open_evaluator(config, info, networks, seeds) as evaluator,
         checkpoint.Checkpoints(workdir) as checkpoints,
     ):
-        evaluator = evaluation.Evaluator(pool, config.evaluation.deterministic)
         trainer = _Trainer(config, networks, info, workdir, evaluator, checkpoints)
         with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
             trainer.train(writer)
@@ -89,7 +84,7 @@ class _Trainer:
         self,
         config: ml_collections.ConfigDict,
         networks: Networks,
-        info: backend.EnvInfo,
+        info: environment.EnvInfo,
         workdir: Path,
         evaluator: evaluation.Evaluator,
         checkpoints: checkpoint.Checkpoints,

@@ -17,10 +17,9 @@ import numpy as np
 
 from jaxmaze import config as config_lib
 from jaxmaze.core.networks import Networks
-from jaxmaze.envs import envpool
-from jaxmaze.envs import gymnasium as backend
-from jaxmaze.envs.actors import ActorConfig, Segment
-from jaxmaze.envs.workers import Pool, num_shards
+from jaxmaze.envs import environment
+from jaxmaze.envs.actors import Segment
+from jaxmaze.envs.collectors import BACKENDS, open_collector
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.runs.stopwatch import Stopwatch
@@ -61,9 +60,8 @@ def run_arms(
     """
     first = next(iter(arms.values()))[0]
     ppo_arms.check_shared([config for config, _ in arms.values()])
-    info = backend.describe(backend.EnvConfig.of(first.env))
-    if first.env.backend == "envpool":
-        envpool.check(info)
+    info = environment.describe(environment.EnvConfig.of(first.env))
+    BACKENDS[first.env.backend].check(info)
     networks = config_lib.networks(first, info.spaces)
     configs = [config for config, _ in arms.values()]
     given = {c.ppo.init_from: handover.read(c, networks) for c in configs}
@@ -109,7 +107,7 @@ class _Trainer:
         self,
         arms: list[Arm],
         networks: Networks,
-        info: backend.EnvInfo,
+        info: environment.EnvInfo,
         demonstrated: Demonstrated,
         updater: Updater,
     ):
@@ -123,23 +121,19 @@ class _Trainer:
         self.watch = Stopwatch()
         self.population = Population(arms, networks, demonstrated, updater)
         self.seeds, self.members = self.population.seeds, len(self.population.seeds)
-        shards = num_shards(section.num_envs, config.env.shards)
-        learners = tuple(int(m) for m in self.population.learners)
-        actors = ActorConfig(info.config, networks, self.seeds, section.num_envs, shards, learners)
-        self.pool = Pool(actors, info, config.env.workers)
-        # Where experience comes from; evaluation is the pool's in any case.
-        self.collector = (
-            envpool.Collector(actors, info) if config.env.backend == "envpool" else self.pool
-        )
+        self.collector = open_collector(
+            config.env, info, networks, self.seeds, section.num_envs, self.population.learners,
+            console.say,
+        )  # fmt: skip
         try:
             self._open()
         except BaseException:
-            self.pool.close()
+            self.collector.close()
             raise
 
     def _open(self) -> None:
         """States, checkpoints and logs, new or as an earlier start left them."""
-        self.evaluator = evaluation.Evaluator(self.pool, self.config.evaluation.deterministic)
+        self.evaluator = evaluation.Evaluator(self.collector, self.config.evaluation.deterministic)
         policies = self.population.policies()
         self.best = selection.begin(policies)
         self.checkpoints = [checkpoint.Checkpoints(arm.workdir) for arm in self.arms]
@@ -362,7 +356,6 @@ class _Trainer:
 
     def close(self) -> None:
         """Close workers, logs and checkpoints."""
-        self.pool.close()
         self.collector.close()
         for closing in (*getattr(self, "writers", ()), *self.checkpoints):
             closing.close()

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import ml_collections
 import numpy as np
 
 from jaxmaze import policies
 from jaxmaze.core import seeding
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, iter_episodes, run_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.runs import console, metrics, outcomes, run_folder, trajectories
@@ -52,7 +51,7 @@ def run(
     Raises:
       UserError: for a policy or an environment that cannot be used.
     """
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
     name, given = config.rollout.policy, policy is not None
     if policy is None:
         policy = policies.resolve(name, info, config.seed, member, config.evaluation.deterministic)
@@ -69,7 +68,7 @@ def run(
         return run_folder.summary(workdir)
     start = time.perf_counter()
     provenance = {
-        "policy": name, "seed": config.seed, "env": backend.spec_dict(info),
+        "policy": name, "seed": config.seed, "env": environment.spec_dict(info),
         "versions": run_folder.versions(),
     }  # fmt: skip
     checked = policies.checked(policy, info)
@@ -96,7 +95,7 @@ def run(
 def _play(
     config: ml_collections.ConfigDict,
     workdir: Path,
-    info: backend.EnvInfo,
+    info: environment.EnvInfo,
     act: policies.Act,
     seeds: np.ndarray,
     render: str | None,
@@ -144,7 +143,10 @@ class _EpisodeLog:
 
 
 def _record(
-    workdir: Path, episodes: Iterable[Episode], info: backend.EnvInfo, provenance: dict[str, Any]
+    workdir: Path,
+    episodes: Iterable[Episode],
+    info: environment.EnvInfo,
+    provenance: dict[str, Any],
 ) -> None:
     """Write the data set beside its place and move it there, so that it is whole or absent.
 
@@ -163,7 +165,7 @@ def _record(
 
 
 def _rendered(
-    info: backend.EnvInfo,
+    info: environment.EnvInfo,
     act: policies.Act,
     seeds: np.ndarray,
     render: str,
@@ -171,7 +173,7 @@ def _rendered(
     on_episode: Callable[[Episode], None],
 ) -> Iterator[Episode]:
     """One environment after the other, in a window or into video files."""
-    env = backend.make(info.config, "human" if render == "human" else "rgb_array")
+    env = environment.make(info.config, "human" if render == "human" else "rgb_array")
     frames: list[np.ndarray] = []
     jobs = [deque(enumerate(int(s) for s in seeds))]
 
@@ -186,7 +188,7 @@ def _rendered(
                 frames.clear()
             on_episode(episode)
             yield episode
-    except gym.error.DependencyNotInstalled as error:
+    except environment.MissingPackageError as error:
         raise UserError(f"--render={render} needs a package that is missing: {error}") from error
     finally:
         env.close()
@@ -207,7 +209,7 @@ def _write_video(workdir: Path, episode: Episode, frames: list[np.ndarray]) -> N
 class _Tally:
     """The statistics of episodes that are not kept: returns, step counts, ends, actions."""
 
-    def __init__(self, info: backend.EnvInfo):
+    def __init__(self, info: environment.EnvInfo):
         self._info = info
         self._returns: list[float] = []
         self._lengths: list[int] = []

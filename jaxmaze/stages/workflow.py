@@ -14,8 +14,8 @@ from typing import Any
 import ml_collections
 
 from jaxmaze import policies
-from jaxmaze.envs import envpool
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
+from jaxmaze.envs.collectors import BACKENDS
 from jaxmaze.runs import console, report, run_folder, trajectories
 from jaxmaze.stages import bc, compare, ppo, rollout
 from jaxmaze.training import evaluation
@@ -71,9 +71,8 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
 
 def _check(config: ml_collections.ConfigDict) -> None:
     """Find what would stop a later stage before the folder is taken."""
-    info = backend.describe(backend.EnvConfig.of(config.env))
-    if config.env.backend == "envpool":
-        envpool.check(info)
+    info = environment.describe(environment.EnvConfig.of(config.env))
+    BACKENDS[config.env.backend].check(info)
     policies.resolve(config.rollout.policy, info, config.seed)
     trajectories.split(config.rollout.n_episodes, config.bc.validation_percentage, config.seed)
 

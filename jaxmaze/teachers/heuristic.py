@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxmaze.envs.gymnasium import EnvInfo
+from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
 
 

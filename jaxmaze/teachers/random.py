@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from jaxmaze.core import seeding
-from jaxmaze.envs.gymnasium import EnvInfo
+from jaxmaze.envs.environment import EnvInfo
 
 
 def make(env: EnvInfo, seed: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -21,10 +21,11 @@ from jaxmaze import policies
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
+from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.runs import run_folder
+from jaxmaze.runs import run_folder, trajectories
 from jaxmaze.runs.checkpoint import digest
 from jaxmaze.training import compiled, evaluation
 
@@ -78,7 +79,11 @@ def log_probs(networks: Networks, population: Policy, obs: Any, action: Any) -> 
 
 
 def _play(
-    networks: Networks, population: Policy, info: backend.EnvInfo, seeds: np.ndarray, record: bool
+    networks: Networks,
+    population: Policy,
+    info: EnvInfo,
+    seeds: np.ndarray,
+    record: bool,
 ) -> list[list[Any]]:
     """Each member's deterministic episodes, again in one shape for all."""
     count = len(jax.tree.leaves(population)[0])
@@ -93,7 +98,7 @@ def write(
     run: Path,
     networks: Networks,
     population: Policy,
-    info: backend.EnvInfo,
+    info: EnvInfo,
     config: Any,
     demonstrated: tuple[np.ndarray, np.ndarray] | None = None,
     temperature: np.ndarray | None = None,
@@ -131,8 +136,6 @@ def write(
 
 
 def _visited(episodes: list[Any], kind: str) -> tuple[np.ndarray, np.ndarray]:
-    from jaxmaze.runs import trajectories
-
     return trajectories.rows(episodes, kind)[:2]
 
 
@@ -206,7 +209,7 @@ def env_difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 
 
 def check(
-    run: Path, networks: Networks, population: Policy, info: backend.EnvInfo, config: Any,
+    run: Path, networks: Networks, population: Policy, info: EnvInfo, config: Any,
     record: Record | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Compare policies taken over from a run with what the run has on record.
@@ -229,7 +232,7 @@ def check(
     raw = run_folder.read_config(run)
     theirs, ours = raw.get("config", {}).get("env", {}), json.loads(info.config.kwargs)
     # Unset is the registered limit, on either side.
-    registered = backend.registered_limit(info)
+    registered = environment.registered_limit(info)
     limit = info.config.max_episode_steps or registered
     section = {"id": info.config.id, "max_episode_steps": limit}
     if theirs.get("id") == info.config.id and theirs.get("max_episode_steps") is None:

@@ -18,7 +18,7 @@ from jaxmaze import policies
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, run_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.runs import run_folder, trajectories
@@ -27,7 +27,7 @@ ROUNDS = "rounds"
 
 
 def teacher_of(
-    config: ml_collections.ConfigDict, info: backend.EnvInfo, number: int
+    config: ml_collections.ConfigDict, info: environment.EnvInfo, number: int
 ) -> policies.Act:
     """The teacher that labels the states of a round; if it is random, from the round's own seed.
 
@@ -70,7 +70,7 @@ def _modes(networks: Networks, population: Policy, obs: Any) -> Any:
 
 
 def play(
-    info: backend.EnvInfo,
+    info: environment.EnvInfo,
     networks: Networks,
     teacher: policies.Act,
     clones: Policy | None,
@@ -93,7 +93,7 @@ def play(
       ``E`` episodes for each of ``M`` members, with what was done and what the teacher would do.
     """
     members, count = seeds.shape
-    envs = [backend.make(info.config) for _ in range(members * count)]
+    envs = [environment.make(info.config) for _ in range(members * count)]
     labels: list[np.ndarray] = []
 
     def act(obs: np.ndarray) -> np.ndarray:
@@ -122,7 +122,7 @@ def play(
 
 
 def keep_round(
-    workdir: Path, seed: int, number: int, episodes: Sequence[Episode], info: backend.EnvInfo,
+    workdir: Path, seed: int, number: int, episodes: Sequence[Episode], info: environment.EnvInfo,
     provenance: dict[str, Any],
 ) -> None:  # fmt: skip
     """Write one member's episodes of a round, whole or not at all."""
@@ -130,7 +130,7 @@ def keep_round(
 
 
 def kept_rounds(
-    workdir: Path, seed: int, count: int, info: backend.EnvInfo
+    workdir: Path, seed: int, count: int, info: environment.EnvInfo
 ) -> tuple[list[list[Episode]], list[dict[str, Any]]]:
     """A member's episodes and their provenance of the first ``count`` rounds; drops later ones.
 
@@ -165,7 +165,7 @@ def keep_all(
     seed: int,
     rounds: Sequence[Sequence[Episode]],
     provenances: Sequence[dict[str, Any]],
-    info: backend.EnvInfo,
+    info: environment.EnvInfo,
 ) -> str:
     """Write a member's aggregated data set; returns its SHA-256."""
     episodes = [e for part in rounds for e in part]
@@ -173,7 +173,7 @@ def keep_all(
     provenance = {
         "policy": provenances[0]["policy"],
         "seed": seed,
-        "env": backend.spec_dict(info),
+        "env": environment.spec_dict(info),
         "versions": run_folder.versions(),
         "rounds": [p["round"] for p in provenances],
     }
@@ -187,7 +187,7 @@ def drop_rounds(workdir: Path) -> None:
 
 
 def _write(
-    path: Path, episodes: Sequence[Episode], info: backend.EnvInfo, provenance: dict[str, Any]
+    path: Path, episodes: Sequence[Episode], info: environment.EnvInfo, provenance: dict[str, Any]
 ) -> str:
     temporary = path.with_name(path.name + ".tmp")
     for leftover in (temporary, path):  # of an earlier start that was cut off

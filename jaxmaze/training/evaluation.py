@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,11 @@ import jax
 import numpy as np
 
 from jaxmaze.core import seeding
+from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
-from jaxmaze.envs import gymnasium as backend
-from jaxmaze.envs.actors import ActorConfig
-from jaxmaze.envs.workers import Pool, num_shards
-from jaxmaze.runs import checkpoint, outcomes
+from jaxmaze.envs import environment
+from jaxmaze.envs.collectors import Collector, open_collector
+from jaxmaze.runs import checkpoint, console, outcomes
 
 NUM_ENVS = 16
 """Environments of a member in an evaluation that belongs to no training."""
@@ -48,8 +50,8 @@ class Evaluator:
     burn-in cost nothing, and members that are alike cost as much as one.
     """
 
-    def __init__(self, pool: Pool, deterministic: bool):
-        self._pool, self._deterministic = pool, deterministic
+    def __init__(self, collector: Collector, deterministic: bool):
+        self._collector, self._deterministic = collector, deterministic
         self._known: dict[tuple[int | None, str, bytes], outcomes.Evaluation] = {}
 
     def __call__(
@@ -66,7 +68,7 @@ class Evaluator:
           One evaluation for each wanted member, in order.
         """
         policies = jax.device_get(policies)
-        members = len(self._pool.config.seeds)
+        members = len(self._collector.config.seeds)
         each = [jax.tree.map(lambda x, m=m: x[m], policies) for m in range(members)]
         # Samples differ between members, as their random numbers do.
         keys = [
@@ -79,7 +81,7 @@ class Evaluator:
             [key not in self._known and new.get(key) == m for m, key in enumerate(keys)]
         )
         if active.any():
-            results = self._pool.evaluate(policies, seeds, self._deterministic, active)
+            results = self._collector.evaluate(policies, seeds, self._deterministic, active)
             returns = np.full((members, len(seeds)), np.nan)
             lengths = np.zeros((members, len(seeds)), np.int64)
             for r in results:
@@ -90,6 +92,16 @@ class Evaluator:
             for m in np.flatnonzero(active):
                 self._known[keys[m]] = outcomes.Evaluation(returns[m], lengths[m])
         return [self._known[keys[m]] for m in np.flatnonzero(wanted)]
+
+
+@contextlib.contextmanager
+def open_evaluator(
+    config: Any, info: environment.EnvInfo, networks: Networks, members: Sequence[int]
+) -> Iterator[Evaluator]:
+    """An evaluator that belongs to no training, for members with these root seeds."""
+    opened = open_collector(config.env, info, networks, members, NUM_ENVS, say=console.say)
+    with contextlib.closing(opened) as collector:
+        yield Evaluator(collector, config.evaluation.deterministic)
 
 
 def of_run(run: Path, config: Any, seeds: np.ndarray) -> list[outcomes.Evaluation]:
@@ -104,8 +116,6 @@ def of_run(run: Path, config: Any, seeds: np.ndarray) -> list[outcomes.Evaluatio
       UserError: if it has no checkpoint that can be read.
     """
     networks, policies, meta = checkpoint.load_best(run)
-    info = backend.describe(backend.EnvConfig.of(config.env))
-    shards = num_shards(NUM_ENVS, config.env.shards)
-    actors = ActorConfig(info.config, networks, tuple(meta["seeds"]), NUM_ENVS, shards)
-    with Pool(actors, info, config.env.workers) as pool:
-        return Evaluator(pool, config.evaluation.deterministic)(policies, seeds)
+    info = environment.describe(environment.EnvConfig.of(config.env))
+    with open_evaluator(config, info, networks, meta["seeds"]) as evaluator:
+        return evaluator(policies, seeds)

@@ -18,7 +18,7 @@ import numpy as np
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, console, run_folder, trajectories
 from jaxmaze.training import audit, compiled
@@ -99,7 +99,7 @@ def read(config: ml_collections.ConfigDict, networks: Networks) -> Given | None:
 
 def take(
     given: Given | None, config: ml_collections.ConfigDict, networks: Networks,
-    info: backend.EnvInfo,
+    info: environment.EnvInfo,
 ) -> Origin | None:  # fmt: skip
     """What was given as PPO starts from it, proven to act as it did; None from scratch.
 
@@ -184,7 +184,7 @@ def _started(
 
 
 def demonstrations(
-    config: ml_collections.ConfigDict, info: backend.EnvInfo
+    config: ml_collections.ConfigDict, info: environment.EnvInfo
 ) -> list[tuple[str, Demonstrations]]:
     """The episodes that each member's clone was made of, and their SHA-256.
 
@@ -203,7 +203,7 @@ def demonstrations(
 
 
 def _read(
-    path: str, wanted: str | None, config: ml_collections.ConfigDict, info: backend.EnvInfo
+    path: str, wanted: str | None, config: ml_collections.ConfigDict, info: environment.EnvInfo
 ) -> tuple[str, Demonstrations]:
     dataset = trajectories.read(path, info)
     if wanted not in (None, dataset.sha256):

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxmaze import config as config_lib
 from jaxmaze.core import ppo
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import console
 from jaxmaze.training import handover
@@ -93,7 +93,7 @@ class Demonstrated:
       of_member: for each member of all arms the position of its data set; -1 for none.
     """
 
-    def __init__(self, info: backend.EnvInfo):
+    def __init__(self, info: environment.EnvInfo):
         self._info, self._known = info, dict[str, int]()
         self.sets: list[Demonstrations] = []
         self.of_member: list[int] = []

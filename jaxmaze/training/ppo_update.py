@@ -12,6 +12,7 @@ import numpy as np
 from jaxmaze.core import ppo
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.envs.collectors import rollout_shapes
 from jaxmaze.training import compiled, ppo_arms
 
 
@@ -49,21 +50,13 @@ class Updater:
         """Begin to compile in the background, if all that shapes the program is known."""
         if not self._count or self._static.rehearses:
             return  # how many rows are rehearsed is known once they are read
-        section, spaces, count = self._config.ppo, self._networks.spaces, self._count
+        section, count = self._config.ppo, self._count
         lead = (count, section.num_steps, section.num_envs)
-        discrete = spaces.kind == "discrete"
+        rollout = rollout_shapes(self._config.env.backend, self._networks, lead)
 
         def of_all(x: Any) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((count, *np.shape(x)), x.dtype)
 
-        obs, scalar = (
-            jax.ShapeDtypeStruct((*lead, *shape), np.float32) for shape in (spaces.obs_shape, ())
-        )
-        action = jax.ShapeDtypeStruct(
-            lead if discrete else (*lead, spaces.num_actions), np.int32 if discrete else np.float32
-        )
-        valid = scalar if self._config.env.backend == "envpool" else None
-        rollout = Rollout(obs, action, scalar, scalar, obs, scalar, scalar, valid)
         state = ppo.init(self._networks, np.random.SeedSequence(0), section.num_envs)
         hyper = ppo.Hyper(*[np.float32(0)] * len(ppo.Hyper._fields))
         args = (*jax.tree.map(of_all, (state,)), rollout,

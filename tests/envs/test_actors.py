@@ -10,7 +10,7 @@ from scipy import stats
 
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.actors import ActorConfig
 from jaxmaze.envs.workers import Pool
 
@@ -19,12 +19,12 @@ SHARES = np.array([[0.5, 0.3, 0.15, 0.05], [0.05, 0.05, 0.2, 0.7]])
 
 
 def known(limit=None, **kwargs):
-    return backend.EnvConfig("tests.known_env:Known-v0", json.dumps(kwargs), limit)
+    return environment.EnvConfig("tests.known_env:Known-v0", json.dumps(kwargs), limit)
 
 
 def setup(env, seeds=(0, 1), num_envs=4, num_shards=2):
     """A population that does in every state what its last layer's bias says."""
-    info = backend.describe(env)
+    info = environment.describe(env)
     networks = Networks(info.spaces, NetworkSpec((4,)))
     config = ActorConfig(env, networks, seeds, num_envs, num_shards)
     blank = [

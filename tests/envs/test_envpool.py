@@ -11,12 +11,12 @@ import pytest
 from jaxmaze import api
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
-from jaxmaze.envs import envpool
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.actors import ActorConfig
+from jaxmaze.envs.envpool import EnvpoolCollector
 from jaxmaze.errors import UserError
 
-LANDER = backend.EnvConfig("LunarLander-v3", max_episode_steps=40)
+LANDER = environment.EnvConfig("LunarLander-v3", max_episode_steps=40)
 
 
 class Vector:
@@ -47,13 +47,13 @@ def stand_in(monkeypatch):
 
 
 def collector(learners=(0, 2)):
-    info = backend.describe(LANDER)
+    info = environment.describe(LANDER)
     networks = Networks(info.spaces, NetworkSpec((16,)))
     seeds = [np.random.SeedSequence(m) for m in learners]
     each = [Policy(networks.init_policy(s), networks.init_stats()) for s in seeds]
     policies = jax.tree.map(lambda *x: np.stack(x), *each)
     config = ActorConfig(LANDER, networks, (5, 6, 7), 3, 1, learners)
-    return envpool.Collector(config, info), policies
+    return EnvpoolCollector(config, info, 0), policies
 
 
 def test_resets_are_marked_and_everything_else_is_a_step(stand_in):
@@ -100,10 +100,10 @@ def test_a_run_trains_on_it_and_is_evaluated_on_gymnasium(stand_in, small, tmp_p
 def test_what_it_cannot_do_is_one_line(stand_in, monkeypatch):
     def refused(**changes):
         with pytest.raises(UserError) as error:
-            envpool.check(backend.describe(LANDER._replace(**changes)))
+            EnvpoolCollector.check(environment.describe(LANDER._replace(**changes)))
         return str(error.value)
 
-    envpool.check(backend.describe(LANDER._replace(kwargs='{"gravity": -10.0}')))
+    EnvpoolCollector.check(environment.describe(LANDER._replace(kwargs='{"gravity": -10.0}')))
     assert "cannot set env.kwargs.gravity=-5.0" in refused(kwargs='{"gravity": -5.0}')
     assert "has no Acrobot-v1" in refused(id="Acrobot-v1")
     monkeypatch.setitem(sys.modules, "envpool", None)

@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 
 from jaxmaze.core import seeding
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import iter_episodes, play_episodes
 from jaxmaze.policies import resolve
 
-LANDER = backend.EnvConfig("LunarLander-v3", max_episode_steps=150)
+LANDER = environment.EnvConfig("LunarLander-v3", max_episode_steps=150)
 
 
 @pytest.fixture(scope="module")
 def info():
-    return backend.describe(LANDER)
+    return environment.describe(LANDER)
 
 
 def seeds(n):
@@ -32,7 +32,7 @@ def test_episodes_do_not_depend_on_how_many_environments_run_at_once(info):
 
 def test_an_episode_is_replayed_by_its_seed_and_actions(info):
     episode = play_episodes(info, resolve("heuristic", info, 0), seeds(3), 2, record=True)[2]
-    env = backend.make(LANDER)
+    env = environment.make(LANDER)
     obs, _ = env.reset(seed=episode.seed)
     assert len(episode.observations) == episode.length + 1
     for t, action in enumerate(episode.actions):

@@ -8,16 +8,17 @@ import pytest
 
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.actors import ActorConfig
-from jaxmaze.envs.workers import Pool, num_shards
+from jaxmaze.envs.collectors import num_shards
+from jaxmaze.envs.workers import Pool
 from jaxmaze.errors import WorkerError
 
-LANDER = backend.EnvConfig("LunarLander-v3", max_episode_steps=40)
+LANDER = environment.EnvConfig("LunarLander-v3", max_episode_steps=40)
 
 
 def setup(env=LANDER, members=2, num_envs=4):
-    info = backend.describe(env)
+    info = environment.describe(env)
     networks = Networks(info.spaces, NetworkSpec((16,)))
     seeds = [np.random.SeedSequence(m) for m in range(members)]
     each = [Policy(networks.init_policy(s), networks.init_stats()) for s in seeds]
@@ -34,7 +35,10 @@ def everything(workers, config, info, policies):
     return segments, sorted(results)
 
 
-@pytest.mark.parametrize("env", [LANDER, backend.EnvConfig("Pendulum-v1", max_episode_steps=25)])
+PENDULUM = environment.EnvConfig("Pendulum-v1", max_episode_steps=25)
+
+
+@pytest.mark.parametrize("env", [LANDER, PENDULUM])
 def test_rollouts_are_the_same_to_the_bit_for_any_number_of_workers(env):
     setting = setup(env)
     expected, evaluated = everything(0, *setting)
@@ -101,7 +105,7 @@ def test_a_killed_worker_is_reported_and_nothing_hangs():
 
 
 def test_an_environment_that_raises_is_reported_with_its_own_traceback():
-    env = backend.EnvConfig("tests.broken_env:Broken-v0")
+    env = environment.EnvConfig("tests.broken_env:Broken-v0")
     config, info, policies = setup(env)
     with Pool(config, info, 2) as pool:
         pool.reset(0)
@@ -148,7 +152,7 @@ def pids(pool):
 
 def test_workers_are_kept_for_the_next_pool_and_act_as_new_ones_do(monkeypatch):
     config, info, policies = setup()
-    other = setup(backend.EnvConfig("Pendulum-v1", max_episode_steps=25), members=1, num_envs=2)
+    other = setup(environment.EnvConfig("Pendulum-v1", max_episode_steps=25), members=1, num_envs=2)
     with Pool(config, info, 2) as pool:
         first = pids(pool)
         pool.reset(0)
@@ -168,7 +172,7 @@ def test_workers_are_kept_for_the_next_pool_and_act_as_new_ones_do(monkeypatch):
 
 
 def test_workers_are_not_kept_with_others_code_or_in_the_middle_of_something():
-    config, info, policies = setup(backend.EnvConfig("tests.broken_env:Broken-v0"))
+    config, info, policies = setup(environment.EnvConfig("tests.broken_env:Broken-v0"))
     with Pool(config, info, 2) as pool:
         foreign = [worker._process for worker in pool._workers]
     assert all(process.poll() is not None for process in foreign)

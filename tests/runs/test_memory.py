@@ -35,10 +35,10 @@ import json, resource, sys
 import jax, numpy as np
 from jaxmaze import api, cloning, trajectories
 from jaxmaze import config as config_lib
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.stages import bc
 
-info = backend.describe(backend.EnvConfig("LunarLander-v3"))
+info = environment.describe(environment.EnvConfig("LunarLander-v3"))
 config = api.make_config({"env.id": "LunarLander-v3", "bc.batch_size": 4096})
 networks = config_lib.networks(config, info.spaces)
 

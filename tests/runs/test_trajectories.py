@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 from jaxmaze.runs import trajectories
@@ -14,7 +14,7 @@ from jaxmaze.runs import trajectories
 
 @pytest.fixture(scope="module")
 def info():
-    return backend.describe(backend.EnvConfig("LunarLander-v3"))
+    return environment.describe(environment.EnvConfig("LunarLander-v3"))
 
 
 def episode(info, length=5, index=0, **changes):
@@ -85,7 +85,7 @@ def test_bad_episodes_are_refused_before_anything_is_written(info, tmp_path, cas
 
 
 def test_continuous_actions_are_checked(tmp_path):
-    info = backend.describe(backend.EnvConfig("LunarLander-v3", '{"continuous": true}'))
+    info = environment.describe(environment.EnvConfig("LunarLander-v3", '{"continuous": true}'))
     good = episode(info, actions=np.zeros((5, 2), np.float32))
     trajectories.check(good, info, "x")
     with pytest.raises(UserError, match="outside the bounds"):

@@ -6,7 +6,7 @@ import pytest
 
 from jaxmaze import api
 from jaxmaze.core import bc as core
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.runs import checkpoint, trajectories
 from jaxmaze.stages import bc
 
@@ -26,7 +26,7 @@ def test_the_epoch_with_the_lowest_validation_loss_is_handed_over(small, recorde
     assert (best < 9).any() and len(set(losses[-1])) == 2
     refitted = [x for x in run.metrics() if "refit/policy_loss" in x]
     assert len(refitted) == (best.max() + 1 if refit else 0)
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
     problem = bc.prepare(config, trajectories.read(recorded.folder, info), info)
     networks, population, _ = checkpoint.load_best(run.folder)
     for m in range(2):

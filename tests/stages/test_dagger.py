@@ -8,7 +8,7 @@ import pytest
 
 from jaxmaze import api, policies
 from jaxmaze.config import networks as networks_of
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import trajectories
 from jaxmaze.training import dagger_data, handover, ppo_arms, ppo_learner, ppo_update
@@ -37,7 +37,7 @@ def taught(config, tmp_path_factory):
 
 
 def info_of(config):
-    return backend.describe(backend.EnvConfig.of(config.env))
+    return environment.describe(environment.EnvConfig.of(config.env))
 
 
 def test_every_state_is_labelled_by_the_teacher(config, taught):

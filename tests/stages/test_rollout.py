@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.stages import rollout
 
@@ -17,7 +17,7 @@ def episodes(actions):
 @pytest.mark.parametrize("continuous", [False, True])
 def test_actions_are_counted_as_episodes_pass(continuous, capsys):
     kwargs = '{"continuous": true}' if continuous else "{}"
-    info = backend.describe(backend.EnvConfig("LunarLander-v3", kwargs))
+    info = environment.describe(environment.EnvConfig("LunarLander-v3", kwargs))
     rng = np.random.default_rng(0)
     draw = (
         (lambda n: rng.uniform(-1, 1, (n, 2))) if continuous else (lambda n: rng.integers(0, 3, n))
@@ -36,7 +36,7 @@ def test_actions_are_counted_as_episodes_pass(continuous, capsys):
 
 
 def test_a_recording_that_fails_leaves_nothing_behind(tmp_path):
-    info = backend.describe(backend.EnvConfig("LunarLander-v3"))
+    info = environment.describe(environment.EnvConfig("LunarLander-v3"))
 
     def broken():
         yield from episodes([np.zeros(5, int)])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxmaze import api, policies
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, metrics
@@ -216,7 +216,7 @@ def test_the_first_probabilities_equal_the_clones(finished, tmp_path, monkeypatc
     clone = finished.folder / "bc"
     fields = {"stage": "ppo", "ppo.init_from": str(clone), "ppo.exploration": "kept"}
     config = api.override(api.Run(clone).config, fields)
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
     networks, theirs, _ = checkpoint.load_best(clone)
     started = []
     monkeypatch.setattr(ppo._Trainer, "train", lambda self: started.append(self))
@@ -336,7 +336,7 @@ def test_gains_are_differences_on_the_same_episodes(finished, small):
     summary, folder = finished.summary, finished.folder
     config = api.override(small, {"rollout.policy": "heuristic"})
     test = evaluation.test_seeds(config)
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
 
     def returns(policy, seeds):
         return np.array([e.episode_return for e in play_episodes(info, policy, seeds, 4)])

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from gymnasium.envs.box2d.lunar_lander import heuristic
 
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.teachers.heuristic import acrobot, cart_pole, lunar_lander, make
@@ -42,7 +42,7 @@ def test_equals_the_published_controller_action_by_action(continuous):
 
 def test_other_environments_have_none_and_are_told_so():
     with pytest.raises(UserError, match=r"no heuristic is known for MountainCar-v0.*LunarLander"):
-        make(backend.describe(backend.EnvConfig("MountainCar-v0")), 0)
+        make(environment.describe(environment.EnvConfig("MountainCar-v0")), 0)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_other_environments_have_none_and_are_told_so():
 )
 def test_our_own_controllers_return_what_they_state(env_id, at_least, at_most):
     """Decent, and with room above: both bounds are what the docstrings promise."""
-    info = backend.describe(backend.EnvConfig(env_id))
+    info = environment.describe(environment.EnvConfig(env_id))
     episodes = play_episodes(info, make(info, 0), list(range(60)), 20)
     mean = np.mean([e.rewards.sum() for e in episodes])
     assert at_least <= mean <= at_most

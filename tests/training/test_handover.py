@@ -10,7 +10,7 @@ import pytest
 from jaxmaze import api
 from jaxmaze import config as config_lib
 from jaxmaze.core import normalization
-from jaxmaze.envs import gymnasium as backend
+from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint
 from jaxmaze.training import audit, handover
@@ -23,7 +23,7 @@ def ppo_config(small, clone, **changes):
 
 
 def load(config):
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
     networks = config_lib.networks(config, info.spaces)
     return handover.take(handover.read(config, networks), config, networks, info)
 
@@ -51,7 +51,7 @@ def test_the_audit_is_in_the_summary(tuned, cloned):
 def test_the_record_is_of_held_out_demonstrations(small, cloned, recorded):
     from jaxmaze.runs import trajectories
 
-    info = backend.describe(backend.EnvConfig.of(small.env))
+    info = environment.describe(environment.EnvConfig.of(small.env))
     dataset = trajectories.read(recorded.folder, info)
     record = audit.read(cloned.folder)
     for member in range(2):
@@ -237,7 +237,7 @@ def test_demonstrations_that_are_gone_are_asked_for(small, cloned, recorded, tmp
     run = api.train(blind, tmp_path / "run")
     assert not any("critic_fit/value_loss" in line for line in run.metrics())
     found = api.override(config, {"bc.data": str(recorded.folder)})
-    info = backend.describe(backend.EnvConfig.of(found.env))
+    info = environment.describe(environment.EnvConfig.of(found.env))
     first, second = handover.demonstrations(found, info)
     assert len(first[1].obs) == recorded.summary["env_steps"] and first[1] is second[1]
 
@@ -249,7 +249,7 @@ def test_demonstrations_that_have_changed_are_not_taken_for_the_clones(small, cl
     raw["data_sha256"] = "0" * 64
     (folder / "config.json").write_text(json.dumps(raw))
     config = ppo_config(small, folder, ppo__cloning_coef=0.1)
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
     with pytest.raises(UserError, match=r"has changed since .* was cloned from it; .*bc.data=DIR"):
         handover.demonstrations(config, info)
 
@@ -258,7 +258,7 @@ def test_a_tuned_run_is_a_start_too_and_its_demonstrations_are_the_clones(small,
     config = ppo_config(small, tuned.folder)
     figures = load(config).figures
     assert not figures["held_out_demonstrations"] and figures["difference"] == ""
-    info = backend.describe(backend.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env))
     assert len(handover.demonstrations(config, info)[0][1].obs) > 100
     with pytest.raises(UserError, match="calibrated needs held-out demonstrations"):
         load(api.override(config, {"ppo.exploration": "calibrated"}))

@@ -22,6 +22,9 @@ from jaxmaze import trust
 from jaxmaze.core.types import SpaceSpec
 from jaxmaze.errors import UserError
 
+MissingPackageError = gym.error.DependencyNotInstalled
+"""What rendering raises without the package that it needs."""
+
 
 class EnvConfig(NamedTuple):
     """Which environment: all that is needed to make another one just like it.

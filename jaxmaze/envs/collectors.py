@@ -1,0 +1,115 @@
+"""Collectors: what gathers experience for a population, and plays its evaluations.
+
+A backend is a file of this folder with a class like :class:`Collector`, and a line in ``BACKENDS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol
+
+import jax
+import numpy as np
+
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.envs.actors import ActorConfig, EpisodeResult, Segment
+from jaxmaze.envs.environment import EnvInfo
+from jaxmaze.envs.envpool import EnvpoolCollector
+from jaxmaze.envs.workers import Pool
+
+
+class Collector(Protocol):
+    """The environments of a population.
+
+    Attributes:
+      masked: whether rollouts say by ``valid`` which of their rows are steps.
+      config: the environment, the networks, and the members.
+    """
+
+    masked: ClassVar[bool]
+    config: ActorConfig
+
+    def __init__(
+        self, config: ActorConfig, info: EnvInfo, workers: int | None, say: Callable[[str], None]
+    ) -> None:
+        """Take ``workers`` processes, as many as there are cores if None; ``say`` prints a note."""
+
+    @staticmethod
+    def check(info: EnvInfo) -> None:
+        """Check that the environment can be had; else a UserError."""
+
+    def reset(self, epoch: int) -> None:
+        """Reset all training environments, to episodes that belong to this ``epoch`` alone."""
+
+    def begin(self, policies: Policy, iteration: int, num_steps: int) -> Callable[[], Segment]:
+        """Start to collect a segment of ``num_steps`` steps of every training environment.
+
+        Args:
+          policies: of the ``L`` members in training, ``[L, ...]``.
+          iteration: tells the random numbers of one segment from another's.
+          num_steps: ``T``.
+
+        Returns:
+          What waits for the segment, ``[L, T, N, ...]``; nothing else may be asked for before.
+        """
+
+    def evaluate(
+        self, policies: Policy, seeds: np.ndarray, deterministic: bool, active: np.ndarray
+    ) -> list[EpisodeResult]:
+        """Play an episode a seed ``[E]`` with each of the ``M`` members that are active ``[M]``."""
+
+    def close(self) -> None:
+        """Close environments and processes."""
+
+
+BACKENDS: dict[str, type[Collector]] = {"gymnasium": Pool, "envpool": EnvpoolCollector}
+"""What ``env.backend`` may be."""
+
+
+def num_shards(num_envs: int, most: int) -> int:
+    """The most shards, up to ``most``, that ``num_envs`` environments divide into.
+
+    A setting and not the number of cores, so that results do not depend on the machine.
+    """
+    return max(s for s in range(1, most + 1) if num_envs % s == 0)
+
+
+def open_collector(
+    section: Any,
+    info: EnvInfo,
+    networks: Networks,
+    seeds: Sequence[int],
+    num_envs: int,
+    learners: Sequence[int] | None = None,
+    say: Callable[[str], None] = print,
+) -> Collector:
+    """The collector that the ``env`` section of a configuration asks for.
+
+    Args:
+      section: ``env``.
+      info: the environment.
+      networks: of all members.
+      seeds: a root seed for each member.
+      num_envs: environments a member.
+      learners: positions of the members in training; all by default.
+      say: prints a line.
+    """
+    shards = num_shards(num_envs, section.shards)
+    training = None if learners is None else tuple(int(m) for m in learners)
+    config = ActorConfig(info.config, networks, tuple(seeds), num_envs, shards, training)
+    return BACKENDS[section.backend](config, info, section.workers, say)
+
+
+def rollout_shapes(backend: str, networks: Networks, lead: tuple[int, int, int]) -> Rollout:
+    """Shapes and types of what a backend collects, for ``lead`` ``(L, T, N)``; nothing is run."""
+    spaces = networks.spaces
+    discrete = spaces.kind == "discrete"
+    obs, scalar = (
+        jax.ShapeDtypeStruct((*lead, *shape), np.float32) for shape in (spaces.obs_shape, ())
+    )
+    action = jax.ShapeDtypeStruct(
+        lead if discrete else (*lead, spaces.num_actions), np.int32 if discrete else np.float32
+    )
+    valid = scalar if BACKENDS[backend].masked else None
+    return Rollout(obs, action, scalar, scalar, obs, scalar, scalar, valid)
