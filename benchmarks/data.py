@@ -116,9 +116,9 @@ def epoch(folder: Path, members: int) -> float:
     """Train for one epoch on a recorded data set; returns the seconds of that epoch."""
     import jax
 
-    from jaxmaze import config as config_lib
     from jaxmaze.core import seeding
     from jaxmaze.envs import environment
+    from jaxmaze.policies import build_networks
     from jaxmaze.runs import trajectories
     from jaxmaze.stages import bc
     from jaxmaze.training import bc_learner
@@ -128,7 +128,7 @@ def epoch(folder: Path, members: int) -> float:
     dataset = trajectories.read(folder, info)
     problem = bc.prepare(config, dataset, info)
     del dataset  # as the stage does
-    networks = config_lib.networks(config, info.spaces)
+    networks = build_networks(config, info.spaces)
     fitter = bc_learner.Fitter(config, networks, seeding.STAGE_BC)
     state = fitter.init(problem.data, problem.train)
     run, arguments = (

@@ -14,12 +14,17 @@ from typing import Any, TypeAlias
 import ml_collections
 
 from jaxmaze import config as config_lib
-from jaxmaze import config_files
+from jaxmaze import stages
 from jaxmaze import trust as trust_lib
-from jaxmaze.config import ConfigLike, make_config
+from jaxmaze.config import ConfigLike, files, make_config
+from jaxmaze.envs import environment
+from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
 from jaxmaze.runs import console, metrics, outcomes, run_folder
+from jaxmaze.stages import compare as compare_stage
+from jaxmaze.stages import rollout as rollout_stage
+from jaxmaze.training import evaluation
 
 __all__ = [
     "LoadedPolicy",
@@ -100,7 +105,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
       UserError: if the file, the recipe or a value cannot be used.
     """
     name, _, recipe = str(path).partition(":")
-    file = config_files.find(name)
+    file = files.find(name)
     spec = importlib.util.spec_from_file_location(f"_jaxmaze_config_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"config file {name} is not a Python file")
@@ -149,28 +154,24 @@ def train(config: ConfigLike, workdir: str | Path) -> Run:
     Raises:
       UserError: for input that cannot be used.
     """
-    from jaxmaze.stages import bc, dagger, ppo, sweep, workflow
-
-    config = _absolute(config_lib.validate(config))
+    settings = config_lib.settings(_absolute(config_lib.validate(config)))
     note = run_folder.version_note(Path(workdir))
     if note:
         console.say(note)
-    stages = {"workflow": workflow.run, "bc": bc.run, "dagger": dagger.run, "ppo": ppo.run}
-    run = sweep.run if config.sweep else stages[config.stage]
-    run(config, Path(workdir))
+    stage = stages.find("sweep" if settings.sweep else settings.stage)
+    stage.run(settings, Path(workdir))
     return Run(workdir)
 
 
 def _absolute(config: Config) -> Config:
     """Paths as absolute ones, so that a run can be resumed from any folder."""
-    changes = {
-        name: str(Path(value).resolve())
-        for name in ("bc.data", "ppo.init_from")
-        if (value := config_lib.get(config, name)) is not None
-    }
-    for name in ("rollout.policy", "dagger.policy"):  # a run's folder, or a name
-        value = config_lib.get(config, name)
-        if value not in (None, *registered()) and Path(value).is_dir():
+    changes = {}
+    for name, field in config_lib.FIELDS.items():
+        value = config_lib.get(config, name) if field.folder or field.code else None
+        if value is None:
+            continue
+        # What may be code is a folder too, unless a teacher is called so.
+        if field.folder or (value not in registered() and Path(value).is_dir()):
             changes[name] = str(Path(value).resolve())
     return override(config, changes)
 
@@ -198,7 +199,7 @@ def resume(folder: str | Path, trust: bool = False) -> Run:
     if run_folder.finished(folder):
         raise UserError(run_folder.finished_note(folder))
     config = run_folder.load_config(folder)
-    trust_lib.check(config, folder, trust)
+    trust_lib.check(config_lib.import_paths(config), folder, trust)
     return train(config, folder)
 
 
@@ -228,8 +229,6 @@ def record(
     Raises:
       UserError: for input that cannot be used.
     """
-    from jaxmaze.stages import rollout
-
     changes: dict[str, Any] = {}
     function = policy if callable(policy) else None
     if function is not None:
@@ -238,8 +237,10 @@ def record(
         changes["rollout.policy"] = str(policy)
     if n_episodes is not None:
         changes["rollout.n_episodes"] = n_episodes
-    config = override(config, changes)
-    rollout.run(config, Path(workdir), policy=function, record=save, render=render, member=member)
+    settings = config_lib.settings(override(config, changes))
+    rollout_stage.run(
+        settings, Path(workdir), policy=function, record=save, render=render, member=member
+    )
     return Run(workdir)
 
 
@@ -303,19 +304,16 @@ def evaluate(
     Returns:
       ``episodes``, ``mean``, ``std``, ``median``, ``min``, ``max`` and ``mean_step_count``.
     """
-    from jaxmaze.envs import environment
-    from jaxmaze.envs.episodes import play_episodes
-    from jaxmaze.training import evaluation
-
-    config = override(config, {} if n_episodes is None else {"evaluation.episodes": n_episodes})
-    info = environment.describe(environment.EnvConfig.of(config.env))
+    changes = {} if n_episodes is None else {"evaluation.episodes": n_episodes}
+    settings = config_lib.settings(override(config, changes))
+    info = environment.describe(environment.EnvConfig.of(settings.env))
     if callable(policy):
         act = policy
     else:
         name = str(policy.folder) if isinstance(policy, Run) else str(policy)
-        act = resolve(name, info, config.seed, deterministic=config.evaluation.deterministic)
-    seeds = evaluation.test_seeds(config)
-    episodes = play_episodes(info, act, seeds, config.rollout.num_envs)
+        act = resolve(name, info, settings.seed, deterministic=settings.evaluation.deterministic)
+    seeds = evaluation.test_seeds(settings)
+    episodes = play_episodes(info, act, seeds, settings.rollout.num_envs)
     return outcomes.of_episodes(episodes).summary()
 
 
@@ -337,22 +335,20 @@ def compare(
     Raises:
       UserError: if one of them is not a finished run.
     """
-    from jaxmaze.stages import compare as stage
-
     taught = None
     if teacher is not None:
         folder = Path(_path(teacher))
-        known = stage.on_record(folder)
+        known = compare_stage.on_record(folder)
         config = run_folder.load_config(folder)
         try:
-            trust_lib.check(config, folder, trust)
-            play = stage.player(config)
+            trust_lib.check(config_lib.import_paths(config), folder, trust)
+            play = compare_stage.player(config_lib.settings(config))
         except UserError as error:  # not trusted, or not at hand any more
             console.say(f"note: the teacher cannot be asked to play: {error}")
             play = None
-        taught = stage.Teacher(known, play)
-    named = stage.labels([run_folder.delivering(Path(_path(folder))) for folder in folders])
-    stage.run(named, Path(workdir), taught)
+        taught = compare_stage.Teacher(known, play)
+    named = compare_stage.labels([run_folder.delivering(Path(_path(folder))) for folder in folders])
+    compare_stage.run(named, Path(workdir), taught)
     return Run(workdir)
 
 

@@ -22,7 +22,8 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from jaxmaze import config as config_lib
-from jaxmaze import config_files, sweeps
+from jaxmaze.config import files, sweeps
+from jaxmaze.config import help as help_lib
 from jaxmaze.errors import UserError, WorkerError
 from jaxmaze.training import compile_cache
 
@@ -30,13 +31,14 @@ PREFIX = "config."
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def run(main: Callable[[dict[str, Any]], Path], usage: str) -> None:
+def run(main: Callable[[dict[str, Any]], Path], usage: str, fields: bool = False) -> None:
     """Run a command and exit: 0, or 2 for what the user can mend, or 130 after Ctrl-C.
 
     Args:
       main: the command; takes the overrides and returns the folder it wrote, which becomes the last
         line printed.
       usage: a short description for ``--help``.
+      fields: whether ``--help`` lists the fields of a configuration too.
     """
     overrides: dict[str, Any] = {}
 
@@ -51,7 +53,7 @@ def run(main: Callable[[dict[str, Any]], Path], usage: str) -> None:
         overrides.update(found)
         return argv[:1]
 
-    sys.modules["__main__"].__doc__ = usage
+    sys.modules["__main__"].__doc__ = f"{usage}\n\n{help_lib.text()}" if fields else usage
     try:
         app.run(lambda _: _finish(main(overrides)), flags_parser=parse)
     except UserError as error:
@@ -184,7 +186,7 @@ def config_from_flag(flag: Any, overrides: dict[str, Any]) -> ml_collections.Con
     if flag is None:
         raise UserError(
             "--config is not set; give a file of your own, or a name that comes with jaxmaze: "
-            f"{', '.join(config_files.shipped())}"
+            f"{', '.join(files.shipped())}"
         )
     from jaxmaze import api
 

@@ -14,8 +14,9 @@ import jax
 import numpy as np
 
 from jaxmaze import teachers, trust
+from jaxmaze.config import Settings
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Policy
+from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, run_folder
@@ -79,6 +80,12 @@ def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
     if not 0 <= member < count:
         raise UserError(f"{run} has members 0 to {count - 1}, not {member}")
     return LoadedPolicy(networks, jax.tree.map(lambda x: x[member], policies))
+
+
+def build_networks(settings: Settings, spaces: SpaceSpec) -> Networks:
+    """The networks that the settings ask for in an environment."""
+    section = settings.network
+    return Networks(spaces, NetworkSpec(tuple(section.hidden_sizes), section.activation))
 
 
 def registered() -> list[str]:

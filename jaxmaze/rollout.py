@@ -8,6 +8,7 @@ from typing import Any
 from absl import flags
 
 from jaxmaze import cli, trust
+from jaxmaze import config as config_lib
 from jaxmaze.errors import UserError
 
 USAGE = """Play episodes with a policy.
@@ -64,7 +65,7 @@ def main(overrides: dict[str, Any]) -> Path:
         )
         # Of the teachers that its configuration names none is asked.
         config = api.override(config, {"dagger.policy": None})
-        trust.check(config, source, FLAGS.trust, changes.values())
+        trust.check(config_lib.import_paths(config), source, FLAGS.trust, changes.values())
         name = "run"
     else:
         config = cli.config_from_flag(FLAGS.config, changes)

@@ -48,4 +48,4 @@ def main(overrides: dict[str, Any]) -> Path:
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main, USAGE)
+    cli.run(main, USAGE, fields=True)

@@ -10,33 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 from jaxmaze.errors import UserError
 
-_NAMES_CODE = {"env.id": "env", "rollout.policy": "rollout", "dagger.policy": "dagger"}
-"""Fields that may hold an import path, and their sections."""
 
-
-def import_paths(config: Any) -> dict[str, str]:
-    """The import paths that a configuration holds, by field."""
-    found = {}
-    for field, section in _NAMES_CODE.items():
-        value = config[section][field.split(".")[1]]
-        # A folder of that name is meant first, as in policies.resolve.
-        if value is not None and ":" in value and not Path(value).is_dir():
-            found[field] = value
-    return found
-
-
-def check(config: Any, folder: Path, trust: bool, given: Iterable[Any] = ()) -> None:
+def check(paths: Mapping[str, str], folder: Path, trust: bool, given: Iterable[Any] = ()) -> None:
     """Stop before a configuration from a run's folder makes anything be imported.
 
     Args:
-      config: as it was read from the folder, the user's changes included.
+      paths: the import paths in it by field, the user's changes included.
       folder: the run's.
       trust: whether the user trusts it.
       given: values that the user has given; the same path again is the user's own.
@@ -44,7 +30,7 @@ def check(config: Any, folder: Path, trust: bool, given: Iterable[Any] = ()) -> 
     Raises:
       UserError: one line that names the import path and what to do.
     """
-    theirs = {k: v for k, v in import_paths(config).items() if v not in set(map(str, given))}
+    theirs = {k: v for k, v in paths.items() if v not in set(map(str, given))}
     if not trust and theirs:
         field, path = next(iter(theirs.items()))
         raise UserError(

@@ -7,7 +7,8 @@ import ml_collections
 import pytest
 
 import jaxmaze
-from jaxmaze import api, config, config_files
+from jaxmaze import api, config
+from jaxmaze.config import files
 from jaxmaze.errors import UserError
 from tests.conftest import CONFIG, HERE, ROOT, SMALL, command, flags
 from tests.test_cli import fails
@@ -19,7 +20,7 @@ def test_the_shipped_configs_are_found_by_name_in_any_folder(tmp_path, monkeypat
     for name in ("lunar_lander:guide", "configs/lunar_lander.py:guide"):
         assert api.load_config(name).to_dict() == expected
     files = {p.stem for p in (ROOT / "configs").glob("*.py")}
-    assert set(config_files.shipped()) == files and "lunar_lander" in files
+    assert set(files.shipped()) == files and "lunar_lander" in files
 
 
 def test_a_file_of_ones_own_comes_first(tmp_path, monkeypatch):
@@ -34,7 +35,7 @@ def test_a_file_of_ones_own_comes_first(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["lunar_landr", "lunar_lander.py", "configs/nowhere.py", "b/a.py"])
 def test_a_wrong_name_lists_those_there_are(name, tmp_path):
     result = command("jaxmaze.train", f"--config={name}", cwd=tmp_path)
-    fails(result, f"config file {name} does not exist", ", ".join(config_files.shipped()))
+    fails(result, f"config file {name} does not exist", ", ".join(files.shipped()))
     assert ("did you mean lunar_lander?" in result.stderr) == name.startswith("lunar")
 
 

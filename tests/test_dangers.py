@@ -76,7 +76,8 @@ def test_training_goes_on_without_tensorboard(tmp_path):
     run = tmp_path / "run"
     script = (
         "import resource, sys\n"
-        "from jaxmaze import board, api, cli\n"
+        "from jaxmaze import api, cli\n"
+        "from jaxmaze.runs import board\n"
         "cli.prepare()\n"
         "add = board.Board._add\n"
         "def full(self, summary, step):\n"

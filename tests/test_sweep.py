@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from jaxmaze import api, config, sweeps
+from jaxmaze import api, config
+from jaxmaze.config import sweeps
 from jaxmaze.runs import outcomes
 from jaxmaze.training import evaluation
 from tests.conftest import CONFIG, SMALL, command

@@ -12,11 +12,10 @@ from absl import app, flags
 
 import jaxmaze
 from jaxmaze import cli
-from jaxmaze import config as config_lib
 from jaxmaze.core import seeding
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
-from jaxmaze.policies import LoadedPolicy
+from jaxmaze.policies import LoadedPolicy, build_networks
 from jaxmaze.runs import trajectories
 from jaxmaze.training import bc_learner, evaluation
 
@@ -39,7 +38,7 @@ def main(_: list[str]) -> None:
         },
     )
     info = environment.describe(environment.EnvConfig.of(config.env))
-    networks = config_lib.networks(config, info.spaces)
+    networks = build_networks(config, info.spaces)
     dataset = trajectories.read(_DATA.value, info)
     obs, action, _ = trajectories.rows(dataset.episodes, info.spaces.kind)
     steps, everything = bc_learner.num_minibatches(config, len(obs)), np.ones((1, len(obs)))

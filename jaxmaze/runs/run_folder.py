@@ -12,7 +12,8 @@ from typing import Any
 
 import ml_collections
 
-import jaxmaze.config as config_lib
+from jaxmaze import config as config_lib
+from jaxmaze.config import Settings
 from jaxmaze.errors import UserError
 
 CONFIG, SUMMARY, METRICS, EPISODES = (
@@ -153,7 +154,7 @@ def finished_note(run: Path) -> str:
     )
 
 
-def identity(config: ml_collections.ConfigDict, kind: str, **more: Any) -> dict[str, Any]:
+def identity(config: Settings, kind: str, **more: Any) -> dict[str, Any]:
     """What makes a run this run: its configuration, and hashes of the data it starts from."""
     return {"kind": kind, "seed": config.seed, "config": config_lib.to_dict(config), **more}
 
@@ -196,15 +197,12 @@ def claim(workdir: Path, wanted: dict[str, Any]) -> bool:
     return False
 
 
-_NOT_IDENTITY = ("config.env.workers", "config.bc.data", "config.ppo.init_from")
-"""What may differ: how many processes compute the same, and paths, whose contents are hashed."""
-
-
 def _difference(wanted: dict[str, Any], found: dict[str, Any], prefix: str = "") -> str:
     """The first field that differs, in words; empty if none does."""
     for key, value in wanted.items():
         name = f"{prefix}{key}"
-        if name in _NOT_IDENTITY:
+        field = config_lib.FIELDS.get(name.removeprefix("config."))
+        if field is not None and name.startswith("config.") and not field.identity:
             continue
         other = found.get(key)
         if isinstance(value, dict) and isinstance(other, dict):

@@ -11,16 +11,14 @@ import math
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from jaxmaze.envs.environment import EnvInfo, space_spec, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 from jaxmaze.runs import disk, memory
-
-if TYPE_CHECKING:
-    from jaxmaze.envs.environment import EnvInfo
 
 DATASET_ID = "trajectory_data-v0"
 LABELS = "teacher_action"
@@ -161,8 +159,6 @@ def write_each(
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 
-    from jaxmaze.envs.environment import spec_for_data
-
     data = path.resolve() / "data"  # Minari joins relative paths with themselves
     if (data / "metadata.json").exists():
         raise UserError(f"{data} holds a dataset already; give another folder")
@@ -245,8 +241,6 @@ def read(path: str | Path, info: EnvInfo) -> Dataset:
 
 def _check_spaces(path: str | Path, storage: Any, info: EnvInfo) -> None:
     """The spaces that the data set says it has must be the environment's."""
-    from jaxmaze.envs.environment import space_spec
-
     found = space_spec(storage.observation_space, storage.action_space)
     for name, wanted in info.spaces._asdict().items():
         if getattr(found, name) != wanted:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import ml_collections
 import numpy as np
 
-from jaxmaze import config as config_lib
+from jaxmaze.config import Settings
 from jaxmaze.core import bc, seeding
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
+from jaxmaze.policies import build_networks
 from jaxmaze.runs import (
     checkpoint,
     console,
@@ -65,9 +65,7 @@ class Progress(NamedTuple):
     returns: np.ndarray
 
 
-def prepare(
-    config: ml_collections.ConfigDict, dataset: trajectories.Dataset, info: environment.EnvInfo
-) -> Problem:
+def prepare(config: Settings, dataset: trajectories.Dataset, info: environment.EnvInfo) -> Problem:
     """Rows and splits of a data set.
 
     Raises:
@@ -96,9 +94,7 @@ def prepare(
     )
 
 
-def run(
-    config: ml_collections.ConfigDict, workdir: Path, reported: np.ndarray | None = None
-) -> dict[str, Any]:
+def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> dict[str, Any]:
     """Clone the teacher recorded in ``config.bc.data``.
 
     Args:
@@ -125,7 +121,7 @@ def run(
     if run_folder.claim(workdir, identity):
         console.say(f"{workdir} is finished already")
         return run_folder.summary(workdir)
-    networks, seeds = config_lib.networks(config, info.spaces), bc_learner.member_seeds(config)
+    networks, seeds = build_networks(config, info.spaces), bc_learner.member_seeds(config)
     fitter = bc_learner.Fitter(config, networks, seeding.STAGE_BC)
     fitter.prepare(problem.data, problem.train, problem.steps, True)
     with (
@@ -159,9 +155,7 @@ def run(
     return summary
 
 
-def _member(
-    config: ml_collections.ConfigDict, progress: Progress, member: int, result: Any
-) -> dict[str, Any]:
+def _member(config: Settings, progress: Progress, member: int, result: Any) -> dict[str, Any]:
     """One member's part of the summary."""
     block: dict[str, Any] = {
         "seed": config.seed + member,
@@ -174,7 +168,7 @@ def _member(
     return block
 
 
-def _draw(workdir: Path, config: ml_collections.ConfigDict, writer: metrics.MetricsWriter) -> None:
+def _draw(workdir: Path, config: Settings, writer: metrics.MetricsWriter) -> None:
     """Validation loss against return, because the one does not predict the other."""
     writer.flush()
     fig = figures.loss_and_return(metrics.read(workdir), config.members)
@@ -183,7 +177,7 @@ def _draw(workdir: Path, config: ml_collections.ConfigDict, writer: metrics.Metr
         writer.board.add_figure("imitation/validation_loss_and_return", fig, 0)
 
 
-def show(summary: dict[str, Any], config: ml_collections.ConfigDict) -> None:
+def show(summary: dict[str, Any], config: Settings) -> None:
     """Print what came out."""
     e = summary["evaluation"]
     console.say(
@@ -197,7 +191,7 @@ class _Trainer:
 
     def __init__(
         self,
-        config: ml_collections.ConfigDict,
+        config: Settings,
         fitter: bc_learner.Fitter,
         problem: Problem,
         evaluator: evaluation.Evaluator,

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_collections
 import numpy as np
 
 from jaxmaze import policies
+from jaxmaze.config import Settings
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
@@ -103,7 +103,7 @@ class Teacher:
         return outcomes.Evaluation(np.array(returns), np.array(lengths)).summary()
 
 
-def player(config: ml_collections.ConfigDict) -> Callable[[np.ndarray], outcomes.Evaluation]:
+def player(config: Settings) -> Callable[[np.ndarray], outcomes.Evaluation]:
     """What plays episodes with ``config.rollout.policy``.
 
     Raises:

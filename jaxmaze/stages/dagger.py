@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import ml_collections
 import numpy as np
 
-from jaxmaze import config as config_lib
 from jaxmaze import policies
+from jaxmaze.config import Settings
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
+from jaxmaze.policies import build_networks
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.training import audit, bc_learner, dagger_data, evaluation, selection
 
@@ -39,7 +39,7 @@ class Progress(NamedTuple):
     best: selection.Best
 
 
-def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
+def run(config: Settings, workdir: Path) -> dict[str, Any]:
     """Clone ``config.dagger.policy`` by asking it.
 
     Args:
@@ -58,7 +58,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     if run_folder.claim(workdir, identity):
         console.say(f"{workdir} is finished already")
         return run_folder.summary(workdir)
-    networks, seeds = config_lib.networks(config, info.spaces), bc_learner.member_seeds(config)
+    networks, seeds = build_networks(config, info.spaces), bc_learner.member_seeds(config)
     with (
         evaluation.open_evaluator(config, info, networks, seeds) as evaluator,
         checkpoint.Checkpoints(workdir) as checkpoints,
@@ -82,7 +82,7 @@ class _Trainer:
 
     def __init__(
         self,
-        config: ml_collections.ConfigDict,
+        config: Settings,
         networks: Networks,
         info: environment.EnvInfo,
         workdir: Path,

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 
-from jaxmaze import config as config_lib
+from jaxmaze.config import Settings
 from jaxmaze.core.networks import Networks
 from jaxmaze.envs import environment
 from jaxmaze.envs.actors import Segment
 from jaxmaze.envs.collectors import BACKENDS, open_collector
 from jaxmaze.errors import UserError
+from jaxmaze.policies import build_networks
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.runs.stopwatch import Stopwatch
 from jaxmaze.training import audit, evaluation, handover, ppo_arms, selection
@@ -33,7 +33,7 @@ OF_CLONES = ("clone_kl", "anchor_coef", "critic_ready")
 """Metrics that mean nothing for a run from scratch."""
 
 
-def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
+def run(config: Settings, workdir: Path) -> dict[str, Any]:
     """One PPO run; ``config.ppo.init_from`` names a bc or ppo run to start from, if any.
 
     Returns:
@@ -46,7 +46,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
 
 
 def run_arms(
-    arms: Mapping[str, tuple[ml_collections.ConfigDict, Path]],
+    arms: Mapping[str, tuple[Settings, Path]],
     reported: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Train several runs as members of one program; returns their summaries by name.
@@ -62,7 +62,7 @@ def run_arms(
     ppo_arms.check_shared([config for config, _ in arms.values()])
     info = environment.describe(environment.EnvConfig.of(first.env))
     BACKENDS[first.env.backend].check(info)
-    networks = config_lib.networks(first, info.spaces)
+    networks = build_networks(first, info.spaces)
     configs = [config for config, _ in arms.values()]
     given = {c.ppo.init_from: handover.read(c, networks) for c in configs}
     updater = Updater(configs, networks)

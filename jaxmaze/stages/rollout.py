@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import ml_collections
 import numpy as np
 
 from jaxmaze import policies
+from jaxmaze.config import Settings
 from jaxmaze.core import seeding
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, iter_episodes, run_episodes
@@ -25,7 +25,7 @@ VIDEO_FPS = 50
 
 
 def run(
-    config: ml_collections.ConfigDict,
+    config: Settings,
     workdir: Path,
     *,
     policy: policies.Act | None = None,
@@ -93,7 +93,7 @@ def run(
 
 
 def _play(
-    config: ml_collections.ConfigDict,
+    config: Settings,
     workdir: Path,
     info: environment.EnvInfo,
     act: policies.Act,

@@ -5,14 +5,11 @@ Like the workflow, it calls other stages.
 
 from __future__ import annotations
 
-import copy
 import time
 from pathlib import Path
 from typing import Any
 
-import ml_collections
-
-from jaxmaze import sweeps
+from jaxmaze.config import Settings, sweeps
 from jaxmaze.runs import console, outcomes, run_folder
 from jaxmaze.stages import bc, compare, ppo
 from jaxmaze.training import bc_learner, evaluation
@@ -20,7 +17,7 @@ from jaxmaze.training import bc_learner, evaluation
 KIND = "sweep"
 
 
-def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
+def run(config: Settings, workdir: Path) -> dict[str, Any]:
     """Run every point of ``config.sweep`` with the stage that the configuration names.
 
     Each point has a folder of its own in ``workdir``, with all of a run's files, and ``members``
@@ -42,7 +39,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
         compare.show(run_folder.summary(workdir)["arms"], None)
         return run_folder.summary(workdir)
     start = time.perf_counter()
-    points = sweeps.grid(config.sweep.to_dict())
+    points = sweeps.grid(config.sweep)
     listed = {name: (_at(config, point), workdir / name) for name, point in points.items()}
     console.say(f"sweep: {len(points)} points of {config.members} members each")
     judged = evaluation.sweep_seeds(config)
@@ -81,10 +78,6 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     return summary
 
 
-def _at(config: ml_collections.ConfigDict, point: dict[str, Any]) -> ml_collections.ConfigDict:
+def _at(config: Settings, point: dict[str, Any]) -> Settings:
     """The configuration of one point."""
-    changed = copy.deepcopy(config).unlock()
-    changed.sweep = ml_collections.ConfigDict()
-    with changed[config.stage].ignore_type():
-        changed[config.stage].update(point)
-    return changed.lock()
+    return config.replace(sweep={}).replace(config.stage, **point)

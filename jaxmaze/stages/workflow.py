@@ -6,14 +6,12 @@ that a workflow started again on the same folder goes on at the first unfinished
 
 from __future__ import annotations
 
-import copy
 import time
 from pathlib import Path
 from typing import Any
 
-import ml_collections
-
 from jaxmaze import policies
+from jaxmaze.config import Settings
 from jaxmaze.envs import environment
 from jaxmaze.envs.collectors import BACKENDS
 from jaxmaze.runs import console, report, run_folder, trajectories
@@ -24,7 +22,7 @@ KIND = "workflow"
 ARMS = ("random_lr0", "pretrained_lr0", "from_scratch", "pretrained")
 
 
-def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
+def run(config: Settings, workdir: Path) -> dict[str, Any]:
     """Run all stages in ``workdir``.
 
     Returns:
@@ -69,7 +67,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Any]:
     return summary
 
 
-def _check(config: ml_collections.ConfigDict) -> None:
+def _check(config: Settings) -> None:
     """Find what would stop a later stage before the folder is taken."""
     info = environment.describe(environment.EnvConfig.of(config.env))
     BACKENDS[config.env.backend].check(info)
@@ -81,17 +79,12 @@ def _shown(summary: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return summary["arms"], summary["teacher"]["evaluation"]
 
 
-def _with(
-    config: ml_collections.ConfigDict, stage: str, **fields: Any
-) -> ml_collections.ConfigDict:
+def _with(config: Settings, stage: str, **fields: Any) -> Settings:
     """The configuration of one stage; ``fields`` are set in the stage's section."""
-    changed = copy.deepcopy(config).unlock()
-    changed.stage = stage
-    changed[stage].update(fields)
-    return changed.lock()
+    return config.replace(stage=stage).replace(stage, **fields)
 
 
-def _arm(config: ml_collections.ConfigDict, arm: str, workdir: Path) -> ml_collections.ConfigDict:
+def _arm(config: Settings, arm: str, workdir: Path) -> Settings:
     fields: dict[str, Any] = {}
     if arm.startswith("pretrained"):
         fields["init_from"] = str((workdir / "bc").resolve())

@@ -6,22 +6,22 @@ import functools
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxmaze.config import Settings
 from jaxmaze.core import bc, seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.errors import UserError
 from jaxmaze.training import compiled
 
 
-def member_seeds(config: ml_collections.ConfigDict) -> tuple[int, ...]:
+def member_seeds(config: Settings) -> tuple[int, ...]:
     """Member ``i`` has the seed ``config.seed + i``, so that each can be run again alone."""
     return tuple(config.seed + i for i in range(config.members))
 
 
-def num_minibatches(config: ml_collections.ConfigDict, rows: int) -> int:
+def num_minibatches(config: Settings, rows: int) -> int:
     """Minibatches of an epoch over so many rows, the last one filled up."""
     return -(-rows // config.bc.batch_size)
 
@@ -35,7 +35,7 @@ class Fitter:
 
     def __init__(
         self,
-        config: ml_collections.ConfigDict,
+        config: Settings,
         networks: Networks,
         stage: int,
         own_data: bool = False,

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 
 from jaxmaze import policies
+from jaxmaze.config import Settings
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
@@ -26,9 +26,7 @@ from jaxmaze.runs import run_folder, trajectories
 ROUNDS = "rounds"
 
 
-def teacher_of(
-    config: ml_collections.ConfigDict, info: environment.EnvInfo, number: int
-) -> policies.Act:
+def teacher_of(config: Settings, info: environment.EnvInfo, number: int) -> policies.Act:
     """The teacher that labels the states of a round; if it is random, from the round's own seed.
 
     Raises:
@@ -50,7 +48,7 @@ def teacher_of(
     return policies.checked(found, info)
 
 
-def beta(config: ml_collections.ConfigDict, number: int) -> float:
+def beta(config: Settings, number: int) -> float:
     """The probability with which the teacher acts in a round; 1 in round 0.
 
     Ross, Gordon & Bagnell (2011), "A Reduction of Imitation Learning and Structured Prediction to

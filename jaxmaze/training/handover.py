@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import ml_collections
 import numpy as np
 
+from jaxmaze.config import Settings
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
@@ -77,7 +77,7 @@ class Given(NamedTuple):
     record: audit.Record | None
 
 
-def read(config: ml_collections.ConfigDict, networks: Networks) -> Given | None:
+def read(config: Settings, networks: Networks) -> Given | None:
     """What the run in ``config.ppo.init_from`` gives; None from scratch.
 
     Raises:
@@ -98,7 +98,7 @@ def read(config: ml_collections.ConfigDict, networks: Networks) -> Given | None:
 
 
 def take(
-    given: Given | None, config: ml_collections.ConfigDict, networks: Networks,
+    given: Given | None, config: Settings, networks: Networks,
     info: environment.EnvInfo,
 ) -> Origin | None:  # fmt: skip
     """What was given as PPO starts from it, proven to act as it did; None from scratch.
@@ -144,9 +144,7 @@ def _states(networks: Networks, clones: Policy, recorded: np.ndarray | None) -> 
     return noise * scale.reshape(lead) + shift.reshape(lead)
 
 
-def _temperature(
-    config: ml_collections.ConfigDict, run: Path, record: audit.Record | None
-) -> np.ndarray | None:
+def _temperature(config: Settings, run: Path, record: audit.Record | None) -> np.ndarray | None:
     """The temperature ``[M]`` to start at; None for the one that gives the entropy asked for."""
     if config.ppo.exploration == "kept":
         return np.ones(config.members, np.float32)
@@ -161,7 +159,7 @@ def _temperature(
 
 
 def _started(
-    config: ml_collections.ConfigDict, networks: Networks, clones: Policy, states: np.ndarray,
+    config: Settings, networks: Networks, clones: Policy, states: np.ndarray,
     wanted: np.ndarray | None,
 ) -> tuple[np.ndarray, Any, dict[str, np.ndarray]]:  # fmt: skip
     """Temperature, the clones' parameters at it, and how much they explore in ``states``.
@@ -183,9 +181,7 @@ def _started(
     return jax.device_get(started(clones, states, wanted))
 
 
-def demonstrations(
-    config: ml_collections.ConfigDict, info: environment.EnvInfo
-) -> list[tuple[str, Demonstrations]]:
+def demonstrations(config: Settings, info: environment.EnvInfo) -> list[tuple[str, Demonstrations]]:
     """The episodes that each member's clone was made of, and their SHA-256.
 
     Clones of bc share one data set; each of dagger's has its own. ``config.bc.data`` is taken
@@ -203,7 +199,7 @@ def demonstrations(
 
 
 def _read(
-    path: str, wanted: str | None, config: ml_collections.ConfigDict, info: environment.EnvInfo
+    path: str, wanted: str | None, config: Settings, info: environment.EnvInfo
 ) -> tuple[str, Demonstrations]:
     dataset = trajectories.read(path, info)
     if wanted not in (None, dataset.sha256):

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import ml_collections
 import numpy as np
 
-from jaxmaze import config as config_lib
+from jaxmaze.config import Settings, get
+from jaxmaze.config import settings as settings_lib
 from jaxmaze.core import ppo
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
@@ -35,40 +35,30 @@ class Arm(NamedTuple):
     """
 
     name: str
-    config: ml_collections.ConfigDict
+    config: Settings
     workdir: Path
     members: slice
     origin: Origin | None
 
 
-SHARED = (
-    "members", "env.id", "env.kwargs", "env.max_episode_steps", "network.hidden_sizes",
-    "network.activation", "evaluation.seed", "evaluation.episodes", "evaluation.deterministic",
-    "ppo.num_envs", "ppo.num_steps", "ppo.batch_size", "ppo.num_epochs", "ppo.total_env_steps",
-    "ppo.learning_rate_schedule", "ppo.anchor_schedule", "ppo.eval_every", "ppo.eval_episodes",
-    "ppo.overlap", "env.backend", "env.shards", "ppo.playoff_episodes",
-)  # fmt: skip
-"""Fields that shape the common program, or the episodes that all are judged on."""
-
-
-def check_shared(configs: Sequence[ml_collections.ConfigDict]) -> None:
+def check_shared(configs: Sequence[Settings]) -> None:
     """Check that runs can train together.
 
     Raises:
       UserError: if a field differs that they share.
     """
-    for name in SHARED:
-        values = [config_lib.get(config, name) for config in configs]
+    for name in settings_lib.shared("ppo"):
+        values = [get(config, name) for config in configs]
         if any(value != values[0] for value in values):
             raise UserError(f"runs that train together need the same {name}; train them apart")
 
 
-def num_iterations(config: ml_collections.ConfigDict) -> int:
+def num_iterations(config: Settings) -> int:
     """Iterations that fit into ``total_env_steps``."""
     return config.ppo.total_env_steps // (config.ppo.num_envs * config.ppo.num_steps)
 
 
-def checkpoint_every(config: ml_collections.ConfigDict, episode_limit: int | None) -> int:
+def checkpoint_every(config: Settings, episode_limit: int | None) -> int:
     """Iterations between checkpoints: the evaluations that are two episodes' length apart.
 
     Environments start anew at a checkpoint, because they cannot save their state. Were that more
@@ -78,7 +68,7 @@ def checkpoint_every(config: ml_collections.ConfigDict, episode_limit: int | Non
     return config.ppo.eval_every * -(-2 * (episode_limit or UNLIMITED_EPISODE) // steps)
 
 
-def needs_demonstrations(config: ml_collections.ConfigDict) -> bool:
+def needs_demonstrations(config: Settings) -> bool:
     """Whether a run learns from its clone's demonstrations too."""
     section = config.ppo
     asks = section.critic_fit_epochs > 0 or section.cloning_coef > 0
@@ -98,7 +88,7 @@ class Demonstrated:
         self.sets: list[Demonstrations] = []
         self.of_member: list[int] = []
 
-    def add(self, config: ml_collections.ConfigDict) -> str | None:
+    def add(self, config: Settings) -> str | None:
         """Read those behind the next arm's clones; returns their SHA-256; None without them.
 
         Raises:
@@ -137,12 +127,12 @@ def critic_fit_epochs(arms: Sequence[Arm]) -> int:
     return asked.pop() if asked else 0
 
 
-def num_learners(configs: Sequence[ml_collections.ConfigDict]) -> int:
+def num_learners(configs: Sequence[Settings]) -> int:
     """Members of all arms that change at all."""
     return sum(c.members for c in configs if c.ppo.learning_rate > 0)
 
 
-def static(configs: Sequence[ml_collections.ConfigDict]) -> ppo.Static:
+def static(configs: Sequence[Settings]) -> ppo.Static:
     """What shapes the common program of all arms."""
     config = configs[0]
     section = config.ppo

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 
+from jaxmaze.config import Settings
 from jaxmaze.core import ppo
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout
@@ -26,7 +26,7 @@ class Updater:
       sharding: how the states lie on the devices between two updates; None on one device.
     """
 
-    def __init__(self, configs: Sequence[ml_collections.ConfigDict], networks: Networks):
+    def __init__(self, configs: Sequence[Settings], networks: Networks):
         """For the arms that these configurations describe; nothing is compiled yet."""
         self._config, self._networks = configs[0], networks
         self._static = static = ppo_arms.static(configs)

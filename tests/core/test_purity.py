@@ -47,14 +47,3 @@ def test_core_draws_nothing_that_no_seed_was_given_for(path):
 
 def test_there_is_something_to_check():
     assert len(FILES) >= 8
-
-
-STAGES = Path(jaxmaze.core.__path__[0]).parent / "stages"
-
-
-@pytest.mark.parametrize("name", ["rollout", "bc", "ppo", "compare"])
-def test_stages_do_not_import_each_other(name):
-    tree = ast.parse((STAGES / f"{name}.py").read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            assert "jaxmaze.stages" not in (node.module or "")

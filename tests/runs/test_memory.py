@@ -33,14 +33,17 @@ def test_aligned_arrays_are_aligned():
 PROGRAM = """
 import json, resource, sys
 import jax, numpy as np
-from jaxmaze import api, cloning, trajectories
-from jaxmaze import config as config_lib
+from jaxmaze import api
 from jaxmaze.envs import environment
+from jaxmaze.envs.episodes import Episode
+from jaxmaze.policies import build_networks
+from jaxmaze.runs import trajectories
 from jaxmaze.stages import bc
+from jaxmaze.training import bc_learner
 
 info = environment.describe(environment.EnvConfig("LunarLander-v3"))
 config = api.make_config({"env.id": "LunarLander-v3", "bc.batch_size": 4096})
-networks = config_lib.networks(config, info.spaces)
+networks = build_networks(config, info.spaces)
 
 
 def episodes(count, length):
@@ -54,7 +57,7 @@ def train(folder, count, length):
     dataset = trajectories.read(folder, info)
     problem = bc.prepare(config, dataset, info)
     del dataset
-    fitter = cloning.Fitter(config, networks, 0)
+    fitter = bc_learner.Fitter(config, networks, 0)
     state = fitter.init(problem.data, problem.train)
     epoch = fitter.epoch(problem.steps, True)
     jax.block_until_ready(

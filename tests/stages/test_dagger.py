@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from jaxmaze import api, policies
-from jaxmaze.config import networks as networks_of
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
+from jaxmaze.policies import build_networks as networks_of
 from jaxmaze.runs import trajectories
 from jaxmaze.training import dagger_data, handover, ppo_arms, ppo_learner, ppo_update
 from tests.conftest import CONFIG, SMALL, command, flags, goes_on_as, killed

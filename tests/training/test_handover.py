@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from jaxmaze import api
-from jaxmaze import config as config_lib
 from jaxmaze.core import normalization
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
+from jaxmaze.policies import build_networks
 from jaxmaze.runs import checkpoint
 from jaxmaze.training import audit, handover
 from tests.conftest import CONFIG, SMALL, command, flags
@@ -24,7 +24,7 @@ def ppo_config(small, clone, **changes):
 
 def load(config):
     info = environment.describe(environment.EnvConfig.of(config.env))
-    networks = config_lib.networks(config, info.spaces)
+    networks = build_networks(config, info.spaces)
     return handover.take(handover.read(config, networks), config, networks, info)
 
 

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmaze import api, config
+from jaxmaze import api
 from jaxmaze.core import ppo
 from jaxmaze.core.types import SpaceSpec
+from jaxmaze.policies import build_networks
 from jaxmaze.training import ppo_arms, ppo_update
 from tests.core.test_ppo import hyper, rollout
 
@@ -18,7 +19,7 @@ def test_each_learner_is_updated_as_if_alone(small, members):
     # Odd numbers on two devices: the policy's half on one, the critic's on the other.
     sizes = {"ppo.num_envs": 8, "ppo.batch_size": 64, "ppo.init_from": None, "members": members}
     settings = api.override(small, sizes)
-    networks = config.networks(settings, SPACES)
+    networks = build_networks(settings, SPACES)
     each = [ppo.init(networks, np.random.SeedSequence(m), 8) for m in range(members)]
     segments = [
         rollout(networks, s, jax.random.key(m), lambda obs, a: obs[..., 0] * a)

@@ -6,25 +6,17 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-FIELDS = {
-    "bc": ("learning_rate", "entropy_coef", "weight_decay", "max_grad_norm"),
-    "ppo": (
-        "learning_rate", "value_learning_rate", "gamma", "gae_lambda", "clip_range", "entropy_coef",
-        "value_coef", "max_grad_norm", "target_kl", "critic_burn_in", "burn_in_until",
-        "anchor_coef", "anchor_target_kl", "cloning_coef", "average_decay",
-    ),
-}  # fmt: skip
-"""What members of one compiled program may differ in, by stage."""
+from jaxmaze.config.settings import STAGES, swept
 
 
 def names() -> list[str]:
     """Everything that can be swept in some stage."""
-    return sorted(set(itertools.chain(*FIELDS.values())))
+    return sorted(set(itertools.chain(*(swept(stage) for stage in STAGES))))
 
 
 def full_name(name: str) -> str:
     """The field that ``sweep.NAME`` stands for, in the first stage that has it; for its type."""
-    return next(f"{stage}.{name}" for stage, known in FIELDS.items() if name in known)
+    return next(f"{stage}.{name}" for stage in STAGES if name in swept(stage))
 
 
 def grid(sweep: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

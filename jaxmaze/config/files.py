@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jaxmaze.errors import UserError
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parent.parent
 
 
 def shipped() -> dict[str, Path]:

@@ -1,0 +1,30 @@
+"""Settings: every field with its default, type, range and help, declared once in ``sections``."""
+
+from jaxmaze.config.door import (
+    ConfigLike,
+    check_name,
+    expected,
+    from_dict,
+    import_paths,
+    make_config,
+    settings,
+    to_dict,
+    validate,
+)
+from jaxmaze.config.settings import FIELDS, STAGES, Settings, get
+
+__all__ = [
+    "FIELDS",
+    "STAGES",
+    "ConfigLike",
+    "Settings",
+    "check_name",
+    "expected",
+    "from_dict",
+    "get",
+    "import_paths",
+    "make_config",
+    "settings",
+    "to_dict",
+    "validate",
+]

@@ -1,0 +1,95 @@
+"""What a field of the settings may be: declared beside its default, once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+_KEY = "field"
+
+
+class Field(NamedTuple):
+    """One field.
+
+    Attributes:
+      default: the value where a config file says nothing; None for "not set".
+      type: the Python type; an int is taken where a float is expected.
+      help: what it does, in a line.
+      low: smallest value.
+      high: largest value.
+      above: whether ``low`` itself is excluded.
+      choices: the only values allowed.
+      optional: whether None is allowed.
+      swept: whether a sweep may try several values; those of PPO then train side by side.
+      own: whether runs that train together may differ in it, as they may in what is swept.
+      identity: whether another value makes it another run, which does not go on in the folder.
+      folder: whether it names a folder.
+      code: whether it may be a path to import from, where it names no folder.
+    """
+
+    default: Any
+    type: type
+    help: str
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    choices: tuple[Any, ...] = ()
+    optional: bool = False
+    swept: bool = False
+    own: bool = False
+    identity: bool = True
+    folder: bool = False
+    code: bool = False
+
+
+def field(default: Any, help: str, **limits: Any) -> Any:
+    """A field of a dataclass, with what :class:`Field` says beyond type and ``optional``."""
+    metadata = {_KEY: {"default": default, "help": help, **limits}}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def positive(default: float | None, help: str, **limits: Any) -> Any:
+    """A number above 0."""
+    return field(default, help, low=0, above=True, **limits)
+
+
+def at_least_0(default: float | None, help: str, **limits: Any) -> Any:
+    """A number of at least 0."""
+    return field(default, help, low=0, **limits)
+
+
+def count(default: int | None, help: str, low: int = 1, **limits: Any) -> Any:
+    """An integer of at least ``low``."""
+    return field(default, help, low=low, **limits)
+
+
+def share(default: float | None, help: str, **limits: Any) -> Any:
+    """A number from 0 to 1."""
+    return field(default, help, **({"low": 0, "high": 1} | limits))
+
+
+def of(section: type) -> dict[str, Field]:
+    """The fields of a section's dataclass by name."""
+    hints = typing.get_type_hints(section)
+    found = {}
+    for item in dataclasses.fields(section):
+        if _KEY in item.metadata:
+            kind, optional = _kind(hints[item.name])
+            found[item.name] = Field(type=kind, optional=optional, **item.metadata[_KEY])
+    return found
+
+
+def _kind(hint: Any) -> tuple[type, bool]:
+    """The type of a value that an annotation stands for, and whether it may be None."""
+    optional = False
+    if isinstance(hint, types.UnionType):
+        optional = type(None) in hint.__args__
+        (hint,) = (part for part in hint.__args__ if part is not type(None))
+    kind = typing.get_origin(hint) or hint
+    return (dict if issubclass(kind, Mapping) else kind), optional

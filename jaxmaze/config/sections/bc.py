@@ -1,0 +1,34 @@
+"""``config.bc``."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from jaxmaze.config.fields import at_least_0, count, field, positive
+
+
+@dataclasses.dataclass(frozen=True)
+class BC:
+    """Behavioural cloning; DAgger fits its clones with the same fields."""
+
+    data: str | None = field(
+        None,
+        "recorded episodes; the workflow's own if None",
+        folder=True,
+        identity=False,  # what lies there is hashed
+    )
+    learning_rate: float = at_least_0(3e-3, "Adam's", swept=True)
+    batch_size: int = count(128, "rows of a minibatch")
+    num_epochs: int = count(50, "passes over the training episodes, at most")
+    validation_percentage: float = field(20.0, "of the episodes are held out", low=0, high=100)
+    patience: int = count(10, "epochs without improvement until a member stops; 0: never", low=0)
+    entropy_coef: float = at_least_0(0.0, "weight of the entropy bonus", swept=True)
+    weight_decay: float = at_least_0(0.0, "decoupled weight decay", swept=True)
+    max_grad_norm: float = positive(math.inf, "the gradient's largest norm", swept=True)
+    best_by: str = field(
+        "validation_loss", "what chooses the best epoch", choices=("validation_loss", "return")
+    )
+    refit: bool = field(True, "train anew on all episodes, for the epochs that validation chose")
+    eval_every: int = count(10, "epochs between evaluations by rollouts; 0: none", low=0)
+    eval_episodes: int = count(20, "of such an evaluation")

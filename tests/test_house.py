@@ -1,0 +1,120 @@
+"""Rooms: what may import what. Arrows run down only, and nothing hides in a function to run up."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import jaxmaze
+
+PACKAGE = Path(jaxmaze.__file__).parent
+FLOORS = (
+    ("errors",),
+    ("trust",),
+    ("core",),
+    ("envs",),
+    ("config",),
+    ("teachers",),
+    ("runs",),
+    ("policies",),
+    ("training",),
+    ("stages",),
+    ("api",),
+    ("cli",),
+    ("train", "rollout", "compare"),
+)
+"""From the lowest to the highest: a module imports from floors below, or from its own room."""
+FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
+PURE = {
+    "__future__", "collections", "dataclasses", "flax", "functools", "jax", "math", "numpy",
+    "optax", "typing",
+}  # fmt: skip
+STARTS_FAST = {"train", "rollout", "compare", "cli"}
+"""Commands, which load what is slow to load once they need it: ``--help`` must not wait for JAX."""
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+MODULES = [name for name in FILES if name != "jaxmaze"]
+
+
+def imports(name: str) -> Iterator[tuple[str, bool]]:
+    """Each module that a module imports, and whether it does so inside a function."""
+    tree = ast.parse(FILES[name].read_text())
+    inside = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node in inside
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in FILES else str(node.module), node in inside
+
+
+def ours(name: str) -> list[tuple[str, bool]]:
+    return [(found, inside) for found, inside in imports(name) if found.startswith("jaxmaze.")]
+
+
+def room(name: str) -> str:
+    return name.split(".")[1]
+
+
+def test_every_room_has_its_floor():
+    assert {room(name) for name in MODULES} == set(FLOOR)
+    assert len(MODULES) > 50
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_import_runs_upwards(name):
+    for found, _ in ours(name):
+        mine, theirs = room(name), room(found)
+        assert mine == theirs or FLOOR[theirs] < FLOOR[mine], f"{name} imports {found}"
+
+
+def test_no_import_runs_in_a_circle():
+    graph = {name: [found for found, _ in ours(name) if found != name] for name in MODULES}
+    list(graphlib.TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) not in STARTS_FAST])
+def test_nothing_of_ours_is_imported_inside_a_function(name):
+    assert not [found for found, inside in ours(name) if inside]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) == "core"])
+def test_core_imports_only_jax_and_itself(name):
+    for found, _ in imports(name):
+        assert found.split(".")[0] in PURE or found.startswith("jaxmaze.core"), found
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) != "envs"])
+def test_backends_are_imported_where_experience_comes_from(name):
+    assert not {found.split(".")[0] for found, _ in imports(name)} & {"gymnasium", "envpool"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) == "stages"])
+def test_stages_do_not_import_each_other(name):
+    if name.split(".")[-1] not in ("stages", "workflow", "sweep"):
+        assert not [found for found, _ in ours(name) if room(found) == "stages"]
+
+
+def test_few_modules_lie_at_the_top():
+    assert len([name for name in FILES if FILES[name].parent == PACKAGE]) <= 10 + len(
+        [p for p in PACKAGE.iterdir() if (p / "__init__.py").exists()]
+    )
+    assert len(list(PACKAGE.glob("*.py"))) <= 12
