@@ -9,6 +9,7 @@ import pkgutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +17,8 @@ import numpy as np
 from jaxmaze import teachers, trust
 from jaxmaze.config import Settings
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
+from jaxmaze.core.spaces import Spaces
+from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, run_folder
@@ -50,17 +52,18 @@ class LoadedPolicy:
         Raises:
           ValueError: if the observations have another shape.
         """
-        obs = np.asarray(obs, np.float32)
-        shape = self.networks.spaces.obs_shape
-        if obs.ndim != len(shape) + 1 or obs.shape[1:] != shape:
+        spaces = self.networks.spaces
+        obs = jax.tree.map(lambda x: np.asarray(x, np.float32), obs)
+        leaves = jax.tree.leaves(obs)
+        if any(not x.ndim for x in leaves) or spaces.obs.problem(obs, "the policy"):
             raise ValueError(
-                f"observations of shape {obs.shape} do not fit; the policy takes a batch "
-                f"[N, {', '.join(map(str, shape))}]"
+                f"observations of shape {' and '.join(str(x.shape) for x in leaves)} do not fit; "
+                f"the policy takes a batch of {spaces.obs.describe()}, with an axis [N, ...] first"
             )
-        rows = len(obs)
+        rows = len(leaves[0])
         # Batches are padded to powers of two, so that few sizes are ever compiled.
-        padding = (1 << max(rows - 1, 0).bit_length()) - rows
-        padded = np.concatenate([obs, np.zeros((padding, *shape), np.float32)])
+        padding = spaces.obs.zeros((1 << max(rows - 1, 0).bit_length()) - rows, dtype=np.float32)
+        padded = jax.tree.map(lambda *x: np.concatenate(x), obs, padding)
         action = _act(self.networks, seed is not None, self.policy, padded, seed or 0)
         return np.asarray(action)[:rows]
 
@@ -82,7 +85,7 @@ def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
     return LoadedPolicy(networks, jax.tree.map(lambda x: x[member], policies))
 
 
-def build_networks(settings: Settings, spaces: SpaceSpec) -> Networks:
+def build_networks(settings: Settings, spaces: Spaces) -> Networks:
     """The networks that the settings ask for in an environment."""
     section = settings.network
     return Networks(spaces, NetworkSpec(tuple(section.hidden_sizes), section.activation))
@@ -120,8 +123,8 @@ def resolve(
     policy = load_policy(name, member)
     if policy.networks.spaces != info.spaces:
         raise UserError(
-            f"the policy in {name} was trained for {_spaces(policy.networks.spaces)}, but "
-            f"{info.config.id} has {_spaces(info.spaces)}"
+            f"the policy in {name} was trained for {policy.networks.spaces.describe()}, but "
+            f"{info.config.id} has {info.spaces.describe()}"
         )
     if deterministic:
         return policy
@@ -155,41 +158,26 @@ def checked(policy: Act, info: EnvInfo) -> Act:
     Raises:
       UserError: when it is called and gives what the environment does not take.
     """
-    spaces = info.spaces
-    shape = () if spaces.kind == "discrete" else (spaces.num_actions,)
+    space = info.spaces.action
 
-    def act(obs: np.ndarray) -> np.ndarray:
+    def act(obs: Any) -> np.ndarray:
         action = np.asarray(policy(obs))
-        if action.shape != (len(obs), *shape):
+        wanted = (len(jax.tree.leaves(obs)[0]), *space.shape)
+        if action.shape != wanted:
             raise UserError(
-                f"the policy gave actions of shape {action.shape} for {len(obs)} observations; "
-                f"{info.config.id} needs {(len(obs), *shape)}"
+                f"the policy gave actions of shape {action.shape} for {wanted[0]} observations; "
+                f"{info.config.id} needs {wanted}"
             )
-        if spaces.kind == "discrete":
-            if not np.issubdtype(action.dtype, np.integer):
-                raise UserError(
-                    f"the policy gave actions of type {action.dtype}; "
-                    f"{info.config.id} needs integers"
-                )
-            if action.min() < 0 or action.max() >= spaces.num_actions:
-                raise UserError(
-                    f"the policy gave actions from {action.min()} to {action.max()}; "
-                    f"{info.config.id} has 0 to {spaces.num_actions - 1}"
-                )
-            return action
-        if not np.isfinite(action).all():
-            raise UserError("the policy gave actions that are NaN or infinite")
-        return np.clip(action, info.action_space.low, info.action_space.high).astype(  # type: ignore
-            info.action_space.dtype
-        )
+        if action.dtype.kind not in "biuf" or not np.isfinite(action).all():
+            raise UserError("the policy gave actions that are NaN, infinite or no numbers")
+        action = space.accept(action)
+        problem = space.problem(action, info.config.id)
+        if problem:
+            raise UserError(f"the policy gave {problem}")
+        return action.astype(info.action_space.dtype)
 
     act.__wrapped__ = policy  # type: ignore[attr-defined]
     return act
-
-
-def _spaces(spaces: object) -> str:
-    shape, kind, n = spaces.obs_shape, spaces.kind, spaces.num_actions  # type: ignore[attr-defined]
-    return f"observations {shape} and {n} {kind} actions"
 
 
 def _imported(name: str) -> Act:

@@ -10,7 +10,6 @@ import numpy as np
 import optax
 
 from jaxmaze.core import losses, normalization, optimizer, shuffle
-from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Params, Policy
 
@@ -118,16 +117,6 @@ def _take(data: Any, index: Array) -> Any:
     return jax.tree.map(lambda leaf: leaf.at[index].get(mode="clip"), data)
 
 
-def _agreement(dist: Distribution, action: Array, weight: Array) -> Metrics:
-    """Accuracy for discrete actions, mean absolute deviation for continuous ones."""
-    mode = dist.mode()
-    if mode.ndim == weight.ndim:
-        hit = (mode == action).astype(jnp.float32)
-        return {"discrete_accuracy": losses.weighted_mean(hit, weight)}
-    deviation = jnp.abs(mode - action).mean(-1)
-    return {"box_mean_abs_deviation": losses.weighted_mean(deviation, weight)}
-
-
 def epoch(
     networks: Networks, batch_size: int, steps: int, state: State, data: Data, weight: Array,
     hyper: Hyper,
@@ -160,7 +149,7 @@ def epoch(
         return loss, {
             "policy_loss": loss,
             "policy_entropy": entropy,
-            **_agreement(dist, batch.action, w),
+            **networks.spaces.action.agreement(dist, batch.action, w),
         }
 
     def minibatch(i: Array, carry: Any) -> Any:
@@ -208,7 +197,7 @@ def evaluate(
         dist = networks.distribution(params, policy.obs_stats, batch.obs)
         loss, entropy = losses.cloning_loss(dist, batch.action, w, entropy_coef)
         means = {"policy_loss": loss, "policy_entropy": entropy}
-        return loss, means | _agreement(dist, batch.action, w)
+        return loss, means | networks.spaces.action.agreement(dist, batch.action, w)
 
     # The marked rows come first, so that the others cost nothing.
     order, count = shuffle.marked_first(jnp.arange(rows), weight), (weight > 0).sum()

@@ -41,6 +41,14 @@ class Categorical(NamedTuple):
         log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
         return (jnp.exp(log_p) * (log_p - log_q)).sum(-1)
 
+    def exploration(self) -> dict[str, Array]:
+        """What is logged of it beside the entropy: nothing."""
+        return {}
+
+    def tempered_loss(self, action: Array, temperature: Array) -> Array:
+        """``-log p(action)`` at a temperature that divides the logits, the mean over rows."""
+        return -Categorical(self.logits / temperature).log_prob(action).mean()
+
     def pick(self, noise: Array) -> Array:
         """The actions, int32 ``[...]``, that Gumbel ``noise`` ``[..., A]`` makes a sample.
 
@@ -91,6 +99,19 @@ class DiagGaussian(NamedTuple):
         ratio = jnp.exp(2 * (a - b))
         shift = ((self.mean - other.mean) * jnp.exp(-b)) ** 2
         return (0.5 * (ratio + shift - 1.0) + b - a).sum(-1)
+
+    def exploration(self) -> dict[str, Array]:
+        """What is logged of it beside the entropy: the mean standard deviation."""
+        return {"action_std": self.std().mean()}
+
+    def tempered_loss(self, action: Array, temperature: Array) -> Array:
+        """``-log p(action)`` at a temperature that multiplies deviations, the mean over rows.
+
+        Less a constant, and without the limits of a standard deviation: where they cut in, the
+        likelihood would be flat.
+        """
+        z = (action - self.mean) / (temperature * self.std())
+        return (0.5 * z**2 + jnp.log(temperature)).sum(-1).mean()
 
     def pick(self, noise: Array) -> Array:
         """The actions ``[..., A]``, unbounded, that standard normal ``noise`` makes a sample."""

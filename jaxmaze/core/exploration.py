@@ -7,26 +7,17 @@ clone did.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from jaxmaze.core.distributions import Categorical, Distribution
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Policy
 
 LOWEST, HIGHEST = 0.05, 20.0
 """The range in which a temperature is looked for."""
 _HALVINGS = 40
-
-
-def metrics(dist: Distribution) -> dict[str, Array]:
-    """What is logged of the exploration: a Gaussian's mean standard deviation (else nothing)."""
-    if isinstance(dist, Categorical):
-        return {}
-    return {"action_std": dist.std().mean()}
 
 
 def _root(increasing: Callable[[Array], Array]) -> Array:
@@ -57,30 +48,7 @@ def likely_temperature(networks: Networks, policy: Policy, obs: Array, action: A
     """
     dist = networks.distribution(policy.params, policy.obs_stats, obs)
 
-    def loss(temperature: Array) -> Array:
-        if isinstance(dist, Categorical):
-            return -Categorical(dist.logits / temperature).log_prob(action).mean()
-        # Less a constant, and without the limits of a standard deviation: where they cut in, the
-        # likelihood would be flat.
-        z = (action - dist.mean) / (temperature * dist.std())
-        return (0.5 * z**2 + jnp.log(temperature)).sum(-1).mean()
-
-    return _root(jax.grad(loss))
-
-
-def entropy_of_share(networks: Networks, share: float) -> float:
-    """The entropy (nats) of a policy that explores a share of what it could.
-
-    Of discrete actions: that share of the uniform choice's entropy. Of continuous ones: that of
-    Gaussians whose standard deviation is that share of half the action's range (of 1, where the
-    range has no end).
-    """
-    spaces = networks.spaces
-    if spaces.kind == "discrete":
-        return share * math.log(spaces.num_actions)
-    half = [0.5 * (high - low) if high - low < math.inf else 1.0
-            for low, high in zip(spaces.low, spaces.high, strict=True)]  # fmt: skip
-    return sum(math.log(share * h) + 0.5 * math.log(2 * math.pi * math.e) for h in half)
+    return _root(jax.grad(lambda temperature: dist.tempered_loss(action, temperature)))
 
 
 def entropy_temperature(

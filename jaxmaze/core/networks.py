@@ -1,27 +1,33 @@
-"""Policy and value networks, built from a description of the spaces."""
+"""Policy and value networks as pure functions: an encoder, and a head on its features."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmaze.core import distributions, normalization
-from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, SpaceSpec
+from jaxmaze.core import normalization
+from jaxmaze.core.distributions import Distribution
+from jaxmaze.core.encoders import ENCODERS
+from jaxmaze.core.spaces import ActionSpace, Observations, Spaces
+from jaxmaze.core.types import Array, NetworkSpec, Params, Policy
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "tanh": nn.tanh,
-    "relu": nn.relu,
-    "elu": nn.elu,
-    "silu": nn.silu,
-    "gelu": nn.gelu,
-}
+
+class Memory(NamedTuple):
+    """What steps of one after another need to know of those before; unused by most encoders.
+
+    Attributes:
+      carry: ``[..., C]`` what the step before the first passed on.
+      begin: ``[T, ...]`` 1.0 where an episode begins, so that nothing counts of the carry.
+    """
+
+    carry: Any
+    begin: Any
 
 
 def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
@@ -38,73 +44,78 @@ def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -
     return (q if shape == (long, short) else q.T).astype(np.float32)
 
 
-class MLP(nn.Module):
-    """Dense layers. Linen's own ``init`` gives zeros; :class:`Networks` draws the parameters."""
-
-    hidden_sizes: tuple[int, ...]
-    out_size: int
-    activation: str = "tanh"
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        zeros = nn.initializers.zeros
-        for size in self.hidden_sizes:
-            x = nn.Dense(size, kernel_init=zeros)(x)
-            x = ACTIVATIONS[self.activation](x)
-        return nn.Dense(self.out_size, kernel_init=zeros)(x)
-
-
 class PolicyNetwork(nn.Module):
-    """Normalised observations ``[..., *obs_shape]`` to an action distribution ``[...]``."""
+    """Normalised rows ``[..., D]`` to an action distribution ``[...]`` and the next carry."""
 
-    spaces: SpaceSpec
+    obs: Observations
+    action: ActionSpace
     spec: NetworkSpec
 
     @nn.compact
-    def __call__(self, x: Array) -> distributions.Distribution:
-        spaces, spec = self.spaces, self.spec
-        out = MLP(spec.hidden_sizes, spaces.num_actions, spec.activation)(x)
-        if spaces.kind == "discrete":
-            return distributions.Categorical(out)
-        log_std = self.param("log_std", nn.initializers.zeros, (spaces.num_actions,))
-        return distributions.DiagGaussian(out, jnp.broadcast_to(log_std, out.shape))
+    def __call__(self, rows: Array, carry: Array, begin: Array) -> tuple[Distribution, Array]:
+        zeros = nn.initializers.zeros
+        encoder = ENCODERS[self.spec.encoder](self.obs, self.spec, name="encoder")
+        features, carry = encoder(rows, carry, begin)
+        outputs = nn.Dense(self.action.num_outputs, kernel_init=zeros, name="head")(features)
+        free = {
+            name: self.param(name, zeros, shape)
+            for name, shape in self.action.free_params().items()
+        }
+        return self.action.distribution(outputs, free), carry
 
 
 class ValueNetwork(nn.Module):
-    """Normalised observations ``[..., *obs_shape]`` to scaled values ``[...]``."""
+    """Normalised rows ``[..., D]`` to scaled values ``[...]`` and the next carry."""
 
+    obs: Observations
     spec: NetworkSpec
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        return MLP(self.spec.hidden_sizes, 1, self.spec.activation)(x)[..., 0]
+    def __call__(self, rows: Array, carry: Array, begin: Array) -> tuple[Array, Array]:
+        encoder = ENCODERS[self.spec.encoder](self.obs, self.spec, name="encoder")
+        features, carry = encoder(rows, carry, begin)
+        value = nn.Dense(1, kernel_init=nn.initializers.zeros, name="head")(features)
+        return value[..., 0], carry
 
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """The networks of one agent as pure functions. Hashable, so that jit can take it as static."""
+    """The networks of one agent as pure functions. Hashable, so that jit can take it as static.
 
-    spaces: SpaceSpec
+    Attributes:
+      spaces: of the environment.
+      spec: which encoder, of which sizes.
+    """
+
+    spaces: Spaces
     spec: NetworkSpec
 
-    def _flat(self, obs: Array) -> Array:
-        lead = obs.shape[: obs.ndim - len(self.spaces.obs_shape)]
-        return obs.reshape((*lead, -1)).astype(jnp.float32)
+    @property
+    def carry_size(self) -> int:
+        """Numbers that an encoder passes on from step to step; 0 if it remembers nothing."""
+        return ENCODERS[self.spec.encoder].carry_size(self.spec)
+
+    def _policy(self) -> PolicyNetwork:
+        return PolicyNetwork(self.spaces.obs, self.spaces.action, self.spec)
+
+    def _value(self) -> ValueNetwork:
+        return ValueNetwork(self.spaces.obs, self.spec)
 
     def _shapes(self, module: nn.Module) -> Params:
         def init() -> Any:
-            return module.init(jax.random.key(0), jnp.zeros((1, math.prod(self.spaces.obs_shape))))
+            rows, carry = jnp.zeros((1, self.spaces.obs.size)), jnp.zeros((1, self.carry_size))
+            return module.init(jax.random.key(0), rows, carry, jnp.ones(1))
 
         return jax.eval_shape(init)["params"]
 
     def policy_shapes(self) -> Params:
         """Shapes and types of the policy's parameters, as ``jax.ShapeDtypeStruct``."""
-        return self._shapes(PolicyNetwork(self.spaces, self.spec))
+        return self._shapes(self._policy())
 
     def init_policy(self, seed: np.random.SeedSequence) -> Params:
         """Parameters of a fresh policy network, as numpy arrays.
 
-        Orthogonal kernels with gains of sqrt(2) for hidden layers and 0.01 for the last, all else
+        Orthogonal kernels with gains of sqrt(2) for hidden layers and 0.01 for the head, all else
         0: Andrychowicz et al. (2021), "What Matters in On-Policy Reinforcement Learning?", section
         3.2. Drawn on the host: compiling this would take longer than a small network's training,
         and running it, for a large network, half a minute instead of half a second.
@@ -112,43 +123,92 @@ class Networks:
         return self._drawn(self.policy_shapes(), seed, 0.01)
 
     def init_value(self, seed: np.random.SeedSequence) -> Params:
-        """Parameters of a fresh value network, likewise, with a gain of 1 for the last layer."""
-        return self._drawn(self._shapes(ValueNetwork(self.spec)), seed, 1.0)
+        """Parameters of a fresh value network, likewise, with a gain of 1 for the head."""
+        return self._drawn(self._shapes(self._value()), seed, 1.0)
 
-    def _drawn(self, shapes: Params, seed: np.random.SeedSequence, out_scale: float) -> Params:
+    def _drawn(self, shapes: Params, seed: np.random.SeedSequence, head_scale: float) -> Params:
         rng = np.random.default_rng(seed)
-        last = f"Dense_{len(self.spec.hidden_sizes)}"
 
         def draw(path: Any, x: jax.ShapeDtypeStruct) -> np.ndarray:
             names = [part.key for part in path]
             if names[-1] != "kernel":
                 return np.zeros(x.shape, x.dtype)
-            return orthogonal(rng, x.shape, out_scale if last in names else math.sqrt(2.0))
+            return orthogonal(rng, x.shape, head_scale if "head" in names else math.sqrt(2.0))
 
         return jax.tree_util.tree_map_with_path(draw, shapes)
 
     def init_stats(self) -> normalization.RunningStats:
         """Observation statistics of nothing yet."""
-        return normalization.init_stats((math.prod(self.spaces.obs_shape),))
+        return normalization.init_stats((self.spaces.obs.size,))
 
-    def flatten_obs(self, obs: Array) -> Array:
-        """Observations ``[..., *obs_shape]`` as float32 rows ``[..., D]``, for the statistics."""
-        return self._flat(obs)
+    def flatten_obs(self, obs: Any) -> Array:
+        """Observations ``[..., *shape]`` as float32 rows ``[..., D]``, for the statistics."""
+        return self.spaces.obs.flatten(obs)
+
+    def step(
+        self, policy: Policy, obs: Any, carry: Array, begin: Array
+    ) -> tuple[Distribution, Array]:
+        """The policy at one step, as it acts.
+
+        Args:
+          policy: parameters and statistics.
+          obs: ``[..., *shape]`` raw observations.
+          carry: ``[..., carry_size]`` what the step before passed on.
+          begin: ``[...]`` 1.0 where an episode begins.
+
+        Returns:
+          The distribution ``[...]``, and what the next step is to be given.
+        """
+        rows = normalization.normalize(policy.obs_stats, self.flatten_obs(obs))
+        found = self._policy().apply({"params": policy.params}, rows, carry, begin)
+        return found  # type: ignore[return-value]
+
+    def _apply(
+        self, module: nn.Module, params: Params, stats: normalization.RunningStats, obs: Any,
+        memory: Memory | None,
+    ) -> Any:  # fmt: skip
+        rows = normalization.normalize(stats, self.flatten_obs(obs))
+        lead = rows.shape[:-1]
+        if not self.carry_size:
+            carry, begin = jnp.zeros((*lead, 0)), jnp.ones(lead)
+            return module.apply({"params": params}, rows, carry, begin)[0]
+        if memory is None:  # single steps, each the first of an episode
+            memory = Memory(jnp.zeros((*lead, self.carry_size)), jnp.ones((1, *lead)))
+            rows = rows[None]
+            return jax.tree.map(lambda x: x[0], self._over(module, params, rows, memory))
+        return self._over(module, params, rows, memory)
+
+    def _over(self, module: nn.Module, params: Params, rows: Array, memory: Memory) -> Any:
+        """Step after step along the leading axis of time."""
+
+        def step(carry: Array, x: tuple[Array, Array]) -> tuple[Array, Any]:
+            out, carry = module.apply({"params": params}, x[0], carry, x[1])  # type: ignore[misc]
+            return carry, out
+
+        return jax.lax.scan(step, memory.carry, (rows, memory.begin))[1]
 
     def distribution(
-        self, params: Params, stats: normalization.RunningStats, obs: Array
-    ) -> distributions.Distribution:
-        """The policy at raw observations ``[..., *obs_shape]``."""
-        x = normalization.normalize(stats, self._flat(obs))
-        dist = PolicyNetwork(self.spaces, self.spec).apply({"params": params}, x)
-        return dist  # type: ignore[return-value]
+        self, params: Params, stats: normalization.RunningStats, obs: Any,
+        memory: Memory | None = None,
+    ) -> Distribution:  # fmt: skip
+        """The policy at raw observations.
 
-    def value(self, params: Params, stats: normalization.RunningStats, obs: Array) -> Array:
-        """The (scaled) value ``[...]`` of raw observations ``[..., *obs_shape]``."""
-        x = normalization.normalize(stats, self._flat(obs))
-        return ValueNetwork(self.spec).apply({"params": params}, x)  # type: ignore[return-value]
+        Args:
+          params: the policy's parameters.
+          stats: observation statistics.
+          obs: ``[..., *shape]``; with a memory ``[T, ..., *shape]``, steps one after another.
+          memory: what the steps before left. Only encoders that remember need it.
+        """
+        return self._apply(self._policy(), params, stats, obs, memory)  # type: ignore[no-any-return]
 
-    def act(self, policy: Policy, obs: Array, key: Array | None = None) -> tuple[Array, Array]:
+    def value(
+        self, params: Params, stats: normalization.RunningStats, obs: Any,
+        memory: Memory | None = None,
+    ) -> Array:  # fmt: skip
+        """The (scaled) value ``[...]`` of raw observations, as :meth:`distribution` takes them."""
+        return self._apply(self._value(), params, stats, obs, memory)  # type: ignore[no-any-return]
+
+    def act(self, policy: Policy, obs: Any, key: Array | None = None) -> tuple[Array, Array]:
         """Actions and their log-probabilities; the mode without a key, a sample with one.
 
         Actions are unclipped; :meth:`to_env` makes of them what an environment takes.
@@ -158,29 +218,13 @@ class Networks:
         return action, dist.log_prob(action)
 
     def project(self, params: Params) -> Params:
-        """Policy parameters with the standard deviation put back into its range.
-
-        Beyond the range a clipped parameter has no gradient and would never come back.
-        """
-        if self.spaces.kind == "discrete":
-            return params
-        low, high = distributions.LOG_STD_MIN, distributions.LOG_STD_MAX
-        return {**params, "log_std": jnp.clip(params["log_std"], low, high)}
+        """Policy parameters put back into the range where they have a gradient."""
+        return self.spaces.action.project(params)
 
     def temper(self, params: Params, temperature: Array | float) -> Params:
-        """Policy parameters at a temperature: logits divided, or standard deviations multiplied.
-
-        The last layer is linear, so that dividing it divides the logits exactly.
-        """
-        if self.spaces.kind == "continuous":
-            return self.project({**params, "log_std": params["log_std"] + jnp.log(temperature)})
-        last = f"Dense_{len(self.spec.hidden_sizes)}"
-        layers = params["MLP_0"]
-        divided = jax.tree.map(lambda x: x / temperature, layers[last])
-        return {**params, "MLP_0": {**layers, last: divided}}
+        """Policy parameters at a temperature: logits divided, or standard deviations multiplied."""
+        return self.spaces.action.temper(params, temperature)
 
     def to_env(self, action: Array) -> Array:
         """Actions as the environment takes them: continuous ones clipped to their bounds."""
-        if self.spaces.kind == "discrete":
-            return action
-        return jnp.clip(action, jnp.asarray(self.spaces.low), jnp.asarray(self.spaces.high))
+        return self.spaces.action.to_env(action)  # type: ignore[no-any-return]

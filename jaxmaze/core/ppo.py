@@ -16,7 +16,6 @@ import optax
 
 from jaxmaze.core import (
     advantages,
-    exploration,
     losses,
     normalization,
     optimizer,
@@ -218,7 +217,7 @@ def update(
         "anchor_coef": rates.anchor,
         "policy_l2_norm": optax.tree.norm(policy_params),
         "reward_scale": jnp.sqrt(return_stats.stats.var + normalization.EPSILON),
-        **exploration.metrics(after),
+        **after.exploration(),
     }
 
 

@@ -11,34 +11,18 @@ Params = Any
 """A pytree of network parameters."""
 
 
-class SpaceSpec(NamedTuple):
-    """What a network must know of an environment's spaces. Hashable, so that it can be static.
-
-    Attributes:
-      obs_shape: shape of one observation, e.g. ``(8,)``.
-      kind: ``"discrete"`` (one of ``num_actions``) or ``"continuous"`` (a box).
-      num_actions: number of discrete actions, or number of continuous dimensions.
-      low: lower bounds of a continuous action, one a dimension, in the environment's units.
-      high: upper bounds likewise.
-    """
-
-    obs_shape: tuple[int, ...]
-    kind: str
-    num_actions: int
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
-
-
 class NetworkSpec(NamedTuple):
-    """Sizes of the policy and value networks. Hashable.
+    """Kind and sizes of the policy and value networks. Hashable.
 
     Attributes:
       hidden_sizes: units of each hidden layer, the same for policy and value.
-      activation: a name in :data:`jaxmaze.core.networks.ACTIVATIONS`.
+      activation: a name in :data:`jaxmaze.core.encoders.ACTIVATIONS`.
+      encoder: a name in :data:`jaxmaze.core.encoders.ENCODERS`.
     """
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
+    encoder: str = "mlp"
 
 
 class Rollout(NamedTuple):
@@ -57,6 +41,8 @@ class Rollout(NamedTuple):
       truncated: ``[T, N]`` 1.0 where the episode was cut (a value beyond), else 0.0.
       valid: ``[T, N]`` 0.0 for rows that are no steps and must not be learned from (the resets of
         environments that reset in a step of their own), else 1.0; None if all are.
+      begin: ``[T, N]`` 1.0 where an episode begins; None for policies that remember nothing.
+      carry: ``[N, C]`` what the policy remembered before the first step; None likewise.
     """
 
     obs: Any
@@ -67,6 +53,8 @@ class Rollout(NamedTuple):
     terminated: Any
     truncated: Any
     valid: Any = None
+    begin: Any = None
+    carry: Any = None
 
 
 class Policy(NamedTuple):

@@ -18,9 +18,8 @@ import numpy as np
 
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Policy, SpaceSpec
-
-TINY = np.float32(1e-30)
+from jaxmaze.core.spaces import ActionSpace
+from jaxmaze.core.types import Policy
 
 
 class Packed(NamedTuple):
@@ -43,31 +42,37 @@ def pack(networks: Networks, policies: Policy) -> Packed:
     return Packed(jax.device_put(np.concatenate(rows, axis=1)), act)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=16)
 def _compiled(networks: Networks, tree: Any, shapes: tuple[tuple[int, ...], ...]) -> Any:
     """What acts for policies of this structure.
 
     Looked up once a segment, and not at every step as static arguments of one function would be:
     hashing them takes a quarter of such a call.
     """
-    shape = networks.spaces.obs_shape
-    size = math.prod(shape)
+    spaces, carries = networks.spaces, networks.carry_size
+    size = spaces.obs.size
     ends = np.cumsum([math.prod(s) for s in shapes])[:-1].tolist()
 
     def act(flat: Any, inputs: Any) -> Any:
         parts = jnp.split(flat, ends, axis=1)
         leaves = [x.reshape(-1, *s) for x, s in zip(parts, shapes, strict=True)]
         policies = jax.tree.unflatten(tree, leaves)
-        sampled = inputs.shape[-1] > size
+        noise_ends = inputs.shape[-1] - (carries + 1 if carries else 0)
+        sampled = noise_ends > size
 
         def one(policy: Policy, x: Any) -> Any:
-            obs = x[..., :size].reshape(*x.shape[:-1], *shape)
-            dist = networks.distribution(policy.params, policy.obs_stats, obs)
-            action = dist.pick(x[..., size:]) if sampled else dist.mode()
-            numbers = action.astype(jnp.float32).reshape(*x.shape[:-1], -1)
-            if not sampled:
-                return numbers
-            return jnp.concatenate([numbers, dist.log_prob(action)[..., None]], -1)
+            obs = spaces.obs.unflatten(x[..., :size])
+            begin, carry = jnp.ones(x.shape[:-1]), x[..., noise_ends + 1 :]
+            if carries:
+                begin = x[..., noise_ends]
+            dist, carry = networks.step(policy, obs, carry, begin)
+            action = dist.pick(x[..., size:noise_ends]) if sampled else dist.mode()
+            numbers = [action.astype(jnp.float32).reshape(*x.shape[:-1], -1)]
+            if sampled:
+                numbers.append(dist.log_prob(action)[..., None])
+            if carries:
+                numbers.append(carry)
+            return numbers[0] if len(numbers) == 1 else jnp.concatenate(numbers, -1)
 
         # Written out shard by shard: the last bit of a product depends on the shapes, which must
         # not depend on how many shards a process happens to have.
@@ -80,17 +85,25 @@ class Chooser:
     """Buffers for the observations of a fixed number of environments, and what acts on them.
 
     Attributes:
-      obs: ``[K, *obs_shape]``, to be written by whoever steps the environments.
+      rows: ``[K, D]`` the numbers of the observations, of which
+      obs: ``[K, *shape]`` is another view, to be written by whoever steps the environments.
+      begin: ``[K]`` to be set to 1 where the observation is an episode's first; and
+      carry: ``[K, C]`` what the policies remember. Both are empty if they remember nothing.
     """
 
-    def __init__(self, spaces: SpaceSpec, lead: tuple[int, int, int], sampled: bool):
+    def __init__(self, networks: Networks, lead: tuple[int, int, int], sampled: bool):
         """Prepare for ``lead`` (shards, members, environments of a member in a shard)."""
-        rows, size = math.prod(lead), math.prod(spaces.obs_shape)
-        width = size + (spaces.num_actions if sampled else 0)
+        spaces, carries = networks.spaces, networks.carry_size
+        rows, size = math.prod(lead), spaces.obs.size
+        noise_ends = size + (spaces.action.num_noise if sampled else 0)
+        width = noise_ends + (1 + carries if carries else 0)
         self._inputs = np.zeros((rows, width), np.float32)
-        self.obs = self._inputs[:, :size].reshape(rows, *spaces.obs_shape)
-        assert np.may_share_memory(self.obs, self._inputs)
-        self._noise = self._inputs[:, size:]
+        self.rows = self._inputs[:, :size]
+        self.obs = spaces.obs.unflatten(self.rows)
+        assert np.may_share_memory(jax.tree.leaves(self.obs)[0], self._inputs)
+        self._noise = self._inputs[:, size:noise_ends]
+        self.begin = self._inputs[:, noise_ends] if carries else np.zeros(0, np.float32)
+        self.carry = self._inputs[:, noise_ends + 1 :]
         self._by_shard = self._inputs.reshape(*lead, width)
 
     def __call__(self, policies: Packed, noise: np.ndarray | None = None) -> np.ndarray:
@@ -107,49 +120,40 @@ class Chooser:
         if noise is not None:
             self._noise[...] = noise
         chosen = np.asarray(policies.act(policies.flat, self._by_shard))
-        return chosen.reshape(len(self._inputs), -1)
-
-
-def actions(spaces: SpaceSpec, numbers: np.ndarray) -> np.ndarray:
-    """Actions, int32 ``[...]`` or ``[..., A]``, out of what a :class:`Chooser` gives."""
-    if spaces.kind == "discrete":
-        return numbers[..., 0].astype(np.int32)
-    return numbers[..., : spaces.num_actions]
-
-
-def to_env(spaces: SpaceSpec, action: np.ndarray) -> np.ndarray:
-    """What ``Networks.to_env`` does, in numpy, where a small call costs a tenth."""
-    if spaces.kind == "discrete":
-        return action
-    return action.clip(np.asarray(spaces.low, np.float32), np.asarray(spaces.high, np.float32))
+        chosen = chosen.reshape(len(self._inputs), -1)
+        if not self.begin.size:
+            return chosen
+        carries = self.carry.shape[1]
+        self.carry[...] = chosen[:, -carries:]
+        self.begin[...] = 0.0
+        return chosen[:, :-carries]
 
 
 def draw(
-    spaces: SpaceSpec, seeds: Sequence[int], shards: Sequence[int], width: int, num_steps: int,
+    action: ActionSpace,
+    seeds: Sequence[int],
+    shards: Sequence[int],
+    width: int,
+    num_steps: int,
     *path: int,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Random numbers ``[T, K, A]``, a function of members' seeds, ``path`` and shard.
 
-    Gumbel or normal ones, as distributions ``pick`` with. A whole segment's at once, in numpy:
-    drawing them step by step would cost more than the policy does, and there is nothing to compile.
+    Those that distributions ``pick`` with. A whole segment's at once, in numpy: drawing them step
+    by step would cost more than the policy does, and there is nothing to compile.
 
     Args:
-      spaces: say which, and how many (``A``).
+      action: says which, and how many (``A``).
       seeds: root seeds of the ``L`` members.
       shards: the ``S`` shards.
       width: ``n``, environments of a member in a shard; ``K`` is ``S * L * n``.
       num_steps: ``T``.
       *path: what they are for.
     """
-    lead = (num_steps, len(shards), len(seeds), width, spaces.num_actions)
+    lead = (num_steps, len(shards), len(seeds), width, action.num_noise)
     noise = np.empty(lead, np.float32)
     for s, shard in enumerate(shards):
         for m, seed in enumerate(seeds):
             rng = seeding.generator(seed, seeding.ACTION, *path, shard)
-            drawn = noise[:, s, m]
-            if spaces.kind == "discrete":  # minus the logarithm of an exponential is Gumbel
-                drawn[...] = rng.standard_exponential(drawn.shape, np.float32)
-                np.negative(np.log(np.maximum(drawn, TINY, out=drawn), out=drawn), out=drawn)
-            else:
-                drawn[...] = rng.standard_normal(drawn.shape, np.float32)
-    return noise.reshape(num_steps, -1, spaces.num_actions)
+            action.fill_noise(rng, noise[:, s, m])
+    return noise.reshape(num_steps, -1, action.num_noise)

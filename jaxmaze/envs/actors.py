@@ -19,7 +19,7 @@ from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, Rollout
 from jaxmaze.envs import acting, environment
-from jaxmaze.envs.episodes import env_actions, run_episodes
+from jaxmaze.envs.episodes import run_episodes
 
 NOISE_BLOCK = 128
 """Steps of an evaluation for which random numbers are drawn at once."""
@@ -77,6 +77,8 @@ class Actor:
     def __init__(self, config: ActorConfig, shards: Sequence[int]):
         self.config, self.shards = config, list(shards)
         self.width = config.num_envs // config.num_shards
+        self._spaces = config.networks.spaces
+        self._remembers = config.networks.carry_size > 0
         self._training: list[gym.Env] = []
         self._evaluation: list[gym.Env] = []
 
@@ -107,9 +109,8 @@ class Actor:
         self.slots = self._slots(learners)
         if not self._training:
             self._training = self._make(len(self.slots))
-            self._action_space = self._training[0].action_space
             lead = (len(self.shards), len(learners), self.width)
-            self._chooser = acting.Chooser(self.config.networks.spaces, lead, sampled=True)
+            self._chooser = acting.Chooser(self.config.networks, lead, sampled=True)
             self._obs = self._chooser.obs
         self._epoch = epoch
         self._played = [0] * len(self.slots)
@@ -124,7 +125,9 @@ class Actor:
         )
         self._played[k] += 1
         self._progress[k] = [0.0, 0]
-        self._obs[k] = self._training[k].reset(seed=seed)[0]
+        self._spaces.obs.put(self._obs, k, self._training[k].reset(seed=seed)[0])
+        if self._remembers:
+            self._chooser.begin[k] = 1.0
 
     def collect(self, policies: Policy, iteration: int, num_steps: int) -> list[Segment]:
         """``num_steps`` steps of every training environment with sampled actions.
@@ -137,23 +140,27 @@ class Actor:
         Returns:
           For each shard, arrays ``[L, T, n, ...]``.
         """
-        spaces, learners = self.config.networks.spaces, self.config.learners()
+        spaces, learners = self._spaces, self.config.learners()
         packed = acting.pack(self.config.networks, policies)
         noise = self._draw(learners, num_steps, seeding.TRAINING, iteration)
-        obs = np.empty((num_steps + 1, *self._obs.shape), np.float32)
+        rows = np.empty((num_steps + 1, len(self.slots), spaces.obs.size), np.float32)
+        begin, carry = [], self._chooser.carry.copy()
         reward, terminated, truncated = np.zeros((3, num_steps, len(self.slots)), np.float32)
         chosen: list[np.ndarray] = []
         ends: list[tuple[Any, ...]] = []
         for t in range(num_steps):
-            obs[t] = self._obs
+            rows[t] = self._chooser.rows
+            if self._remembers:
+                begin.append(self._chooser.begin.copy())
             numbers = self._chooser(packed, noise[t])
             chosen.append(numbers)
-            self._step(acting.actions(spaces, numbers), reward[t], t, ends)
-        obs[num_steps] = self._obs
-        next_obs, episodes = obs[1:].copy(), []
+            self._step(spaces.action.from_numbers(numbers), reward[t], t, ends)
+        rows[num_steps] = self._chooser.rows
+        obs, next_obs = (spaces.obs.unflatten(x) for x in (rows[:-1], rows[1:].copy()))
+        episodes = []
         for t, k, final, over, *episode in ends:
             # The next observation is the episode's last, not the next one's first.
-            next_obs[t, k] = final
+            spaces.obs.put(next_obs, (t, k), final)
             terminated[t, k], truncated[t, k] = over, not over
             episodes.append((k, (self.slots[k][0], *episode)))
         lead = (len(self.shards), len(learners), self.width)
@@ -164,15 +171,18 @@ class Actor:
             return np.moveaxis(x, 0, 2)
 
         every = Rollout(
-            obs=obs[:-1],
-            action=acting.actions(spaces, numbers),
+            obs=obs,
+            action=spaces.action.from_numbers(numbers),
             log_prob=numbers[..., -1],
             reward=reward,
             next_obs=next_obs,
             terminated=terminated,
             truncated=truncated,
+            begin=np.stack(begin) if begin else None,
         )
         parts = jax.tree.map(by_shard, every)
+        if self._remembers:
+            parts = parts._replace(carry=carry.reshape(*lead, -1))
         return [
             Segment(
                 jax.tree.map(lambda x, s=s: x[s], parts),
@@ -184,13 +194,12 @@ class Actor:
     def _draw(self, members: Sequence[int], num_steps: int, *path: int) -> np.ndarray:
         """Random numbers ``[T, K, A]`` for these shards' environments of ``members``."""
         seeds = [self.config.seeds[m] for m in members]
-        spaces = self.config.networks.spaces
-        return acting.draw(spaces, seeds, self.shards, self.width, num_steps, *path)
+        return acting.draw(self._spaces.action, seeds, self.shards, self.width, num_steps, *path)
 
     def _step(self, action: np.ndarray, reward: np.ndarray, t: int, ends: list) -> None:
         """One step of every environment; ``reward`` ``[K]`` is filled in, ends are noted."""
-        progress = self._progress
-        sent = env_actions(self._action_space, acting.to_env(self.config.networks.spaces, action))
+        progress, put = self._progress, self._spaces.obs.put
+        sent = self._spaces.action.each(self._spaces.action.to_env(action))
         for k, env in enumerate(self._training):
             observation, r, over, cut, _ = env.step(sent[k])
             reward[k] = r
@@ -201,7 +210,7 @@ class Actor:
                 ends.append((t, k, observation, bool(over), run[0], run[1]))
                 self._start(k)
             else:
-                self._obs[k] = observation
+                put(self._obs, k, observation)
 
     def evaluate(
         self, policies: Policy, seeds: np.ndarray, deterministic: bool, active: np.ndarray
@@ -227,8 +236,8 @@ class Actor:
             for shard in self.shards
         }
         queues = [parts[m, n // self.width] for m, n in slots]
-        spaces, lead = config.networks.spaces, (len(self.shards), len(members), self.width)
-        chooser = acting.Chooser(spaces, lead, sampled=not deterministic)
+        spaces, lead = self._spaces, (len(self.shards), len(members), self.width)
+        chooser = acting.Chooser(config.networks, lead, sampled=not deterministic)
         packed = acting.pack(config.networks, policies)
         noise: Any = None
         step = -1
@@ -239,17 +248,28 @@ class Actor:
             now = step % NOISE_BLOCK
             if not deterministic and now == 0:
                 noise = self._draw(members, NOISE_BLOCK, seeding.TEST, step // NOISE_BLOCK)
-            chooser.obs[...] = obs
+            spaces.obs.put(chooser.obs, ..., obs)
             numbers = chooser(packed, None if noise is None else noise[now])
-            return acting.to_env(spaces, acting.actions(spaces, numbers))
+            return spaces.action.to_env(spaces.action.from_numbers(numbers))
+
+        def on_start(k: int) -> None:
+            if self._remembers:
+                chooser.begin[k] = 1.0
 
         return [
             EpisodeResult(slots[k][0], e.index, e.episode_return, len(e.rewards), e.terminated)
-            for k, e in run_episodes(self._evaluation, act, queues)
+            for k, e in run_episodes(self._evaluation, act, queues, on_start=on_start)
         ]
 
 
 def join(segments: Sequence[Segment]) -> Segment:
     """The segments of all shards as one, shard after shard along the environment axis."""
-    rollout = jax.tree.map(lambda *x: np.concatenate(x, axis=2), *[s.rollout for s in segments])
-    return Segment(rollout, [episode for s in segments for episode in s.episodes])
+    rollouts = [s.rollout for s in segments]
+    episodes = [episode for s in segments for episode in s.episodes]
+    carries = [r.carry for r in rollouts]  # the one thing without an axis of time
+    rollout = jax.tree.map(
+        lambda *x: np.concatenate(x, axis=2), *[r._replace(carry=None) for r in rollouts]
+    )
+    if carries[0] is not None:
+        rollout = rollout._replace(carry=np.concatenate(carries, axis=1))
+    return Segment(rollout, episodes)

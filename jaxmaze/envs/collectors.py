@@ -103,13 +103,16 @@ def open_collector(
 
 def rollout_shapes(backend: str, networks: Networks, lead: tuple[int, int, int]) -> Rollout:
     """Shapes and types of what a backend collects, for ``lead`` ``(L, T, N)``; nothing is run."""
-    spaces = networks.spaces
-    discrete = spaces.kind == "discrete"
-    obs, scalar = (
-        jax.ShapeDtypeStruct((*lead, *shape), np.float32) for shape in (spaces.obs_shape, ())
-    )
-    action = jax.ShapeDtypeStruct(
-        lead if discrete else (*lead, spaces.num_actions), np.int32 if discrete else np.float32
-    )
-    valid = scalar if BACKENDS[backend].masked else None
-    return Rollout(obs, action, scalar, scalar, obs, scalar, scalar, valid)
+    spaces, carries = networks.spaces, networks.carry_size
+
+    def of(shape: tuple[int, ...], dtype: Any = np.float32) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((*lead, *shape), dtype)
+
+    obs = spaces.obs.build([of(part.shape) for part in spaces.obs.parts])
+    action, scalar = of(spaces.action.shape, spaces.action.dtype), of(())
+    return Rollout(
+        obs, action, scalar, scalar, obs, scalar, scalar,
+        valid=scalar if BACKENDS[backend].masked else None,
+        begin=scalar if carries else None,
+        carry=jax.ShapeDtypeStruct((lead[0], lead[2], carries), np.float32) if carries else None,
+    )  # fmt: skip

@@ -19,7 +19,7 @@ import gymnasium as gym
 import numpy as np
 
 from jaxmaze import trust
-from jaxmaze.core.types import SpaceSpec
+from jaxmaze.core.spaces import ActionSpace, Box, Discrete, Observations, Spaces
 from jaxmaze.errors import UserError
 
 MissingPackageError = gym.error.DependencyNotInstalled
@@ -58,7 +58,7 @@ class EnvInfo(NamedTuple):
     spec: Any
     observation_space: gym.Space
     action_space: gym.Space
-    spaces: SpaceSpec
+    spaces: Spaces
 
 
 def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
@@ -177,30 +177,43 @@ def describe(config: EnvConfig) -> EnvInfo:
         env.close()
 
 
-def space_spec(observation_space: gym.Space, action_space: gym.Space) -> SpaceSpec:
+def space_spec(observation_space: gym.Space, action_space: gym.Space) -> Spaces:
     """What networks need to know of the two spaces.
 
     Raises:
       UserError: for spaces other than a box of observations and a discrete or box action.
     """
-    if not isinstance(observation_space, gym.spaces.Box):
-        raise UserError(
-            f"observation space {observation_space} is not supported: only Box is, so wrap the "
-            "environment with gymnasium.wrappers.FlattenObservation"
-        )
-    shape = tuple(int(n) for n in observation_space.shape)
-    if isinstance(action_space, gym.spaces.Discrete):
-        if action_space.start != 0:
-            raise UserError(
-                f"action space {action_space} is not supported: actions must start at 0"
-            )
-        return SpaceSpec(shape, "discrete", int(action_space.n))
-    if isinstance(action_space, gym.spaces.Box) and len(action_space.shape) == 1:
-        low = tuple(float(x) for x in action_space.low)
-        high = tuple(float(x) for x in action_space.high)
-        return SpaceSpec(shape, "continuous", len(low), low, high)
+    return Spaces(observations_of(observation_space), actions_of(action_space))
+
+
+def observations_of(space: gym.Space) -> Observations:
+    """What observations are made of.
+
+    Raises:
+      UserError: for a space that is not supported.
+    """
+    if isinstance(space, gym.spaces.Box):
+        return Observations.array(*(int(n) for n in space.shape), dtype=space.dtype)
     raise UserError(
-        f"action space {action_space} is not supported: only Discrete and one-dimensional Box are"
+        f"observation space {space} is not supported: only Box is, so wrap the "
+        "environment with gymnasium.wrappers.FlattenObservation"
+    )
+
+
+def actions_of(space: gym.Space) -> ActionSpace:
+    """The kind of the actions.
+
+    Raises:
+      UserError: for a space that is not supported.
+    """
+    if isinstance(space, gym.spaces.Discrete):
+        if space.start != 0:
+            raise UserError(f"action space {space} is not supported: actions must start at 0")
+        return Discrete(int(space.n))
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
+        return Box(tuple(float(x) for x in space.low), tuple(float(x) for x in space.high))
+    raise UserError(
+        f"action space {space} is not supported: only Discrete and one-dimensional Box are"
     )
 
 

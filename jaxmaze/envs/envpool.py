@@ -108,9 +108,9 @@ class EnvpoolCollector:
         spaces, packed = config.networks.spaces, acting.pack(config.networks, policies)
         seeds = [config.seeds[m] for m in config.learners()]
         noise = acting.draw(
-            spaces, seeds, [0], config.num_envs, num_steps, seeding.TRAINING, iteration
+            spaces.action, seeds, [0], config.num_envs, num_steps, seeding.TRAINING, iteration
         )
-        chooser = acting.Chooser(spaces, (1, *self._lead), sampled=True)
+        chooser = acting.Chooser(config.networks, (1, *self._lead), sampled=True)
         obs = np.empty((num_steps + 1, *self._obs.shape), np.float32)
         reward = np.empty((num_steps, count), np.float32)
         over, cut = np.empty((2, num_steps, count), bool)
@@ -119,7 +119,7 @@ class EnvpoolCollector:
         for t in range(num_steps):
             chooser.obs[...] = obs[t]
             chosen.append(chooser(packed, noise[t]))
-            sent = acting.to_env(spaces, acting.actions(spaces, chosen[-1]))
+            sent = spaces.action.to_env(spaces.action.from_numbers(chosen[-1]))
             obs[t + 1], reward[t], over[t], cut[t], _ = self._env.step(sent)
         self._obs = obs[-1]
         done = over | cut
@@ -132,7 +132,7 @@ class EnvpoolCollector:
         numbers = members_first(np.stack(chosen))
         rollout = Rollout(
             obs=members_first(obs[:-1]),
-            action=acting.actions(spaces, numbers),
+            action=spaces.action.from_numbers(numbers),
             log_prob=numbers[..., -1],
             reward=members_first(reward),
             next_obs=members_first(obs[1:]),

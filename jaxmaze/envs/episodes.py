@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from jaxmaze.core.spaces import Spaces
 from jaxmaze.envs import environment
 
 Act = Callable[[np.ndarray], np.ndarray]
@@ -23,7 +24,8 @@ class Episode:
     Attributes:
       index: its place in the list of episodes that was asked for.
       seed: what the environment was reset with; replays the episode.
-      observations: ``[T + 1, *obs_shape]`` raw, the final one included; empty if not recorded.
+      observations: ``[T + 1, *shape]`` raw, the final one included; a pytree of arrays where the
+        environment's are one; empty if not recorded.
       actions: ``[T, ...]`` as the environment took them; empty if not recorded.
       rewards: ``[T]`` float64, in the environment's units.
       terminated: whether the task ended; otherwise the episode was truncated.
@@ -33,7 +35,7 @@ class Episode:
 
     index: int
     seed: int | None
-    observations: np.ndarray
+    observations: Any
     actions: np.ndarray
     rewards: np.ndarray
     terminated: bool
@@ -50,17 +52,13 @@ class Episode:
         return len(self.rewards)
 
 
-def env_actions(space: gym.Space, action: np.ndarray) -> Sequence[Any]:
-    """A batch of actions, one by one as ``step`` takes them (Python ints for discrete spaces)."""
-    return action.tolist() if isinstance(space, gym.spaces.Discrete) else list(action)
-
-
 def run_episodes(
     envs: Sequence[gym.Env],
     act: Act,
     queues: Sequence[deque[tuple[int, int]]],
     record: bool = False,
     after_step: Callable[[int], None] | None = None,
+    on_start: Callable[[int], None] | None = None,
 ) -> Iterable[tuple[int, Episode]]:
     """Play fixed episodes, several at once, each from its first to its last step.
 
@@ -74,21 +72,24 @@ def run_episodes(
         share one and take from it as they get free. All are emptied.
       record: whether to keep observations, actions and rewards.
       after_step: called with the slot after each reset and step, for rendering.
+      on_start: called with the slot before an episode's first action.
 
     Yields:
       ``(slot, episode)`` as episodes end. Episodes without ``record`` have empty arrays.
     """
     current: list[tuple[int, int] | None] = [None] * len(envs)
-    space = envs[0].observation_space
-    obs = np.zeros((len(envs), *(space.shape or ())), space.dtype)
+    spaces = environment.space_spec(envs[0].observation_space, envs[0].action_space)
+    obs = spaces.obs.zeros(len(envs))
     logs: list[tuple[list, list, list]] = [([], [], []) for _ in envs]
 
     def start(slot: int) -> None:
         current[slot] = queues[slot].popleft() if queues[slot] else None
         if current[slot] is None:
             return
-        obs[slot] = envs[slot].reset(seed=current[slot][1])[0]  # type: ignore[index]
-        logs[slot] = ([obs[slot].copy()] if record else [], [], [])
+        spaces.obs.put(obs, slot, envs[slot].reset(seed=current[slot][1])[0])  # type: ignore[index]
+        logs[slot] = ([spaces.obs.take(obs, slot)] if record else [], [], [])
+        if on_start is not None:
+            on_start(slot)
         if after_step is not None:
             after_step(slot)
 
@@ -96,33 +97,36 @@ def run_episodes(
         start(slot)
     while any(job is not None for job in current):
         actions = act(obs)
-        for slot, action in enumerate(env_actions(envs[0].action_space, actions)):
+        for slot, action in enumerate(spaces.action.each(actions)):
             job = current[slot]
             if job is None:
                 continue
             observation, reward, terminated, truncated, _ = envs[slot].step(action)
-            obs[slot] = observation
+            spaces.obs.put(obs, slot, observation)
             observations, taken, rewards = logs[slot]
             rewards.append(float(reward))
             if record:
-                observations.append(obs[slot].copy())
+                observations.append(spaces.obs.take(obs, slot))
                 taken.append(action)
             if after_step is not None:
                 after_step(slot)
             if terminated or truncated:
-                yield slot, _episode(envs[slot], job, logs[slot], bool(terminated))
+                yield slot, _episode(envs[slot], spaces, job, logs[slot], bool(terminated))
                 start(slot)
 
 
 def _episode(
-    env: gym.Env, job: tuple[int, int], log: tuple[list, list, list], terminated: bool
+    env: gym.Env,
+    spaces: Spaces,
+    job: tuple[int, int],
+    log: tuple[list, list, list],
+    terminated: bool,
 ) -> Episode:
-    space, actions = env.observation_space, env.action_space
     return Episode(
         index=job[0],
         seed=job[1],
-        observations=np.array(log[0], space.dtype),
-        actions=np.array(log[1], actions.dtype),
+        observations=spaces.obs.stack(log[0]),
+        actions=np.array(log[1], env.action_space.dtype),
         rewards=np.array(log[2], np.float64),
         terminated=terminated,
     )

@@ -16,7 +16,8 @@ import jax
 import numpy as np
 
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
+from jaxmaze.core.spaces import Spaces
+from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.errors import UserError
 from jaxmaze.runs import disk
 
@@ -30,18 +31,16 @@ def describe(networks: Networks, seeds: tuple[int, ...], kind: str) -> dict[str,
     return {
         "kind": kind,
         "seeds": list(seeds),
-        "spaces": networks.spaces._asdict(),
+        "spaces": networks.spaces.to_plain(),
         "network": networks.spec._asdict(),
     }
 
 
 def networks_of(meta: dict[str, Any]) -> Networks:
     """The networks that ``meta`` describes."""
-    spaces, network = dict(meta["spaces"]), dict(meta["network"])
-    for name in ("obs_shape", "low", "high"):
-        spaces[name] = tuple(spaces[name])
+    network = dict(meta["network"])
     network["hidden_sizes"] = tuple(network["hidden_sizes"])
-    return Networks(SpaceSpec(**spaces), NetworkSpec(**network))
+    return Networks(Spaces.from_plain(meta["spaces"]), NetworkSpec(**network))
 
 
 def blank_policies(networks: Networks, members: int) -> Policy:

@@ -9,12 +9,15 @@ import itertools
 import json
 import math
 import warnings
+from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.envs.environment import EnvInfo, space_spec, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
@@ -58,7 +61,7 @@ def fingerprint(episodes: Sequence[Episode]) -> str:
 def _add(digest: Any, e: Episode) -> None:
     """One more episode to a fingerprint."""
     labels = () if e.labels is None else (e.labels,)
-    for array in (e.observations, e.actions, e.rewards, *labels):
+    for array in (*jax.tree.leaves(e.observations), e.actions, e.rewards, *labels):
         digest.update(str((array.dtype.str, array.shape)).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(b"terminated" if e.terminated else b"truncated")
@@ -76,17 +79,17 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
     steps = len(actions)
     if steps == 0:
         raise UserError(f"{where} has no steps")
-    if len(obs) != steps + 1 or len(rewards) != steps:
+    leaves = jax.tree.leaves(obs)
+    if any(len(x) != steps + 1 for x in leaves) or len(rewards) != steps:
         raise UserError(
-            f"{where} has {len(obs)} observations, {steps} actions and {len(rewards)} rewards; "
-            "T steps need T + 1 observations, T actions and T rewards"
+            f"{where} has {len(leaves[0])} observations, {steps} actions and {len(rewards)} "
+            "rewards; T steps need T + 1 observations, T actions and T rewards"
         )
-    if obs.shape[1:] != spaces.obs_shape:
-        raise UserError(
-            f"{where} has observations of shape {obs.shape[1:]}, but {info.config.id} has "
-            f"{spaces.obs_shape}: is it data of another environment?"
-        )
-    for name, array in (("observations", obs), ("actions", actions), ("rewards", rewards)):
+    problem = spaces.obs.problem(obs, info.config.id)
+    if problem:
+        raise UserError(f"{where} has {problem}: is it data of another environment?")
+    each = [*(("observations", x) for x in leaves), ("actions", actions), ("rewards", rewards)]
+    for name, array in each:
         if not np.issubdtype(array.dtype, np.number):
             raise UserError(f"{where} has {name} of type {array.dtype}, which are not numbers")
         if not np.isfinite(array).all():
@@ -94,35 +97,9 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
     for taken in (actions,) if episode.labels is None else (actions, episode.labels):
         if len(taken) != steps:
             raise UserError(f"{where} has {len(taken)} labels for {steps} steps")
-        if spaces.kind == "discrete":
-            _check_discrete(taken, spaces.num_actions, where, info.config.id)
-        else:
-            _check_continuous(taken, spaces.low, spaces.high, where, info.config.id)
-
-
-def _check_discrete(actions: np.ndarray, num_actions: int, where: str, env_id: str) -> None:
-    if actions.ndim != 1 or not np.issubdtype(actions.dtype, np.integer):
-        raise UserError(
-            f"{where} has actions of type {actions.dtype} and shape {actions.shape[1:]}, but "
-            f"{env_id} takes one integer: is it data of another environment?"
-        )
-    if actions.min() < 0 or actions.max() >= num_actions:
-        raise UserError(
-            f"{where} has actions from {actions.min()} to {actions.max()}, but {env_id} has "
-            f"actions 0 to {num_actions - 1}"
-        )
-
-
-def _check_continuous(
-    actions: np.ndarray, low: Sequence[float], high: Sequence[float], where: str, env_id: str
-) -> None:
-    if actions.shape[1:] != (len(low),) or not np.issubdtype(actions.dtype, np.floating):
-        raise UserError(
-            f"{where} has actions of type {actions.dtype} and shape {actions.shape[1:]}, but "
-            f"{env_id} takes {len(low)} real numbers: is it data of another environment?"
-        )
-    if (actions < np.array(low) - 1e-5).any() or (actions > np.array(high) + 1e-5).any():
-        raise UserError(f"{where} has actions outside the bounds of {env_id}")
+        problem = spaces.action.problem(taken, info.config.id)
+        if problem:
+            raise UserError(f"{where} has {problem}: is it data of another environment?")
 
 
 def write(
@@ -242,12 +219,11 @@ def read(path: str | Path, info: EnvInfo) -> Dataset:
 def _check_spaces(path: str | Path, storage: Any, info: EnvInfo) -> None:
     """The spaces that the data set says it has must be the environment's."""
     found = space_spec(storage.observation_space, storage.action_space)
-    for name, wanted in info.spaces._asdict().items():
-        if getattr(found, name) != wanted:
-            raise UserError(
-                f"{path} is data of another environment: its {name} is {getattr(found, name)}, but "
-                f"{info.config.id} has {wanted}"
-            )
+    if found != info.spaces:
+        raise UserError(
+            f"{path} is data of another environment: it has {found.describe()}, but "
+            f"{info.config.id} has {info.spaces.describe()}"
+        )
 
 
 def _data_folder(path: Path) -> Path:
@@ -287,7 +263,7 @@ def _parts(folder: Path, storage: Any) -> Generator[tuple[dict[str, Any], int | 
 def _read_episodes(folder: Path, storage: Any) -> list[Episode]:
     """The episodes as they are on disk; flags and lengths checked, as Minari checks nothing."""
     episodes: list[Episode] = []
-    fields = [memory.Blocks() for _ in range(4)]
+    blocks: dict[str, memory.Blocks] = defaultdict(memory.Blocks)
     with contextlib.closing(_parts(folder, storage)) as parts:  # closes the file, come what may
         for i, (part, seed) in enumerate(parts):
             ends = np.asarray(part["terminations"], bool), np.asarray(part["truncations"], bool)
@@ -296,20 +272,25 @@ def _read_episodes(folder: Path, storage: Any) -> list[Episode]:
             if len(ends[0]) and (ends[0] | ends[1])[:-1].any():
                 raise UserError(f"{folder}: episode {i} goes on after its end")
             observations, actions = part["observations"], part["actions"]
-            if not isinstance(observations, np.ndarray) or not isinstance(actions, np.ndarray):
-                raise UserError(
-                    f"{folder}: episode {i} has nested observations or actions; only arrays"
-                )
+            if not isinstance(actions, np.ndarray):
+                raise UserError(f"{folder}: episode {i} has nested actions; only arrays")
             rewards, labels = np.asarray(part["rewards"], np.float64), _labels(part)
             # An episode without an end flag was cut by whoever recorded it: truncated.
             episodes.append(
                 Episode(
-                    i, seed, fields[0].put(observations), fields[1].put(actions),
-                    fields[2].put(rewards), bool(len(ends[0]) and ends[0][-1]),
-                    None if labels is None else fields[3].put(labels),
+                    i, seed, _put(blocks, observations), blocks["actions"].put(actions),
+                    blocks["rewards"].put(rewards), bool(len(ends[0]) and ends[0][-1]),
+                    None if labels is None else blocks["labels"].put(labels),
                 )
             )  # fmt: skip
     return episodes
+
+
+def _put(blocks: dict[str, memory.Blocks], observations: Any) -> Any:
+    """Observations in blocks, each of their arrays in its own."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: blocks[f"observations{path}"].put(x), observations
+    )
 
 
 def _labels(part: dict[str, Any]) -> np.ndarray | None:
@@ -318,24 +299,26 @@ def _labels(part: dict[str, Any]) -> np.ndarray | None:
     return None if found is None else np.asarray(found)
 
 
-def rows(episodes: Sequence[Episode], kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def rows(episodes: Sequence[Episode], action: ActionSpace) -> tuple[Any, np.ndarray, np.ndarray]:
     """All steps as rows: observations ``[R, ...]``, actions ``[R, ...]``, episode numbers ``[R]``.
 
     The last observation of an episode has no action and is left out. Where an episode has labels,
     they are the actions. Episode numbers are positions in ``episodes``.
     """
     lengths = [e.length for e in episodes]
-    first = episodes[0]
-    taken = first.actions if first.labels is None else first.labels
-    dtype = np.int32 if kind == "discrete" else np.float32
-    obs = memory.aligned((sum(lengths), *first.observations.shape[1:]), np.float32)
-    actions = memory.aligned((sum(lengths), *taken.shape[1:]), dtype)
-    at = 0
-    for e, length in zip(episodes, lengths, strict=True):
-        obs[at : at + length] = e.observations[:-1]
-        actions[at : at + length] = e.actions if e.labels is None else e.labels
-        at += length
-    return obs, actions, np.repeat(np.arange(len(episodes), dtype=np.int32), lengths)
+    taken = [e.actions if e.labels is None else e.labels for e in episodes]
+
+    def together(parts: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
+        whole = memory.aligned((sum(lengths), *parts[0].shape[1:]), dtype)
+        at = 0
+        for part, length in zip(parts, lengths, strict=True):
+            whole[at : at + length] = part[:length]
+            at += length
+        return whole
+
+    obs = jax.tree.map(lambda *x: together(x, np.float32), *[e.observations for e in episodes])
+    numbers = np.repeat(np.arange(len(episodes), dtype=np.int32), lengths)
+    return obs, together(taken, action.dtype), numbers
 
 
 def split(num_episodes: int, validation_percentage: float, seed: int) -> np.ndarray:

@@ -71,7 +71,7 @@ def prepare(config: Settings, dataset: trajectories.Dataset, info: environment.E
     Raises:
       UserError: if a split or the batch size does not fit the data.
     """
-    obs, action = trajectories.rows(dataset.episodes, info.spaces.kind)[:2]
+    obs, action = trajectories.rows(dataset.episodes, info.spaces.action)[:2]
     held_out = np.stack(
         [
             trajectories.split(len(dataset.episodes), config.bc.validation_percentage, seed)

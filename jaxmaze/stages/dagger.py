@@ -185,7 +185,7 @@ class _Trainer:
 
     def _fit(self) -> dict[str, np.ndarray]:
         """Fit fresh clones to everything so far; returns the last epoch's means."""
-        obs, action, weight = dagger_data.padded_rows(self.episodes, self.info.spaces.kind)
+        obs, action, weight = dagger_data.padded_rows(self.episodes, self.info.spaces.action)
         data = bc_learner.rows_on_device(obs, action)
         steps = bc_learner.num_minibatches(self.config, weight.shape[1])
         epoch = self.fitter.epoch(steps, False)

@@ -214,9 +214,7 @@ class _Tally:
         self._returns: list[float] = []
         self._lengths: list[int] = []
         self._terminated = 0
-        # Of actions: how often each was taken, or for real numbers their sum and sum of squares.
-        discrete = info.spaces.kind == "discrete"
-        self._actions = np.zeros((1 if discrete else 2, info.spaces.num_actions))
+        self._actions: Any = 0.0
 
     def counted(self, episodes: Iterable[Episode]) -> Iterator[Episode]:
         """The same episodes, counted as they pass."""
@@ -224,11 +222,7 @@ class _Tally:
             self._returns.append(e.episode_return)
             self._lengths.append(e.length)
             self._terminated += e.terminated
-            if self._info.spaces.kind == "discrete":
-                self._actions[0] += np.bincount(e.actions, minlength=self._info.spaces.num_actions)
-            else:
-                actions = e.actions.astype(np.float64)
-                self._actions += actions.sum(0), (actions**2).sum(0)
+            self._actions = self._actions + self._info.spaces.action.tally(e.actions)
             yield e
 
     def result(self) -> outcomes.Evaluation:
@@ -246,16 +240,7 @@ class _Tally:
             f"{steps} steps; {self._terminated} episodes terminated, "
             f"{len(result.returns) - self._terminated} truncated"
         )
-        if info.spaces.kind == "discrete":
-            text = ", ".join(
-                f"{a}: {100 * n / steps:.1f} %" for a, n in enumerate(self._actions[0])
-            )
-        else:
-            mean, square = self._actions / steps
-            std = np.sqrt(np.maximum(square - mean**2, 0))
-            text = ", ".join(
-                f"[{i}]: {m:.2f} ± {s:.2f}" for i, (m, s) in enumerate(zip(mean, std, strict=True))
-            )
+        text = info.spaces.action.tallied(self._actions, steps)
         console.say(f"actions  {text}")
 
 

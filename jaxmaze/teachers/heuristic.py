@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jaxmaze.core.spaces import Box
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
 
@@ -107,4 +108,4 @@ def make(env: EnvInfo, seed: int) -> Callable[[np.ndarray], np.ndarray]:
             f"{', '.join(sorted(_BY_ENVIRONMENT))}; give --policy=package.module:function"
         )
     function = _BY_ENVIRONMENT[name]
-    return lambda obs: function(obs, env.spaces.kind == "continuous")
+    return lambda obs: function(obs, isinstance(env.spaces.action, Box))

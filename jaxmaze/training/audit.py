@@ -20,6 +20,7 @@ import numpy as np
 from jaxmaze import policies
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
+from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import environment
 from jaxmaze.envs.environment import EnvInfo
@@ -118,7 +119,7 @@ def write(
     seeds = evaluation.selection_seeds(config, EPISODES)
     played = _play(networks, population, info, seeds, record=demonstrated is None)
     if demonstrated is None:
-        states = [spread(*_visited(episodes, info.spaces.kind)) for episodes in played]
+        states = [spread(*_visited(episodes, info.spaces.action)) for episodes in played]
         obs, action = (np.stack(x) for x in zip(*states, strict=True))
     else:
         obs, action = demonstrated
@@ -135,8 +136,8 @@ def write(
     temporary.replace(run / FILE)
 
 
-def _visited(episodes: list[Any], kind: str) -> tuple[np.ndarray, np.ndarray]:
-    return trajectories.rows(episodes, kind)[:2]
+def _visited(episodes: list[Any], action: ActionSpace) -> tuple[np.ndarray, np.ndarray]:
+    return trajectories.rows(episodes, action)[:2]
 
 
 def spread(obs: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

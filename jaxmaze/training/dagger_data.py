@@ -17,6 +17,7 @@ from jaxmaze import policies
 from jaxmaze.config import Settings
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
+from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Policy
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, run_episodes
@@ -196,7 +197,7 @@ def _write(
 
 
 def padded_rows(
-    rounds: Sequence[Sequence[Sequence[Episode]]], kind: str
+    rounds: Sequence[Sequence[Sequence[Episode]]], action: ActionSpace
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Members' rows side by side: observations and labels ``[M, R, ...]``, weights ``[M, R]``.
 
@@ -204,9 +205,9 @@ def padded_rows(
 
     Args:
       rounds: each member's episodes, round by round.
-      kind: of the actions.
+      action: what the actions are.
     """
-    each = [trajectories.rows([e for part in mine for e in part], kind)[:2] for mine in rounds]
+    each = [trajectories.rows([e for part in mine for e in part], action)[:2] for mine in rounds]
     size = 1 << (max(len(obs) for obs, _ in each) - 1).bit_length()
 
     def fill(x: np.ndarray) -> np.ndarray:

@@ -88,12 +88,14 @@ def read(config: Settings, networks: Networks) -> Given | None:
         return None
     run = run_folder.delivering(Path(config.ppo.init_from))
     theirs, population, meta = checkpoint.load_best(run)
-    for part in ("spaces", "spec"):
-        for name, wanted in getattr(networks, part)._asdict().items():
-            found = getattr(getattr(theirs, part), name)
-            if found != wanted:
-                label = name if part == "spaces" else f"network.{name}"
-                raise UserError(f"{run} has {label}={found}, but this run has {wanted}")
+    if theirs.spaces != networks.spaces:
+        raise UserError(
+            f"{run} has {theirs.spaces.describe()}, but this run has {networks.spaces.describe()}"
+        )
+    for name, wanted in networks.spec._asdict().items():
+        found = getattr(theirs.spec, name)
+        if found != wanted:
+            raise UserError(f"{run} has network.{name}={found}, but this run has {wanted}")
     return Given(run, population, len(meta["seeds"]), audit.read(run))
 
 
@@ -133,15 +135,14 @@ def take(
     return Origin(clones, policies, figures | shown, start)
 
 
-def _states(networks: Networks, clones: Policy, recorded: np.ndarray | None) -> np.ndarray:
+def _states(networks: Networks, clones: Policy, recorded: Any | None) -> Any:
     """States to measure exploration on: recorded ones, or drawn from the clones' statistics."""
     if recorded is not None:
         return recorded
-    shape = networks.spaces.obs_shape
-    noise = np.random.default_rng(0).normal(size=(audit.STATES, *shape)).astype(np.float32)
+    size = (audit.STATES, networks.spaces.obs.size)
+    noise = np.random.default_rng(0).normal(size=size).astype(np.float32)
     scale, shift = np.sqrt(clones.obs_stats.var), clones.obs_stats.mean
-    lead = (len(scale), 1, *shape)
-    return noise * scale.reshape(lead) + shift.reshape(lead)
+    return networks.spaces.obs.unflatten(noise * scale[:, None] + shift[:, None])
 
 
 def _temperature(config: Settings, run: Path, record: audit.Record | None) -> np.ndarray | None:
@@ -166,14 +167,14 @@ def _started(
 
     All ``[M, ...]``, in one program, because compiling is all that takes time here.
     """
-    entropy = exploration.entropy_of_share(networks, config.ppo.start_exploration)
+    entropy = networks.spaces.action.entropy_of_share(config.ppo.start_exploration)
 
     def start(clone: Policy, obs: Any, temperature: Any) -> Any:
         if temperature is None:
             temperature = exploration.entropy_temperature(networks, clone, obs, entropy)
         params = networks.temper(clone.params, temperature)
         dist = networks.distribution(params, clone.obs_stats, obs)
-        measured = {"entropy": dist.entropy().mean(), **exploration.metrics(dist)}
+        measured = {"entropy": dist.entropy().mean(), **dist.exploration()}
         return temperature, params, measured
 
     options = compiled.compiler_options(compiled.ONCE)
@@ -207,12 +208,15 @@ def _read(
             f"{path} has changed since {config.ppo.init_from} was cloned from it; name the "
             "demonstrations to use with --config.bc.data=DIR"
         )
-    obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.kind)
+    obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.action)
     demos = Demonstrations(
         obs, action,
         np.concatenate([e.rewards for e in dataset.episodes]),
         episode.astype(np.int32),
-        np.stack([e.observations[-1] for e in dataset.episodes]).astype(np.float32),
+        jax.tree.map(
+            lambda *x: np.stack([part[-1] for part in x]).astype(np.float32),
+            *[e.observations for e in dataset.episodes],
+        ),
         np.array([not e.terminated for e in dataset.episodes]),
     )  # fmt: skip
     return dataset.sha256, demos

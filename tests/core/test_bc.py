@@ -7,10 +7,11 @@ import pytest
 
 from jaxmaze.core import bc, shuffle
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import NetworkSpec, SpaceSpec
+from jaxmaze.core.spaces import Box, Discrete, Observations, Spaces
+from jaxmaze.core.types import NetworkSpec
 
-DISCRETE = Networks(SpaceSpec((2,), "discrete", 3), NetworkSpec((16,)))
-CONTINUOUS = Networks(SpaceSpec((2,), "continuous", 1, (-1.0,), (1.0,)), NetworkSpec((16,)))
+DISCRETE = Networks(Spaces(Observations.array(2), Discrete(3)), NetworkSpec((16,)))
+CONTINUOUS = Networks(Spaces(Observations.array(2), Box((-1.0,), (1.0,))), NetworkSpec((16,)))
 
 
 def hyper(**changes):

@@ -7,19 +7,20 @@ import pytest
 
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
+from jaxmaze.core.spaces import Box, Discrete, Observations, Spaces
+from jaxmaze.core.types import NetworkSpec, Policy
 
-DISCRETE = Networks(SpaceSpec((2,), "discrete", 3), NetworkSpec((16, 16)))
-CONTINUOUS = Networks(SpaceSpec((2,), "continuous", 2, (-1.0,) * 2, (1.0,) * 2), NetworkSpec((16,)))
+DISCRETE = Networks(Spaces(Observations.array(2), Discrete(3)), NetworkSpec((16, 16)))
+CONTINUOUS = Networks(
+    Spaces(Observations.array(2), Box((-1.0,) * 2, (1.0,) * 2)), NetworkSpec((16,))
+)
 
 
 def policy(networks, scale=500.0):
     """A random policy whose outputs are not all near 0."""
     params = networks.init_policy(np.random.SeedSequence(0))
-    last = f"Dense_{len(networks.spec.hidden_sizes)}"
-    layers = params["MLP_0"]
-    grown = jax.tree.map(lambda x: scale * x, layers[last])
-    return Policy({**params, "MLP_0": {**layers, last: grown}}, networks.init_stats())
+    grown = jax.tree.map(lambda x: scale * x, params["head"])
+    return Policy({**params, "head": grown}, networks.init_stats())
 
 
 OBS = jax.random.normal(jax.random.key(1), (4000, 2))
@@ -39,7 +40,7 @@ def test_a_temperature_multiplies_standard_deviations_and_keeps_means():
     warm = CONTINUOUS.distribution(CONTINUOUS.temper(p.params, 2.5), p.obs_stats, OBS)
     np.testing.assert_allclose(warm.std(), 2.5 * plain.std(), rtol=1e-5)
     assert (warm.mode() == plain.mode()).all()
-    assert float(exploration.metrics(warm)["action_std"]) == pytest.approx(2.5)
+    assert float(warm.exploration()["action_std"]) == pytest.approx(2.5)
     # The floor of the standard deviation holds here too.
     cold = CONTINUOUS.temper(p.params, 1e-6)
     assert float(cold["log_std"][0]) == -3.0
@@ -79,17 +80,17 @@ def test_the_temperature_of_an_entropy_is_found():
 
 
 def test_a_share_of_exploration_by_hand():
-    assert exploration.entropy_of_share(DISCRETE, 0.5) == pytest.approx(0.5 * np.log(3))
-    assert exploration.entropy_of_share(DISCRETE, 1.0) == pytest.approx(np.log(3))
+    assert DISCRETE.spaces.action.entropy_of_share(0.5) == pytest.approx(0.5 * np.log(3))
+    assert DISCRETE.spaces.action.entropy_of_share(1.0) == pytest.approx(np.log(3))
     # Two actions from -1 to 1: standard deviations of 0.3.
     expected = 2 * (np.log(0.3) + 0.5 * np.log(2 * np.pi * np.e))
-    assert exploration.entropy_of_share(CONTINUOUS, 0.3) == pytest.approx(expected)
+    assert CONTINUOUS.spaces.action.entropy_of_share(0.3) == pytest.approx(expected)
     q = policy(CONTINUOUS)
     found = exploration.entropy_temperature(CONTINUOUS, q, OBS, expected)
     warm = CONTINUOUS.distribution(CONTINUOUS.temper(q.params, found), q.obs_stats, OBS)
     np.testing.assert_allclose(warm.std(), 0.3, rtol=1e-3)
-    endless = Networks(SpaceSpec((2,), "continuous", 1, (-np.inf,), (np.inf,)), NetworkSpec((4,)))
-    assert exploration.entropy_of_share(endless, 0.3) == pytest.approx(expected / 2)
+    endless = Networks(Spaces(Observations.array(2), Box((-np.inf,), (np.inf,))), NetworkSpec((4,)))
+    assert endless.spaces.action.entropy_of_share(0.3) == pytest.approx(expected / 2)
 
 
 def test_an_entropy_that_cannot_be_reached_gives_an_end_of_the_range():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jaxmaze.core.networks import Networks, orthogonal
-from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
+from jaxmaze.core.spaces import Box, Discrete, Observations, Spaces
+from jaxmaze.core.types import NetworkSpec, Policy
 
 
 def make(spaces):
@@ -13,7 +14,7 @@ def make(spaces):
 
 
 def test_shapes_of_any_batch_and_any_observation():
-    networks, policy = make(SpaceSpec((3, 2), "discrete", 5))
+    networks, policy = make(Spaces(Observations.array(3, 2), Discrete(5)))
     for lead in ((), (4,), (2, 3)):
         obs = jnp.ones((*lead, 3, 2))
         action, log_prob = networks.act(policy, obs)
@@ -44,22 +45,27 @@ def test_initial_weights_prefer_no_direction():
 
 
 def test_fresh_parameters_have_the_gains_of_their_layers():
-    networks = Networks(SpaceSpec((6,), "continuous", 2, (-1, -1), (1, 1)), NetworkSpec((8, 4)))
+    networks = Networks(Spaces(Observations.array(6), Box((-1, -1), (1, 1))), NetworkSpec((8, 4)))
     policy = networks.init_policy(np.random.SeedSequence(0))
     critic = networks.init_value(np.random.SeedSequence(0))
     for params, last in ((policy, 0.01), (critic, 1.0)):
-        layers = params["MLP_0"]
-        for name, gain in (("Dense_0", 2**0.5), ("Dense_1", 2**0.5), ("Dense_2", last)):
-            norms = np.linalg.svd(layers[name]["kernel"], compute_uv=False)
+        hidden = params["encoder"]
+        layers = (
+            (hidden["hidden_0"], 2**0.5),
+            (hidden["hidden_1"], 2**0.5),
+            (params["head"], last),
+        )
+        for layer, gain in layers:
+            norms = np.linalg.svd(layer["kernel"], compute_uv=False)
             np.testing.assert_allclose(norms, gain, rtol=1e-5)
-            assert not layers[name]["bias"].any()
+            assert not layer["bias"].any()
     assert not policy["log_std"].any()
     shapes = jax.tree.map(lambda x: x.shape, networks.policy_shapes())
     assert shapes == jax.tree.map(lambda x: x.shape, policy)
 
 
 def test_continuous_actions_are_clipped_for_the_environment_only():
-    networks, policy = make(SpaceSpec((2,), "continuous", 2, (-0.1, -1.0), (0.1, 1.0)))
+    networks, policy = make(Spaces(Observations.array(2), Box((-0.1, -1.0), (0.1, 1.0))))
     action, _ = networks.act(policy, jnp.ones((500, 2)), jax.random.key(0))
     assert float(jnp.abs(action).max()) > 1.0
     sent = np.asarray(networks.to_env(action))
@@ -67,13 +73,13 @@ def test_continuous_actions_are_clipped_for_the_environment_only():
 
 
 def test_a_fresh_policy_is_nearly_uniform():
-    networks, policy = make(SpaceSpec((2,), "discrete", 4))
+    networks, policy = make(Spaces(Observations.array(2), Discrete(4)))
     dist = networks.distribution(policy.params, policy.obs_stats, jnp.ones((10, 2)))
     np.testing.assert_allclose(jax.nn.softmax(dist.logits), 0.25, atol=0.02)
 
 
 def test_policy_and_value_see_observations_through_the_statistics():
-    networks = Networks(SpaceSpec((2,), "discrete", 3), NetworkSpec((8,)))
+    networks = Networks(Spaces(Observations.array(2), Discrete(3)), NetworkSpec((8,)))
     params, value = (
         f(np.random.SeedSequence(0)) for f in (networks.init_policy, networks.init_value)
     )

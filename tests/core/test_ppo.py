@@ -7,11 +7,12 @@ import pytest
 
 from jaxmaze.core import ppo, schedules
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import NetworkSpec, Rollout, SpaceSpec
+from jaxmaze.core.spaces import Box, Discrete, Observations, Spaces
+from jaxmaze.core.types import NetworkSpec, Rollout
 
 T, N = 32, 8
-NETWORKS = Networks(SpaceSpec((2,), "discrete", 2), NetworkSpec((16,)))
-CONTINUOUS = Networks(SpaceSpec((2,), "continuous", 1, (-2.0,), (2.0,)), NetworkSpec((16,)))
+NETWORKS = Networks(Spaces(Observations.array(2), Discrete(2)), NetworkSpec((16,)))
+CONTINUOUS = Networks(Spaces(Observations.array(2), Box((-2.0,), (2.0,))), NetworkSpec((16,)))
 STATIC = ppo.Static(num_epochs=4, batch_size=64, num_iterations=50, linear_schedule=False)
 
 

@@ -203,7 +203,7 @@ def test_at_rest_neither_the_average_nor_the_anchor_moves():
 def test_policy_and_critic_have_rates_and_first_weights_of_their_own():
     state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     policy, value = (
-        p["MLP_0"]["Dense_0"]["kernel"] for p in (state.policy.params, state.value_params)
+        p["encoder"]["hidden_0"]["kernel"] for p in (state.policy.params, state.value_params)
     )
     assert policy.shape == value.shape and (policy != value).any()
     still, _ = one_update(state, value_learning_rate=0.0)
@@ -229,7 +229,7 @@ def test_a_standard_deviation_never_leaves_its_range():
 def test_the_anchor_is_the_clones_divergence_from_the_policy():
     clone, state = (ppo.init(NETWORKS, np.random.SeedSequence(i), N) for i in (1, 0))
     grown = jax.tree.map(np.array, clone.policy.params)
-    grown["MLP_0"]["Dense_1"]["bias"][:] = [2.0, 0.0]
+    grown["head"]["bias"][:] = [2.0, 0.0]
     segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
     h = hyper(anchor_coef=0.5)
     rows, _, _ = ppo._prepare(

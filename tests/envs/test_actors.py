@@ -34,7 +34,7 @@ def setup(env, seeds=(0, 1), num_envs=4, num_shards=2):
     ]  # fmt: skip
     for m, policy in enumerate(blank):
         if info.spaces.kind == "discrete":
-            policy.params["MLP_0"]["Dense_1"]["bias"][:] = np.log(SHARES[m])
+            policy.params["head"]["bias"][:] = np.log(SHARES[m])
     return config, info, jax.tree.map(lambda *x: np.stack(x), *blank)
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import NetworkSpec, Policy, SpaceSpec
+from jaxmaze.core.spaces import Discrete, Observations, Spaces
+from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint
 
-NETWORKS = Networks(SpaceSpec((2,), "discrete", 2), NetworkSpec((4,)))
+NETWORKS = Networks(Spaces(Observations.array(2), Discrete(2)), NetworkSpec((4,)))
 
 
 def state(value, shape=(2, 3)):

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from jaxmaze.core.spaces import Discrete
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
@@ -121,12 +122,13 @@ def test_changed_data_are_noticed(info, written):
 def test_data_of_another_environment_are_refused_by_their_spaces(info, tmp_path):
     import gymnasium as gym
 
-    narrow = info._replace(
-        action_space=gym.spaces.Discrete(2), spaces=info.spaces._replace(num_actions=2)
-    )
+    two = dataclasses.replace(info.spaces, action=Discrete(2))
+    narrow = info._replace(action_space=gym.spaces.Discrete(2), spaces=two)
     few = episode(info, actions=np.array([0, 1, 1, 0, 1]))
     trajectories.write(tmp_path / "d", [few], narrow, {})
-    with pytest.raises(UserError, match="another environment: its num_actions is 2"):
+    with pytest.raises(
+        UserError, match=r"another environment: it has .* 2 discrete actions, but Lunar"
+    ):
         trajectories.read(tmp_path / "d", info)
 
 

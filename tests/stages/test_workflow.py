@@ -58,11 +58,10 @@ def test_arms_with_learning_rate_zero_do_not_change(finished):
     for m in range(2):
         theirs, ours = clone.policy(m), frozen.policy(m)
         # The same but for one temperature, by which the last layer is divided.
-        shared = [{k: v for k, v in p.policy.params["MLP_0"].items() if k != "Dense_2"}
-                  for p in (theirs, ours)]  # fmt: skip
+        shared = [p.policy.params["encoder"] for p in (theirs, ours)]
         jax.tree.map(np.testing.assert_array_equal, *shared)
         temperature = frozen.summary["audit"]["temperature"]
-        ratio = [p.policy.params["MLP_0"]["Dense_2"]["kernel"] for p in (theirs, ours)]
+        ratio = [p.policy.params["head"]["kernel"] for p in (theirs, ours)]
         np.testing.assert_allclose(ratio[0] / ratio[1], (ratio[0] / ratio[1])[0, 0], rtol=1e-4)
         assert temperature > 0
         jax.tree.map(np.testing.assert_array_equal, theirs.policy.obs_stats, ours.policy.obs_stats)

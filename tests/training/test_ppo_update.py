@@ -6,12 +6,12 @@ import pytest
 
 from jaxmaze import api
 from jaxmaze.core import ppo
-from jaxmaze.core.types import SpaceSpec
+from jaxmaze.core.spaces import Discrete, Observations, Spaces
 from jaxmaze.policies import build_networks
 from jaxmaze.training import ppo_arms, ppo_update
 from tests.core.test_ppo import hyper, rollout
 
-SPACES = SpaceSpec((2,), "discrete", 2)
+SPACES = Spaces(Observations.array(2), Discrete(2))
 
 
 @pytest.mark.parametrize("members", [2, 3])

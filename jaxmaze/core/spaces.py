@@ -1,0 +1,452 @@
+"""Spaces: all that depends on what observations are made of, and on the kind of the actions.
+
+A kind of action is one class, :class:`Discrete` or :class:`Box`, which is asked instead of being
+told apart. To add one, write such a class, give it a line in ``ACTIONS``, and let
+:func:`jaxmaze.envs.environment.action_space` make it. All are hashable, so that they can be static.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmaze.core import losses
+from jaxmaze.core.distributions import (
+    LOG_STD_MAX,
+    LOG_STD_MIN,
+    Categorical,
+    DiagGaussian,
+    Distribution,
+)
+from jaxmaze.core.types import Array, Params
+
+TINY = np.float32(1e-30)
+
+
+class ActionSpace(Protocol):
+    """A kind of action.
+
+    Attributes:
+      kind: its name in files.
+      shape: of one action.
+      dtype: of an action in arrays.
+      num_outputs: numbers that the policy's head gives for each observation.
+      num_noise: random numbers that a sample takes.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...
+    @property
+    def num_outputs(self) -> int: ...
+    @property
+    def num_noise(self) -> int: ...
+
+    def free_params(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the head's parameters beside its layer, by name; they start at 0."""
+
+    def distribution(self, outputs: Array, free: Mapping[str, Array]) -> Distribution:
+        """The distribution ``[...]`` that outputs ``[..., num_outputs]`` stand for."""
+
+    def fill_noise(self, rng: np.random.Generator, out: np.ndarray) -> None:
+        """Draw what ``Distribution.pick`` takes into ``out`` ``[..., num_noise]`` float32."""
+
+    def project(self, params: Params) -> Params:
+        """A policy's parameters put back into the range where they have a gradient."""
+
+    def temper(self, params: Params, temperature: Array | float) -> Params:
+        """A policy's parameters at a temperature, which moves no mode."""
+
+    def entropy_of_share(self, share: float) -> float:
+        """The entropy (nats) of a policy that explores a share of what it could."""
+
+    def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
+        """Actions ``[..., *shape]`` out of float32 numbers ``[..., at least their size]``."""
+
+    def to_env(self, action: Any) -> Any:
+        """Actions of a numpy or JAX array as the environment takes them."""
+
+    def each(self, actions: np.ndarray) -> Sequence[Any]:
+        """A batch of actions one by one, as an environment's ``step`` takes them."""
+
+    def accept(self, actions: np.ndarray) -> np.ndarray:
+        """What a policy gave, with what an environment would mend anyway mended."""
+
+    def problem(self, actions: np.ndarray, env: str) -> str:
+        """What is wrong with actions ``[N, ...]`` for ``env``, in words; empty if nothing is."""
+
+    def agreement(self, dist: Distribution, action: Array, weight: Array) -> dict[str, Array]:
+        """How well a distribution's mode agrees with actions ``[B, ...]``, for the log."""
+
+    def tally(self, actions: np.ndarray) -> np.ndarray:
+        """Sums over actions ``[N, ...]``, which can be added up, for :meth:`tallied`."""
+
+    def tallied(self, sums: np.ndarray, count: int) -> str:
+        """What the sums over ``count`` actions say of them, in words."""
+
+    def uniform(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Actions drawn uniformly, as far as the space is bounded."""
+
+    def describe(self) -> str:
+        """The space in words."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Discrete:
+    """One of ``n`` actions, from 0.
+
+    Attributes:
+      n: how many.
+    """
+
+    n: int
+    kind: ClassVar[str] = "discrete"
+    shape: ClassVar[tuple[int, ...]] = ()
+    dtype: ClassVar[Any] = np.int32
+
+    @property
+    def num_outputs(self) -> int:
+        return self.n
+
+    @property
+    def num_noise(self) -> int:
+        return self.n
+
+    def free_params(self) -> dict[str, tuple[int, ...]]:
+        return {}
+
+    def distribution(self, outputs: Array, free: Mapping[str, Array]) -> Distribution:
+        return Categorical(outputs)
+
+    def fill_noise(self, rng: np.random.Generator, out: np.ndarray) -> None:
+        # Minus the logarithm of an exponential is Gumbel.
+        out[...] = rng.standard_exponential(out.shape, np.float32)
+        np.negative(np.log(np.maximum(out, TINY, out=out), out=out), out=out)
+
+    def project(self, params: Params) -> Params:
+        return params
+
+    def temper(self, params: Params, temperature: Array | float) -> Params:
+        # The head is linear, so that dividing it divides the logits exactly.
+        return {**params, "head": jax.tree.map(lambda x: x / temperature, params["head"])}
+
+    def entropy_of_share(self, share: float) -> float:
+        """That share of the uniform choice's entropy."""
+        return share * math.log(self.n)
+
+    def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
+        return numbers[..., 0].astype(np.int32)
+
+    def to_env(self, action: Any) -> Any:
+        return action
+
+    def each(self, actions: np.ndarray) -> Sequence[Any]:
+        return actions.tolist()  # type: ignore[no-any-return]  # Python's integers
+
+    def accept(self, actions: np.ndarray) -> np.ndarray:
+        return actions
+
+    def problem(self, actions: np.ndarray, env: str) -> str:
+        if actions.ndim != 1 or not np.issubdtype(actions.dtype, np.integer):
+            return (
+                f"actions of type {actions.dtype} and shape {actions.shape[1:]}, but {env} takes "
+                "one integer"
+            )
+        low, high = actions.min(initial=0), actions.max(initial=0)
+        if low < 0 or high >= self.n:
+            return (
+                f"actions from {actions.min()} to {actions.max()}, but {env} has actions 0 to "
+                f"{self.n - 1}"
+            )
+        return ""
+
+    def agreement(self, dist: Distribution, action: Array, weight: Array) -> dict[str, Array]:
+        hit = (dist.mode() == action).astype(jnp.float32)
+        return {"discrete_accuracy": losses.weighted_mean(hit, weight)}
+
+    def tally(self, actions: np.ndarray) -> np.ndarray:
+        return np.bincount(actions, minlength=self.n).astype(np.float64)
+
+    def tallied(self, sums: np.ndarray, count: int) -> str:
+        return ", ".join(f"{a}: {100 * n / count:.1f} %" for a, n in enumerate(sums))
+
+    def uniform(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return rng.integers(self.n, size=count)
+
+    def describe(self) -> str:
+        return f"{self.n} discrete actions"
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """Real numbers, one a dimension.
+
+    Attributes:
+      low: lower bounds, in the environment's units.
+      high: upper bounds.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    kind: ClassVar[str] = "continuous"
+    dtype: ClassVar[Any] = np.float32
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.low),)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.low)
+
+    @property
+    def num_noise(self) -> int:
+        return len(self.low)
+
+    def free_params(self) -> dict[str, tuple[int, ...]]:
+        return {"log_std": self.shape}
+
+    def distribution(self, outputs: Array, free: Mapping[str, Array]) -> Distribution:
+        return DiagGaussian(outputs, jnp.broadcast_to(free["log_std"], outputs.shape))
+
+    def fill_noise(self, rng: np.random.Generator, out: np.ndarray) -> None:
+        out[...] = rng.standard_normal(out.shape, np.float32)
+
+    def project(self, params: Params) -> Params:
+        """With the standard deviation in its range; beyond it a clipped one has no gradient."""
+        return {**params, "log_std": jnp.clip(params["log_std"], LOG_STD_MIN, LOG_STD_MAX)}
+
+    def temper(self, params: Params, temperature: Array | float) -> Params:
+        return self.project({**params, "log_std": params["log_std"] + jnp.log(temperature)})
+
+    def entropy_of_share(self, share: float) -> float:
+        """That of Gaussians whose standard deviation is that share of half the range.
+
+        Of 1, where the range has no end.
+        """
+        half = [
+            0.5 * (high - low) if high - low < math.inf else 1.0
+            for low, high in zip(self.low, self.high, strict=True)
+        ]
+        return sum(math.log(share * h) + 0.5 * math.log(2 * math.pi * math.e) for h in half)
+
+    def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
+        return numbers[..., : len(self.low)]
+
+    def to_env(self, action: Any) -> Any:
+        """Clipped to the bounds."""
+        return action.clip(np.asarray(self.low, np.float32), np.asarray(self.high, np.float32))
+
+    def each(self, actions: np.ndarray) -> Sequence[Any]:
+        return list(actions)
+
+    def accept(self, actions: np.ndarray) -> np.ndarray:
+        """Clipped to the bounds; integers are taken for numbers."""
+        return self.to_env(actions.astype(np.result_type(actions, np.float32)))  # type: ignore[no-any-return]
+
+    def problem(self, actions: np.ndarray, env: str) -> str:
+        if actions.shape[1:] != self.shape or not np.issubdtype(actions.dtype, np.floating):
+            return (
+                f"actions of type {actions.dtype} and shape {actions.shape[1:]}, but {env} takes "
+                f"{len(self.low)} real numbers"
+            )
+        low, high = np.array(self.low) - 1e-5, np.array(self.high) + 1e-5
+        outside = ((actions < low) | (actions > high)).any()
+        return f"actions outside the bounds of {env}" if outside else ""
+
+    def agreement(self, dist: Distribution, action: Array, weight: Array) -> dict[str, Array]:
+        deviation = jnp.abs(dist.mode() - action).mean(-1)
+        return {"box_mean_abs_deviation": losses.weighted_mean(deviation, weight)}
+
+    def tally(self, actions: np.ndarray) -> np.ndarray:
+        real = actions.astype(np.float64)
+        return np.stack([real.sum(0), (real**2).sum(0)])
+
+    def tallied(self, sums: np.ndarray, count: int) -> str:
+        mean, square = sums / count
+        std = np.sqrt(np.maximum(square - mean**2, 0))
+        each = enumerate(zip(mean, std, strict=True))
+        return ", ".join(f"[{i}]: {m:.2f} ± {s:.2f}" for i, (m, s) in each)
+
+    def uniform(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        low = np.maximum(np.array(self.low, np.float32), -1e6)
+        high = np.minimum(np.array(self.high, np.float32), 1e6)
+        return rng.uniform(low, high, (count, len(self.low))).astype(np.float32)
+
+    def describe(self) -> str:
+        return f"{len(self.low)} continuous actions from {list(self.low)} to {list(self.high)}"
+
+
+ACTIONS: dict[str, type[Any]] = {space.kind: space for space in (Discrete, Box)}
+"""The kinds of action by their name in files."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One array of an observation.
+
+    Attributes:
+      path: where it stands in the observation; empty if that is this one array.
+      shape: of one observation.
+      dtype: as the environment gives it. Not compared: networks take float32 in any case.
+    """
+
+    path: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str = dataclasses.field(default="float32", compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Observations:
+    """Observations: one array, or nested dicts of arrays.
+
+    Attributes:
+      parts: the arrays, in the order in which JAX lists a pytree's leaves.
+    """
+
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def array(cls, *shape: int, dtype: Any = "float32") -> Observations:
+        """Observations of one array."""
+        return cls((Part((), tuple(shape), str(np.dtype(dtype))),))
+
+    @property
+    def size(self) -> int:
+        """Numbers in one observation."""
+        return sum(math.prod(part.shape) for part in self.parts)
+
+    def build(self, leaves: Sequence[Any]) -> Any:
+        """An observation out of its arrays."""
+        if not self.parts[0].path:
+            return leaves[0]
+        tree: dict[str, Any] = {}
+        for part, leaf in zip(self.parts, leaves, strict=True):
+            inner = tree
+            for name in part.path[:-1]:
+                inner = inner.setdefault(name, {})
+            inner[part.path[-1]] = leaf
+        return tree
+
+    def zeros(self, *lead: int, dtype: Any = None) -> Any:
+        """Room for observations ``[*lead, ...]``, of the environment's types by default."""
+        return self.build([np.zeros((*lead, *p.shape), dtype or p.dtype) for p in self.parts])
+
+    def put(self, room: Any, index: Any, obs: Any) -> None:
+        """Write an observation into ``room`` ``[K, ...]``."""
+        if not self.parts[0].path:  # the usual case, at every step of every environment
+            room[index] = obs
+            return
+        for target, source in zip(jax.tree.leaves(room), jax.tree.leaves(obs), strict=True):
+            target[index] = source
+
+    def take(self, room: Any, index: int) -> Any:
+        """A copy of one observation in ``room`` ``[K, ...]``."""
+        if not self.parts[0].path:
+            return room[index].copy()
+        return jax.tree.map(lambda x: x[index].copy(), room)
+
+    def stack(self, observations: Sequence[Any]) -> Any:
+        """Observations ``[N, ...]`` of the environment's types out of single ones."""
+        columns = zip(*(jax.tree.leaves(x) for x in observations), strict=True)
+        listed = [list(x) for x in columns] or [[] for _ in self.parts]
+        return self.build([np.array(x, p.dtype) for x, p in zip(listed, self.parts, strict=True)])
+
+    def lead(self, obs: Any) -> tuple[int, ...]:
+        """The leading axes of observations ``[..., *shape]``."""
+        shape = np.shape(jax.tree.leaves(obs)[0])
+        return shape[: len(shape) - len(self.parts[0].shape)]
+
+    def flatten(self, obs: Any) -> Array:
+        """Observations as float32 rows ``[..., size]``."""
+        lead = self.lead(obs)
+        rows = [x.reshape((*lead, -1)).astype(jnp.float32) for x in jax.tree.leaves(obs)]
+        return rows[0] if len(rows) == 1 else jnp.concatenate(rows, -1)
+
+    def unflatten(self, rows: Any) -> Any:
+        """Observations out of rows ``[..., size]``; views of a numpy array."""
+        return self.build(list(self._split(rows)))
+
+    def _split(self, rows: Any) -> Iterator[Any]:
+        at = 0
+        for part in self.parts:
+            size = math.prod(part.shape)
+            yield rows[..., at : at + size].reshape((*rows.shape[:-1], *part.shape))
+            at += size
+
+    def problem(self, obs: Any, env: str) -> str:
+        """What is wrong with observations ``[N, ...]`` of ``env``; empty if nothing is."""
+        found = [(name, np.shape(leaf)[1:]) for name, leaf in self.named(obs)]
+        wanted = [(".".join(part.path), part.shape) for part in self.parts]
+        for (name, shape), (other, needed) in zip(found, wanted, strict=False):
+            if (name, shape) != (other, needed):
+                return (
+                    f"observations {name}of shape {shape}, but {env} has {other}{needed}"
+                    if name != other
+                    else f"observations of shape {shape}, but {env} has {needed}"
+                )
+        if len(found) != len(wanted):
+            return f"observations of {len(found)} parts, but {env} has {len(wanted)}"
+        return ""
+
+    def named(self, obs: Any) -> list[tuple[str, Any]]:
+        """The arrays of observations with their names; the one array has none."""
+        listed = jax.tree_util.tree_flatten_with_path(obs)[0]
+        return [(".".join(str(part.key) for part in path), leaf) for path, leaf in listed]
+
+    def describe(self) -> str:
+        """The observations in words."""
+        return " and ".join(".".join((*p.path, str(p.shape))) for p in self.parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spaces:
+    """What a network must know of an environment.
+
+    Attributes:
+      obs: its observations.
+      action: its actions.
+    """
+
+    obs: Observations
+    action: ActionSpace
+
+    def describe(self) -> str:
+        """Both in words."""
+        return f"observations {self.obs.describe()} and {self.action.describe()}"
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON can hold them."""
+        return {
+            "observations": [dataclasses.asdict(part) for part in self.obs.parts],
+            "actions": {"kind": self.action.kind} | dataclasses.asdict(self.action),  # type: ignore[call-overload]
+        }
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Spaces:
+        """The inverse of :meth:`to_plain`; raises KeyError or TypeError for anything else."""
+        parts = tuple(
+            Part(tuple(p["path"]), tuple(p["shape"]), str(p["dtype"]))
+            for p in values["observations"]
+        )
+        fields = dict(values["actions"])
+        make = ACTIONS[fields.pop("kind")]
+        tuples = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in fields.items()}
+        return cls(Observations(parts), make(**tuples))
+
+    def difference(self, other: Spaces) -> str:
+        """How these differ from others, in words; empty if they do not."""
+        for name in ("obs", "action"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                return f"{mine.describe()} there and {theirs.describe()} here"
+        return ""
