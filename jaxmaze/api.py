@@ -154,7 +154,7 @@ def train(config: ConfigLike, workdir: str | Path) -> Run:
     Raises:
       UserError: for input that cannot be used.
     """
-    settings = config_lib.settings(_absolute(config_lib.validate(config)))
+    settings = config_lib.to_settings(_absolute(config_lib.validate(config)))
     note = run_folder.version_note(Path(workdir))
     if note:
         console.say(note)
@@ -237,7 +237,7 @@ def record(
         changes["rollout.policy"] = str(policy)
     if n_episodes is not None:
         changes["rollout.n_episodes"] = n_episodes
-    settings = config_lib.settings(override(config, changes))
+    settings = config_lib.to_settings(override(config, changes))
     rollout_stage.run(
         settings, Path(workdir), policy=function, record=save, render=render, member=member
     )
@@ -305,7 +305,7 @@ def evaluate(
       ``episodes``, ``mean``, ``std``, ``median``, ``min``, ``max`` and ``mean_step_count``.
     """
     changes = {} if n_episodes is None else {"evaluation.episodes": n_episodes}
-    settings = config_lib.settings(override(config, changes))
+    settings = config_lib.to_settings(override(config, changes))
     info = environment.describe(environment.EnvConfig.of(settings.env))
     if callable(policy):
         act = policy
@@ -342,7 +342,7 @@ def compare(
         config = run_folder.load_config(folder)
         try:
             trust_lib.check(config_lib.import_paths(config), folder, trust)
-            play = compare_stage.player(config_lib.settings(config))
+            play = compare_stage.player(config_lib.to_settings(config))
         except UserError as error:  # not trusted, or not at hand any more
             console.say(f"note: the teacher cannot be asked to play: {error}")
             play = None

@@ -7,8 +7,8 @@ from jaxmaze.config.door import (
     from_dict,
     import_paths,
     make_config,
-    settings,
     to_dict,
+    to_settings,
     validate,
 )
 from jaxmaze.config.settings import FIELDS, STAGES, Settings, get
@@ -24,7 +24,7 @@ __all__ = [
     "get",
     "import_paths",
     "make_config",
-    "settings",
     "to_dict",
+    "to_settings",
     "validate",
 ]

@@ -222,7 +222,7 @@ def _check_sweep(config: ml_collections.ConfigDict) -> None:
             raise UserError(f"config.sweep.{name}={values} must be different values")
 
 
-def settings(config: ConfigLike | Settings) -> Settings:
+def to_settings(config: ConfigLike | Settings) -> Settings:
     """The settings that a configuration asks for, checked.
 
     Raises:

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from jaxmaze.core.networks import Networks
+from jaxmaze.core.spaces import Discrete
 from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs import environment
 from jaxmaze.envs.actors import ActorConfig
@@ -33,7 +34,7 @@ def setup(env, seeds=(0, 1), num_envs=4, num_shards=2):
         for _ in seeds
     ]  # fmt: skip
     for m, policy in enumerate(blank):
-        if info.spaces.kind == "discrete":
+        if isinstance(info.spaces.action, Discrete):
             policy.params["head"]["bias"][:] = np.log(SHARES[m])
     return config, info, jax.tree.map(lambda *x: np.stack(x), *blank)
 

@@ -181,7 +181,7 @@ def test_one_episode_cannot_be_split():
 
 def test_rows_leave_out_the_last_observation(info):
     a, b = episode(info, 3, 0), episode(info, 2, 1)
-    obs, actions, number = trajectories.rows([a, b], "discrete")
+    obs, actions, number = trajectories.rows([a, b], Discrete(4))
     np.testing.assert_array_equal(obs, np.concatenate([a.observations[:3], b.observations[:2]]))
     np.testing.assert_array_equal(actions, np.concatenate([a.actions, b.actions]))
     assert number.tolist() == [0, 0, 0, 1, 1]
@@ -213,7 +213,7 @@ def test_a_bad_episode_among_those_that_come_is_refused(info, tmp_path):
 def test_rows_are_the_device_s_own_without_a_copy(info):
     from jaxmaze.training import bc_learner
 
-    obs, actions, _ = trajectories.rows([episode(info, 300, i) for i in range(3)], "discrete")
+    obs, actions, _ = trajectories.rows([episode(info, 300, i) for i in range(3)], Discrete(4))
     data = bc_learner.rows_on_device(obs, actions)
     if next(iter(data.obs.devices())).platform == "cpu":
         assert data.obs.unsafe_buffer_pointer() == obs.ctypes.data

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxmaze import api, policies
+from jaxmaze.core.spaces import Discrete
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks as networks_of
@@ -48,7 +49,7 @@ def test_every_state_is_labelled_by_the_teacher(config, taught):
         assert len(data.episodes) == 4 * 2
         for episode in data.episodes:
             np.testing.assert_array_equal(teacher(episode.observations[:-1]), episode.labels)
-        obs, action, _ = trajectories.rows(data.episodes, "discrete")
+        obs, action, _ = trajectories.rows(data.episodes, Discrete(4))
         np.testing.assert_array_equal(teacher(obs), action)
         assert len(obs) == taught.summary["members"][seed]["labels"] == data.num_steps
 

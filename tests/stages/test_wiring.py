@@ -7,6 +7,7 @@ import pytest
 
 from jaxmaze import api
 from jaxmaze.core import seeding
+from jaxmaze.core.spaces import Discrete
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.envs.workers import Pool
 from jaxmaze.runs import outcomes
@@ -279,7 +280,7 @@ def test_members_rows_are_filled_up_by_rows_that_weigh_nothing():
         )  # fmt: skip
 
     members = [[[episode(3, 1)], [episode(2, 2)]], [[episode(8, 3)], []]]
-    obs, action, weight = dagger_data.padded_rows(members, "discrete")
+    obs, action, weight = dagger_data.padded_rows(members, Discrete(2))
     assert obs.shape == (2, 8, 2) and weight.sum(1).tolist() == [5, 8]
     assert action[0].tolist() == obs[0, :, 0].tolist() == [1, 1, 1, 2, 2, 0, 0, 0]
     assert weight[0].tolist() == [1] * 5 + [0] * 3 and (action[1] == 3).all()

@@ -118,7 +118,11 @@ def test_a_changed_statistic_changes_the_log_probabilities(small, cloned):
         ("env.kwargs.gravity", -9.0, "env.kwargs.gravity is -10.0 there and -9.0 here"),
         ("network.hidden_sizes", (8,), r"network.hidden_sizes=\(16, 16\), but this run has \(8,\)"),
         ("network.activation", "relu", "network.activation=tanh, but this run has relu"),
-        ("env.kwargs.continuous", True, "kind=discrete, but this run has continuous"),
+        (
+            "env.kwargs.continuous",
+            True,
+            "4 discrete actions, but this run has observations .* 2 continuous",
+        ),
     ],
 )
 def test_another_network_or_environment_is_named(small, cloned, field, value, line):
