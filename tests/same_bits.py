@@ -70,7 +70,18 @@ def jobs(jaxmaze: Any, folder: Path) -> dict[str, Callable[[], Any]]:
 
 TIMES = ("wall_seconds", "timing", "wall_time", "time", "seconds", "steps_per_second")
 """Fields that differ between two runs of the same code."""
-PLACES = ("sha256", "workdir", "data", "init_from", "teacher", "run", "folder", "path", "digest")
+PLACES = (
+    "origin",
+    "sha256",
+    "workdir",
+    "data",
+    "init_from",
+    "teacher",
+    "run",
+    "folder",
+    "path",
+    "digest",
+)
 """Fields that name folders or formats."""
 
 

@@ -182,8 +182,8 @@ class Networks:
         """Step after step along the leading axis of time."""
 
         def step(carry: Array, x: tuple[Array, Array]) -> tuple[Array, Any]:
-            out, carry = module.apply({"params": params}, x[0], carry, x[1])  # type: ignore[misc]
-            return carry, out
+            applied: Any = module.apply({"params": params}, x[0], carry, x[1])
+            return applied[1], applied[0]
 
         return jax.lax.scan(step, memory.carry, (rows, memory.begin))[1]
 

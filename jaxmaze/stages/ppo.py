@@ -122,8 +122,8 @@ class _Trainer:
         self.population = Population(arms, networks, demonstrated, updater)
         self.seeds, self.members = self.population.seeds, len(self.population.seeds)
         self.collector = open_collector(
-            config.env, info, networks, self.seeds, section.num_envs, self.population.learners,
-            console.say,
+            config.env, info, networks, self.seeds, section.num_envs,
+            [int(m) for m in self.population.learners], console.say,
         )  # fmt: skip
         try:
             self._open()
@@ -315,7 +315,7 @@ class _Trainer:
             best = self.evaluator(self.best.policy, seeds)
         steps = self.iteration * self.steps_per_iteration
         wall = time.perf_counter() - self.start
-        summaries = {}
+        summaries: dict[str, dict[str, Any]] = {}
         for arm, saved in zip(self.arms, self.checkpoints, strict=True):
             saved.wait()
             members = [

@@ -194,7 +194,7 @@ def demonstrations(config: Settings, info: environment.EnvInfo) -> list[tuple[st
     if config.bc.data is not None:
         sources: list[tuple[str, str | None]] = [(config.bc.data, None)]
     else:
-        sources = _data_of(Path(config.ppo.init_from))
+        sources = _data_of(Path(config.ppo.init_from or ""))
     read = {source: _read(*source, config, info) for source in dict.fromkeys(sources)}
     return [read[sources[m % len(sources)]] for m in range(config.members)]
 

@@ -126,9 +126,7 @@ def test_data_of_another_environment_are_refused_by_their_spaces(info, tmp_path)
     narrow = info._replace(action_space=gym.spaces.Discrete(2), spaces=two)
     few = episode(info, actions=np.array([0, 1, 1, 0, 1]))
     trajectories.write(tmp_path / "d", [few], narrow, {})
-    with pytest.raises(
-        UserError, match=r"another environment: it has .* 2 discrete actions, but Lunar"
-    ):
+    with pytest.raises(UserError, match=r"another environment: it has .* 2 discrete actions, but"):
         trajectories.read(tmp_path / "d", info)
 
 
