@@ -37,6 +37,8 @@ def test_no_process_is_left_when_a_step_hangs(sent, tmp_path):
          f"--workdir={tmp_path / 'run'}"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env=os.environ | {"HANGS": str(hangs)},
+        # A shell ignores Ctrl-C for what it starts in the background, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     deadline = time.monotonic() + 120
     workers: list[int] = []
