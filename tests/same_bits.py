@@ -70,7 +70,18 @@ def jobs(jaxmaze: Any, folder: Path) -> dict[str, Callable[[], Any]]:
 
 TIMES = ("wall_seconds", "timing", "wall_time", "time", "seconds", "steps_per_second")
 """Fields that differ between two runs of the same code."""
-PLACES = ("sha256", "workdir", "data", "init_from", "teacher", "run", "folder", "path", "digest")
+PLACES = (
+    "origin",
+    "sha256",
+    "workdir",
+    "data",
+    "init_from",
+    "teacher",
+    "run",
+    "folder",
+    "path",
+    "digest",
+)
 """Fields that name folders or formats."""
 
 
@@ -103,7 +114,9 @@ def digests(jaxmaze: Any, folder: Path) -> Iterator[tuple[str, str]]:
                 for key in sorted(set(arrays) - {"digest"}):
                     yield f"{name}:{key}", _sha(arrays[key].tobytes())
         elif path.name == "checkpoints" and path.is_dir():
-            for member in range(len(json.loads((path.parent / "summary.json").read_text())["members"])):
+            for member in range(
+                len(json.loads((path.parent / "summary.json").read_text())["members"])
+            ):
                 policy = jaxmaze.load_policy(path.parent, member).policy
                 # Whatever the parameters are called, and in whichever order.
                 leaves = sorted(_sha(np.asarray(x).tobytes()) for x in jax.tree.leaves(policy))
