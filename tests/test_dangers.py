@@ -37,6 +37,8 @@ def test_no_process_is_left_when_a_step_hangs(sent, tmp_path):
          f"--workdir={tmp_path / 'run'}"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env=os.environ | {"HANGS": str(hangs)},
+        # A shell ignores Ctrl-C for what it starts in the background, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     deadline = time.monotonic() + 120
     workers: list[int] = []
@@ -108,6 +110,29 @@ def test_a_file_that_may_not_grow_ends_a_run_with_one_line(tmp_path):
     assert done.returncode == 1, (done.returncode, done.stderr[-2000:])
     assert done.stderr.count("error:") == 1 and "File too large" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_room_is_what_a_file_may_still_grow(tmp_path):
+    """Under a limit of 1000 bytes, a file of 600 may grow by 400."""
+    script = (
+        "import errno, resource, sys\n"
+        "from pathlib import Path\n"
+        "from jaxmaze import disk\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "file = Path(sys.argv[1])\n"
+        "disk.check_room(file, 1000)\n"
+        "file.write_bytes(bytes(600))\n"
+        "disk.check_room(file, 400)\n"
+        "try:\n"
+        "    disk.check_room(file, 401)\n"
+        "except OSError as error:\n"
+        "    assert error.errno == errno.EFBIG and error.filename == str(file)\n"
+        "else:\n"
+        "    sys.exit('there is no room for that')\n"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path / "file")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @contextmanager

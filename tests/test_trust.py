@@ -121,3 +121,14 @@ def test_modules_are_located_without_importing_them(tmp_path, monkeypatch):
     for name in ("outputs.run", "outputs.run.deep.package.module", "outputs.run.deep.other"):
         with pytest.raises(UserError, match="lies in the folder of a run"):
             trust.refuse_runs(name)
+
+
+def test_a_module_below_a_runs_folder_is_refused_however_python_finds_it(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    (run / "code").mkdir(parents=True)
+    (run / "code" / "planted_below.py").write_text("raise SystemExit('ran')")
+    monkeypatch.syspath_prepend(str(run / "code"))
+    trust.refuse_runs("planted_below")  # not yet a run
+    (run / "config.json").write_text('{"kind": "bc", "format": 2}')
+    with pytest.raises(UserError, match="planted_below lies in the folder of a run"):
+        trust.refuse_runs("planted_below")
