@@ -117,7 +117,7 @@ def test_room_is_what_a_file_may_still_grow(tmp_path):
     script = (
         "import errno, resource, sys\n"
         "from pathlib import Path\n"
-        "from jaxmaze import disk\n"
+        "from jaxmaze.runs import disk\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "file = Path(sys.argv[1])\n"
         "disk.check_room(file, 1000)\n"

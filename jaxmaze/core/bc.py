@@ -103,7 +103,7 @@ def statistics(networks: Networks, obs: Array, weight: Array) -> normalization.R
         w = jnp.where(place < rows, w, 0).astype(jnp.float32)
         return normalization.update_stats(stats, networks.flatten_obs(batch), w), None
 
-    obs, weight = jnp.asarray(obs), jnp.asarray(weight)
+    obs, weight = jax.tree.map(jnp.asarray, (obs, weight))
     starts = jnp.arange(0, rows, STATISTICS_CHUNK)
     return jax.lax.scan(step, networks.init_stats(), starts)[0]
 

@@ -66,7 +66,7 @@ def fit(
     Returns:
       The state with the fitted critic, and ``explained_variance`` and ``value_loss`` of the rows.
     """
-    rows, stats = len(returns.obs), state.policy.obs_stats
+    rows, stats = len(returns.reward_to_go), state.policy.obs_stats
     steps = max(rows // batch_size, 1)
     count = jnp.asarray(rows) if returns.weight is None else (returns.weight > 0).sum()
     own_steps = jnp.maximum(count // batch_size, 1)
@@ -75,7 +75,8 @@ def fit(
         number, index, target = x
 
         def loss_fn(params: Params) -> Array:
-            value = networks.value(params, stats, returns.obs[index])
+            obs = jax.tree.map(lambda x: x[index], returns.obs)
+            value = networks.value(params, stats, obs)
             weight = None if returns.weight is None else returns.weight[index]
             return hyper.value_coef * losses.value_loss(value, target[index], weight)
 

@@ -125,7 +125,9 @@ def _prepare(
 def _values(networks: Networks, state: State, rollout: Rollout) -> tuple[Array, Array]:
     """Values ``[T, N]`` of the observations and of the ones that follow them."""
     stats = state.policy.obs_stats
-    obs = jnp.concatenate([rollout.obs, rollout.next_obs[-1:]])
+    obs = jax.tree.map(
+        lambda x, last: jnp.concatenate([x, last[-1:]]), rollout.obs, rollout.next_obs
+    )
     value = networks.value(state.value_params, stats, obs)
 
     def cut_short() -> Array:

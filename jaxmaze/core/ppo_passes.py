@@ -147,7 +147,9 @@ def policy_loss(
         total = total + rates.anchor * losses.mean(rows.clone.kl(dist), rows.weight)
     if static.rehearses and shown is not None:
         demonstrated = networks.distribution(params, stats, shown.obs)
-        cloning, _ = losses.cloning_loss(demonstrated, shown.action, jnp.ones(len(shown.obs)), 0.0)
+        cloning, _ = losses.cloning_loss(
+            demonstrated, shown.action, jnp.ones(len(shown.action)), 0.0
+        )
         total = total + rates.cloning * cloning
         metrics["cloning_loss"] = cloning
     return total, metrics
@@ -157,7 +159,7 @@ def own_rows(hyper: Hyper, demonstrations: Demonstrations) -> tuple[Array, Array
     """The first row of the member's own demonstrations, and how many there are."""
     first = jnp.asarray(hyper.shown_first, jnp.int32)
     count = jnp.asarray(hyper.shown_count, jnp.int32)
-    return first, jnp.where(count > 0, count, len(demonstrations.obs))
+    return first, jnp.where(count > 0, count, len(demonstrations.action))
 
 
 def orders(static: Static, key: Array, num_rows: int) -> Array:

@@ -43,6 +43,11 @@ def networks_of(meta: dict[str, Any]) -> Networks:
     return Networks(Spaces.from_plain(meta["spaces"]), NetworkSpec(**network))
 
 
+def there(run: Path) -> bool:
+    """Whether a run's folder has checkpoints at all."""
+    return (run / FOLDER).is_dir()
+
+
 def blank_policies(networks: Networks, members: int) -> Policy:
     """Policies of zeros ``[M, ...]``, of the shapes that the networks' have."""
     shapes = Policy(networks.policy_shapes(), networks.init_stats())

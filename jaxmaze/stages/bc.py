@@ -90,7 +90,7 @@ def prepare(config: Settings, dataset: trajectories.Dataset, info: environment.E
         bc_learner.rows_on_device(obs, action, config.members),
         train,
         validation,
-        bc_learner.num_minibatches(config, len(obs)),
+        bc_learner.num_minibatches(config, len(action)),
     )
 
 
@@ -143,9 +143,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         "members": [_member(config, progress, m, result) for m, result in enumerate(results)],
         "data": about,
     }
-    held_out = audit.held_out(
-        np.asarray(problem.data.obs), np.asarray(problem.data.action), problem.validation
-    )
+    held_out = audit.held_out(*jax.tree.map(np.asarray, tuple(problem.data)), problem.validation)
     temperature = None
     if trainer.validates:
         temperature = audit.temperature_of(networks, progress.train.best, held_out)

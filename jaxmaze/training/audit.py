@@ -52,7 +52,7 @@ class Record(NamedTuple):
       digest: SHA-256 of the policies, in hexadecimal.
     """
 
-    obs: np.ndarray
+    obs: Any
     action: np.ndarray
     log_prob: np.ndarray
     seeds: np.ndarray
@@ -73,10 +73,10 @@ def log_probs(networks: Networks, population: Policy, obs: Any, action: Any) -> 
     One program of one shape, whatever the number of members: the same numbers to the bit on the
     same machine.
     """
-    members = [jax.tree.map(lambda x, m=m: x[m], population) for m in range(len(obs))]
-    return np.stack(
-        [np.asarray(_log_probs(networks, p, obs[m], action[m])) for m, p in enumerate(members)]
-    )
+    each = [
+        jax.tree.map(lambda x, m=m: x[m], (population, obs, action)) for m in range(len(action))
+    ]
+    return np.stack([np.asarray(_log_probs(networks, *mine)) for mine in each])
 
 
 def _play(
@@ -101,7 +101,7 @@ def write(
     population: Policy,
     info: EnvInfo,
     config: Any,
-    demonstrated: tuple[np.ndarray, np.ndarray] | None = None,
+    demonstrated: tuple[Any, np.ndarray] | None = None,
     temperature: np.ndarray | None = None,
 ) -> None:
     """Keep what a run's policies do in its folder.
@@ -120,35 +120,40 @@ def write(
     played = _play(networks, population, info, seeds, record=demonstrated is None)
     if demonstrated is None:
         states = [spread(*_visited(episodes, info.spaces.action)) for episodes in played]
-        obs, action = (np.stack(x) for x in zip(*states, strict=True))
+        obs, action = jax.tree.map(lambda *x: np.stack(x), *states)
     else:
         obs, action = demonstrated
     record = Record(
         obs, action, log_probs(networks, population, obs, action), seeds,
         np.array([[e.episode_return for e in episodes] for episodes in played]),
         np.array(demonstrated is not None),
-        np.full(len(obs), np.nan) if temperature is None else temperature,
+        np.full(len(action), np.nan) if temperature is None else temperature,
         np.array(digest(population)),
     )  # fmt: skip
     temporary = run / (FILE + ".tmp")
     with temporary.open("wb") as file:
-        np.savez_compressed(file, **record._asdict())
+        rest = {name: x for name, x in record._asdict().items() if name != "obs"}
+        named = {_array_of(name): x for name, x in networks.spaces.obs.named(obs)}
+        np.savez_compressed(file, **named, **rest)
     temporary.replace(run / FILE)
 
 
-def _visited(episodes: list[Any], action: ActionSpace) -> tuple[np.ndarray, np.ndarray]:
+def _array_of(part: str) -> str:
+    """The name in the file of a part of the observations."""
+    return f"obs.{part}" if part else "obs"
+
+
+def _visited(episodes: list[Any], action: ActionSpace) -> tuple[Any, np.ndarray]:
     return trajectories.rows(episodes, action)[:2]
 
 
-def spread(obs: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def spread(obs: Any, action: np.ndarray) -> tuple[Any, np.ndarray]:
     """``STATES`` rows spread evenly over ``[R, ...]`` (repeated where there are fewer)."""
-    index = np.linspace(0, len(obs) - 1, STATES).astype(int)
-    return obs[index], action[index]
+    index = np.linspace(0, len(action) - 1, STATES).astype(int)
+    return jax.tree.map(lambda x: x[index], (obs, action))
 
 
-def held_out(
-    obs: np.ndarray, action: np.ndarray, validation: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def held_out(obs: Any, action: np.ndarray, validation: np.ndarray) -> tuple[Any, np.ndarray]:
     """Each member's held-out states and the teacher's actions, ``[M, S, ...]``.
 
     Args:
@@ -156,13 +161,16 @@ def held_out(
       action: ``[R, ...]``.
       validation: ``[M, R]`` above 0 for a member's held-out rows; all rows count if none is.
     """
-    chosen = [spread(obs[v > 0], action[v > 0]) if v.any() else spread(obs, action)
-              for v in validation]  # fmt: skip
-    return np.stack([c[0] for c in chosen]), np.stack([c[1] for c in chosen])
+    rows = (obs, action)
+    chosen = [
+        spread(*(jax.tree.map(lambda x, v=v: x[v > 0], rows) if v.any() else rows))
+        for v in validation
+    ]
+    return jax.tree.map(lambda *x: np.stack(x), *chosen)
 
 
 def temperature_of(
-    networks: Networks, population: Policy, demonstrated: tuple[np.ndarray, np.ndarray]
+    networks: Networks, population: Policy, demonstrated: tuple[Any, np.ndarray]
 ) -> np.ndarray:
     """The temperature ``[M]`` under which demonstrated actions ``[M, S, ...]`` are most likely.
 
@@ -173,8 +181,8 @@ def temperature_of(
     return np.asarray(jax.jit(jax.vmap(find), compiler_options=options)(population, *demonstrated))
 
 
-def read(run: Path) -> Record | None:
-    """A run's record, None without one.
+def read(run: Path, networks: Networks) -> Record | None:
+    """A run's record of policies with these networks, None without one.
 
     Raises:
       UserError: if it cannot be read.
@@ -184,7 +192,10 @@ def read(run: Path) -> Record | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Record(**{name: file[name] for name in Record._fields})
+            spec = networks.spaces.obs
+            parts = [file[_array_of(".".join(part.path))] for part in spec.parts]
+            rest = {name: file[name] for name in Record._fields if name != "obs"}
+            return Record(spec.build(parts), **rest)
     except Exception as error:  # A damaged archive raises what its layers raise.
         raise UserError(
             f"{path} cannot be read ({type(error).__name__}); delete it to go on without its proof"

@@ -22,7 +22,7 @@ from jaxmaze.core.types import Policy
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, run_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.runs import run_folder, trajectories
+from jaxmaze.runs import checkpoint, run_folder, trajectories
 
 ROUNDS = "rounds"
 
@@ -38,7 +38,7 @@ def teacher_of(config: Settings, info: environment.EnvInfo, number: int) -> poli
     if folder.is_dir() and name not in policies.registered():
         config_file = folder / run_folder.CONFIG
         kind = run_folder.read_config(folder)["kind"] if config_file.exists() else "data set"
-        if kind in ("rollout", "compare", "data set"):
+        if kind == "data set" or not checkpoint.there(run_folder.delivering(folder)):
             raise UserError(
                 f"{name} is a {kind}, which cannot be asked what to do in a new state, as dagger "
                 "must; give a teacher that can (heuristic, a trained run's folder, "
@@ -95,14 +95,15 @@ def play(
     envs = [environment.make(info.config) for _ in range(members * count)]
     labels: list[np.ndarray] = []
 
-    def act(obs: np.ndarray) -> np.ndarray:
+    def act(obs: Any) -> np.ndarray:
         shown = np.asarray(teacher(obs))
         labels.append(shown)
         # Drawn for all, always: what a member draws does not depend on the others.
         drawn = np.concatenate([g.random(count) for g in generators])
         if clones is None:
             return shown
-        own = _modes(networks, clones, obs.reshape(members, count, *obs.shape[1:]))
+        apart = jax.tree.map(lambda x: x.reshape(members, count, *x.shape[1:]), obs)
+        own = _modes(networks, clones, apart)
         flat = np.asarray(own).reshape(shown.shape)
         asked = (drawn < share).reshape((-1,) + (1,) * (shown.ndim - 1))
         return np.where(asked, shown, flat).astype(shown.dtype)
@@ -198,7 +199,7 @@ def _write(
 
 def padded_rows(
     rounds: Sequence[Sequence[Sequence[Episode]]], action: ActionSpace
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Any, np.ndarray, np.ndarray]:
     """Members' rows side by side: observations and labels ``[M, R, ...]``, weights ``[M, R]``.
 
     ``R`` is a power of two, so that few sizes are ever compiled; rows that fill up weigh 0.
@@ -208,10 +209,11 @@ def padded_rows(
       action: what the actions are.
     """
     each = [trajectories.rows([e for part in mine for e in part], action)[:2] for mine in rounds]
-    size = 1 << (max(len(obs) for obs, _ in each) - 1).bit_length()
+    counts = [len(actions) for _, actions in each]
+    size = 1 << (max(counts) - 1).bit_length()
 
     def fill(x: np.ndarray) -> np.ndarray:
         return np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
 
-    weight = np.stack([np.arange(size) < len(obs) for obs, _ in each]).astype(np.float32)
-    return np.stack([fill(o) for o, _ in each]), np.stack([fill(a) for _, a in each]), weight
+    obs, actions = jax.tree.map(lambda *x: np.stack([fill(part) for part in x]), *each)
+    return obs, actions, np.stack([np.arange(size) < n for n in counts]).astype(np.float32)

@@ -53,11 +53,11 @@ class Demonstrations(NamedTuple):
       truncated: ``[E]``.
     """
 
-    obs: np.ndarray
+    obs: Any
     action: np.ndarray
     reward: np.ndarray
     episode: np.ndarray
-    final_obs: np.ndarray
+    final_obs: Any
     truncated: np.ndarray
 
 
@@ -96,7 +96,7 @@ def read(config: Settings, networks: Networks) -> Given | None:
         found = getattr(theirs.spec, name)
         if found != wanted:
             raise UserError(f"{run} has network.{name}={found}, but this run has {wanted}")
-    return Given(run, population, len(meta["seeds"]), audit.read(run))
+    return Given(run, population, len(meta["seeds"]), audit.read(run, networks))
 
 
 def take(
@@ -295,13 +295,13 @@ def returns(
         own = {name: np.stack([e[name] for e in each]) for name in each[0]}
         return own, {n: getattr(demos[0], n) for n in names}
     for e, d in zip(each, demos, strict=True):
-        e |= {n: getattr(d, n) for n in names} | {"weight": np.ones(len(d.obs), np.float32)}
+        e |= {n: getattr(d, n) for n in names} | {"weight": np.ones(len(d.action), np.float32)}
 
-    def filled(parts: list[np.ndarray]) -> np.ndarray:
+    def filled(*parts: np.ndarray) -> np.ndarray:
         if not parts[0].ndim:
             return np.stack(parts)
         longest = max(map(len, parts))
         rest = [np.zeros((longest - len(x), *x.shape[1:]), x.dtype) for x in parts]
         return np.stack([np.concatenate(both) for both in zip(parts, rest, strict=True)])
 
-    return {name: filled([e[name] for e in each]) for name in each[0]}, {}
+    return jax.tree.map(filled, *each), {}

@@ -60,14 +60,14 @@ class Population:
         Those without any go on cloning with weight 0, from whichever they are shown.
         """
         sets = self.demonstrated.sets
-        counts = np.array([len(demos.obs) for demos in sets])
+        counts = np.array([len(demos.action) for demos in sets])
         starts = np.cumsum(counts) - counts
         mine = np.maximum(np.array(self.demonstrated.of_member)[self.learners], 0)
         self._hyper = self._hyper._replace(
             shown_first=starts[mine].astype(np.int32), shown_count=counts[mine].astype(np.int32)
         )
-        obs, action = (np.concatenate([getattr(d, n) for d in sets]) for n in ("obs", "action"))
-        self._shown = jax.device_put(ppo.Demonstrations(obs, action))
+        each = [ppo.Demonstrations(demos.obs, demos.action) for demos in sets]
+        self._shown = jax.device_put(jax.tree.map(lambda *x: np.concatenate(x), *each))
 
     def _of_learners(self, tree: Any) -> Any:
         return jax.tree.map(lambda x: np.asarray(x)[self.learners], tree)

@@ -53,7 +53,7 @@ def test_the_record_is_of_held_out_demonstrations(small, cloned, recorded):
 
     info = environment.describe(environment.EnvConfig.of(small.env))
     dataset = trajectories.read(recorded.folder, info)
-    record = audit.read(cloned.folder)
+    record = audit.read(cloned.folder, cloned.policy().networks)
     for member in range(2):
         mask = trajectories.split(6, small.bc.validation_percentage, small.seed + member)
         held_out = [e for e, out in zip(dataset.episodes, mask, strict=True) if out]
@@ -72,7 +72,7 @@ def tampered(cloned, tmp_path, **changes):
     """A copy of the clone whose record says something else."""
     folder = tmp_path / "tampered"
     shutil.copytree(cloned.folder, folder)
-    record = audit.read(folder)
+    record = audit.read(folder, cloned.policy().networks)
     record = record._replace(**{n: f(getattr(record, n)) for n, f in changes.items()})
     np.savez(folder / audit.FILE, **record._asdict())
     return folder
@@ -101,7 +101,7 @@ def test_other_parameters_or_statistics_stop(small, cloned, tmp_path):
 
 def test_a_changed_statistic_changes_the_log_probabilities(small, cloned):
     networks, theirs, _ = checkpoint.load_best(cloned.folder)
-    record = audit.read(cloned.folder)
+    record = audit.read(cloned.folder, cloned.policy().networks)
     same = audit.log_probs(networks, theirs, record.obs, record.action)
     np.testing.assert_array_equal(same, record.log_prob)
     shifted = theirs._replace(
@@ -170,7 +170,7 @@ def test_exploration_is_kept_reset_or_calibrated(small, cloned, tuned):
     reset = load(ppo_config(small, cloned.folder, **half))
     assert (kept.start["temperature"] == 1).all() and kept.policies is kept.clones
     np.testing.assert_allclose(reset.start["entropy"], 0.5 * np.log(4), atol=1e-3)
-    record = audit.read(cloned.folder)
+    record = audit.read(cloned.folder, cloned.policy().networks)
     networks, theirs, _ = checkpoint.load_best(cloned.folder)
     calibrated = load(ppo_config(small, cloned.folder, ppo__exploration="calibrated"))
 
