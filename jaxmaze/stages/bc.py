@@ -143,7 +143,8 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         "members": [_member(config, progress, m, result) for m, result in enumerate(results)],
         "data": about,
     }
-    held_out = audit.held_out(*jax.tree.map(np.asarray, tuple(problem.data)), problem.validation)
+    rows = jax.tree.map(np.asarray, problem.data)
+    held_out = audit.held_out(rows.obs, rows.action, problem.validation)
     temperature = None
     if trainer.validates:
         temperature = audit.temperature_of(networks, progress.train.best, held_out)
