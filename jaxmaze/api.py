@@ -190,14 +190,12 @@ def resume(folder: str | Path, trust: bool = False) -> Run:
     """
     folder = Path(folder)
     kind = run_folder.read_config(folder)["kind"]
-    if kind not in (*config_lib.STAGES, "sweep"):
-        again = {
-            "rollout": "a rollout, which is not resumed; record it again",
-            "compare": "a comparison, which is not resumed; compare its runs again",
-        }
-        raise UserError(f"{folder} is {again.get(kind, f'a {kind}, which is not resumed')}")
+    resumed = stages.resumed(kind)
+    if resumed is not True:
+        raise UserError(f"{folder} is {resumed}")
     if run_folder.finished(folder):
-        raise UserError(run_folder.finished_note(folder))
+        more = getattr(stages.find(kind), "NEXT", "to fine-tune it, start a ppo run")
+        raise UserError(run_folder.finished_note(folder, more))
     config = run_folder.load_config(folder)
     trust_lib.check(config_lib.import_paths(config), folder, trust)
     return train(config, folder)

@@ -6,9 +6,11 @@ import datetime
 import functools
 import importlib.metadata
 import json
+import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_collections
 
@@ -23,7 +25,7 @@ CONFIG, SUMMARY, METRICS, EPISODES = (
     "episodes.jsonl",
 )
 TRAJECTORIES = "trajectory_data"
-FORMAT = 2
+FORMAT = 3
 """The layout of a run's folder. Raised when that changes, so that no version goes on with a folder
 that it would misread; folders from before there was a number count as another format."""
 _PACKAGES = ("jaxmaze", "jax", "flax", "optax", "gymnasium", "numpy", "orbax-checkpoint", "minari")
@@ -132,22 +134,22 @@ def version_note(run: Path) -> str:
     )
 
 
-def finished_note(run: Path) -> str:
+def finished_note(run: Path, more: str) -> str:
     """Says of a finished run that nothing is left to do, and what can be done instead.
+
+    Args:
+      run: its folder.
+      more: what it takes to go further, such as ``"to fine-tune it, start a ppo run"``.
 
     Raises:
       UserError: if its files cannot be read.
     """
     kind, found = read_config(run)["kind"], summary(run)
     facts = []
-    if kind == "ppo" and found.get("members"):
+    if found.get("members") and found["members"][0].get("env_steps"):
         facts.append(f"{found['members'][0]['env_steps']} environment steps a seed")
     if "evaluation" in found:
         facts.append(f"mean return {found['evaluation']['mean']:.1f}")
-    more = {
-        "ppo": "to train on from its best policy, start a new run",
-        "workflow": "to train its fine-tuned arm further, start a new ppo run",
-    }.get(kind, "to fine-tune it, start a ppo run")
     return (
         f"{run} is finished already ({', '.join(facts) or kind}); nothing is left to do: its "
         f"figures are in {run / SUMMARY}; {more} with --config.ppo.init_from={run}"
@@ -159,12 +161,15 @@ def identity(config: Settings, kind: str, **more: Any) -> dict[str, Any]:
     return {"kind": kind, "seed": config.seed, "config": config_lib.to_dict(config), **more}
 
 
-def claim(workdir: Path, wanted: dict[str, Any]) -> bool:
+def claim(workdir: Path, wanted: dict[str, Any], **about: Any) -> bool:
     """Take a folder for a run: write its config.json, or find that it holds this very run.
 
     Args:
       workdir: the run's folder; made if it does not exist.
       wanted: the run's :func:`identity`.
+      **about: what others are told of the run, and is no part of what makes it this run:
+        ``hands_over``, the folder below whose policies it hands over, if not its own;
+        ``demonstrations``, where its policies' come from (:func:`demonstrations`).
 
     Returns:
       Whether the run is finished already (its summary.json is there).
@@ -191,7 +196,7 @@ def claim(workdir: Path, wanted: dict[str, Any]) -> bool:
         if workdir.exists() and any(workdir.iterdir()):
             raise UserError(f"{workdir} is not empty and holds no run; give another --workdir")
         workdir.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"format": FORMAT} | wanted | {"versions": versions()})
+        write_json(path, {"format": FORMAT} | wanted | about | {"versions": versions()})
     except OSError as error:
         raise UserError(f"--workdir={workdir} cannot be written: {error}") from error
     return False
@@ -227,13 +232,60 @@ def load_config(run: Path) -> ml_collections.ConfigDict:
 
 
 def delivering(folder: Path) -> Path:
-    """The folder whose checkpoint a run hands over: a workflow's is its fine-tuned arm's.
+    """The folder whose checkpoint a run hands over: its own, or one below that it names.
 
     Raises:
-      UserError: if it is not a run's folder, or was written in another format.
+      UserError: if it is not a run's folder, was written in another format, or names one elsewhere.
     """
-    kind = read_config(folder)["kind"]
-    return folder / "ppo" / "pretrained" if kind == "workflow" else folder
+    named = read_config(folder).get("hands_over", ".")
+    if not isinstance(named, str) or Path(named).is_absolute() or ".." in Path(named).parts:
+        raise UserError(f"{folder / CONFIG} is damaged: hands_over must be a folder below")
+    return folder / named
+
+
+class Source(NamedTuple):
+    """Where demonstrations lie.
+
+    Attributes:
+      path: a folder, or what it was called when there is none any more.
+      sha256: of the data set; None if nobody knows.
+    """
+
+    path: str
+    sha256: str | None
+
+
+def about_demonstrations(workdir: Path, sources: Sequence[Source]) -> list[dict[str, Any]]:
+    """What :func:`claim` keeps of the demonstrations behind each member, or behind all."""
+    return [
+        {
+            "path": str(Path(source.path).resolve()),
+            # A workflow's folder may be moved as a whole.
+            "beside": os.path.relpath(source.path, workdir),
+            "sha256": source.sha256,
+        }
+        for source in sources
+    ]
+
+
+def demonstrations(run: Path) -> list[Source]:
+    """The demonstrations behind each member of a run, or behind all; none if nothing was cloned.
+
+    Raises:
+      UserError: if the run has yet to write them.
+    """
+    listed = read_config(run).get("demonstrations") or []
+    if any(entry["sha256"] is None for entry in listed):  # its own, known at its end
+        if not finished(run):
+            raise UserError(f"{run} is not finished, so that its data sets are not whole")
+        for entry, member in zip(listed, summary(run)["members"], strict=True):
+            entry["sha256"] = member["data_sha256"]
+    sources = []
+    for entry in listed:
+        places = (Path(entry["path"]), run / entry["beside"])
+        path = next((place for place in places if place.is_dir()), places[0])
+        sources.append(Source(str(path), entry["sha256"]))
+    return sources
 
 
 def finished(run: Path) -> bool:

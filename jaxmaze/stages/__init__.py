@@ -1,21 +1,85 @@
-"""Stages: each takes settings and a folder, and leaves a run there. One is found by its name."""
+"""Stages: each takes settings and a folder, and leaves a run there. One is found by its name.
+
+A stage's module has ``run``, and what it likes of the rest of :class:`Stage`.
+"""
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
+
+import numpy as np
 
 from jaxmaze.config import Settings
 
 
 class Stage(Protocol):
-    """What a module of this package offers to those who run it by its name."""
+    """What a module of this package offers to those who find it by its name.
 
-    def run(self, config: Settings, workdir: Path) -> dict[str, Any]:
-        """Run it in a folder, or go on there; returns the summary, as in summary.json."""
+    Attributes:
+      RESUMED: whether a run of it goes on where it stopped; if not, what to do instead.
+      NEXT: how to go further when it is finished, followed by "with --config.ppo.init_from=RUN".
+    """
+
+    RESUMED: bool | str
+    NEXT: str
+
+    def run(
+        self, config: Settings, workdir: Path, reported: np.ndarray | None = None
+    ) -> dict[str, Any]:
+        """Run it in a folder, or go on there.
+
+        Args:
+          config: all settings.
+          workdir: the folder.
+          reported: seeds ``[E]`` of the episodes that the summary reports, for stages that can be
+            swept; the test episodes by default.
+
+        Returns:
+          The summary, as in summary.json.
+        """
+
+    def run_arms(
+        self,
+        arms: Mapping[str, tuple[Settings, Path]],
+        reported: np.ndarray | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """Run several side by side; optional. Returns their summaries by name."""
+
+
+def names() -> list[str]:
+    """All stages there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def find(name: str) -> Stage:
-    """The stage of a name: ``"bc"``, ``"workflow"`` and so on, or one of your own file here."""
+    """The stage of a name: ``"bc"``, ``"workflow"`` and so on, whatever file lies here.
+
+    Raises:
+      KeyError: if there is none.
+    """
+    if name not in names():
+        raise KeyError(name)
     return cast(Stage, importlib.import_module(f"{__name__}.{name}"))
+
+
+def resumed(name: str) -> bool | str:
+    """Whether runs of a stage go on where they stopped; if not, what to do instead."""
+    return (
+        getattr(find(name), "RESUMED", True)
+        if name in names()
+        else f"a {name}, which is not resumed"
+    )
+
+
+def run_all(
+    name: str, runs: Mapping[str, tuple[Settings, Path]], reported: np.ndarray | None = None
+) -> dict[str, dict[str, Any]]:
+    """Run several runs of a stage, side by side if it can; returns their summaries by name."""
+    stage = find(name)
+    if hasattr(stage, "run_arms"):
+        return stage.run_arms(runs, reported)
+    return {run: stage.run(config, folder, reported) for run, (config, folder) in runs.items()}

@@ -117,8 +117,10 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     about = {"sha256": dataset.sha256, "episodes": len(dataset.episodes),
              "steps": dataset.num_steps, **dataset.provenance}  # fmt: skip
     identity = run_folder.identity(config, KIND, data_sha256=dataset.sha256)
+    source = run_folder.Source(config.bc.data, dataset.sha256)
     del dataset  # Training needs the rows alone, which are a copy.
-    if run_folder.claim(workdir, identity):
+    about_data = run_folder.about_demonstrations(workdir, [source])
+    if run_folder.claim(workdir, identity, demonstrations=about_data):
         console.say(f"{workdir} is finished already")
         return run_folder.summary(workdir)
     networks, seeds = build_networks(config, info.spaces), bc_learner.member_seeds(config)

@@ -18,6 +18,7 @@ from jaxmaze.runs import console, intervals, metrics, outcomes, report, run_fold
 from jaxmaze.training import evaluation
 
 KIND = "compare"
+RESUMED = "a comparison, which is not resumed; compare its runs again"
 FIGURE = "report/comparison.png"
 
 
@@ -53,11 +54,11 @@ def load(run: Path) -> report.Arm:
             )
         raise UserError(f"{run} is not a run's folder: it has no {run_folder.SUMMARY}")
     summary = run_folder.summary(run)
-    if not summary.get("members") or summary["kind"] in ("workflow", "sweep"):
+    if not summary.get("members") or "arms" in summary:
         raise UserError(f"{run} is a {summary.get('kind')}; give the folders of its bc or ppo runs")
     best = last = outcomes.read_episodes(run)
     curve = None
-    if summary["kind"] in ("ppo", "dagger"):
+    if "last" in summary:  # it went on and on, and was evaluated on the way
         last = outcomes.read_episodes(run, outcomes.LAST)
         section = run_folder.read_config(run)["config"]
         lines = metrics.read(run)

@@ -55,10 +55,13 @@ def run(config: Settings, workdir: Path) -> dict[str, Any]:
     info = environment.describe(environment.EnvConfig.of(config.env))
     teacher = dagger_data.teacher_of(config, info, 0)
     identity = run_folder.identity(config, KIND, teacher_sha256=policies.digest_of(teacher))
-    if run_folder.claim(workdir, identity):
+    seeds = bc_learner.member_seeds(config)
+    own = [run_folder.Source(str(workdir / f"seed_{seed}"), None) for seed in seeds]
+    data = run_folder.about_demonstrations(workdir, own)
+    if run_folder.claim(workdir, identity, demonstrations=data):
         console.say(f"{workdir} is finished already")
         return run_folder.summary(workdir)
-    networks, seeds = build_networks(config, info.spaces), bc_learner.member_seeds(config)
+    networks = build_networks(config, info.spaces)
     with (
         evaluation.open_evaluator(config, info, networks, seeds) as evaluator,
         checkpoint.Checkpoints(workdir) as checkpoints,

@@ -29,6 +29,7 @@ from jaxmaze.training.ppo_learner import Population
 from jaxmaze.training.ppo_update import Updater
 
 KIND = "ppo"
+NEXT = "to train on from its best policy, start a new run"
 OF_CLONES = ("clone_kl", "anchor_coef", "critic_ready")
 """Metrics that mean nothing for a run from scratch."""
 
@@ -86,7 +87,9 @@ def run_arms(
         sha256 = demonstrated.add(config)
         if needs_demonstrations(config):
             hashes["data_sha256"] = sha256
-        done.append(run_folder.claim(workdir, run_folder.identity(config, KIND, **hashes)))
+        identity = run_folder.identity(config, KIND, **hashes)
+        data = run_folder.about_demonstrations(workdir, handover.sources_of(config))
+        done.append(run_folder.claim(workdir, identity, demonstrations=data))
         listed.append(Arm(name, config, workdir, slice(at, at + config.members), origin))
         at += config.members
     if all(done):

@@ -21,6 +21,7 @@ from jaxmaze.errors import UserError
 from jaxmaze.runs import console, metrics, outcomes, run_folder, trajectories
 
 KIND = "rollout"
+RESUMED = "a rollout, which is not resumed; record it again"
 VIDEO_FPS = 50
 
 

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jaxmaze import stages
 from jaxmaze.config import Settings, sweeps
 from jaxmaze.runs import console, outcomes, run_folder
-from jaxmaze.stages import bc, compare, ppo
+from jaxmaze.stages import compare
 from jaxmaze.training import bc_learner, evaluation
 
 KIND = "sweep"
@@ -43,10 +44,7 @@ def run(config: Settings, workdir: Path) -> dict[str, Any]:
     listed = {name: (_at(config, point), workdir / name) for name, point in points.items()}
     console.say(f"sweep: {len(points)} points of {config.members} members each")
     judged = evaluation.sweep_seeds(config)
-    if config.stage == "ppo":
-        done = ppo.run_arms(listed, judged)
-    else:
-        done = {name: bc.run(c, folder, judged) for name, (c, folder) in listed.items()}
+    done = stages.run_all(config.stage, listed, judged)
     compared = compare.run({name: folder for name, (_, folder) in listed.items()},
                            workdir / "compare")  # fmt: skip
     best = max(done, key=lambda name: done[name]["evaluation"]["mean"])

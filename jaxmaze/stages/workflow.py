@@ -19,6 +19,7 @@ from jaxmaze.stages import bc, compare, ppo, rollout
 from jaxmaze.training import evaluation
 
 KIND = "workflow"
+NEXT = "to train its fine-tuned arm further, start a new ppo run"
 ARMS = ("random_lr0", "pretrained_lr0", "from_scratch", "pretrained")
 
 
@@ -32,7 +33,8 @@ def run(config: Settings, workdir: Path) -> dict[str, Any]:
       UserError: for a configuration that a stage cannot use.
     """
     _check(config)
-    if run_folder.claim(workdir, run_folder.identity(config, KIND)):
+    identity = run_folder.identity(config, KIND)
+    if run_folder.claim(workdir, identity, hands_over="ppo/pretrained"):
         console.say(f"{workdir} is finished already")
         compare.show(*_shown(run_folder.summary(workdir)))
         return run_folder.summary(workdir)

@@ -191,12 +191,27 @@ def demonstrations(config: Settings, info: environment.EnvInfo) -> list[tuple[st
     Raises:
       UserError: if they cannot be found or read, or are others than the clone's.
     """
-    if config.bc.data is not None:
-        sources: list[tuple[str, str | None]] = [(config.bc.data, None)]
-    else:
-        sources = _data_of(Path(config.ppo.init_from or ""))
+    sources = [run_folder.Source(config.bc.data, None)] if config.bc.data else sources_of(config)
+    missing = [source.path for source in sources if not Path(source.path).is_dir()]
+    if missing or not sources:
+        raise UserError(
+            f"the demonstrations behind {config.ppo.init_from} are not at hand "
+            f"({missing[0] if missing else 'it is not a clone'}); name some with "
+            "--config.bc.data=DIR"
+        )
     read = {source: _read(*source, config, info) for source in dict.fromkeys(sources)}
     return [read[sources[m % len(sources)]] for m in range(config.members)]
+
+
+def sources_of(config: Settings) -> list[run_folder.Source]:
+    """Where the demonstrations behind ``ppo.init_from`` lie; nowhere from scratch.
+
+    Raises:
+      UserError: if that run has yet to write them.
+    """
+    if config.ppo.init_from is None:
+        return []
+    return run_folder.demonstrations(run_folder.delivering(Path(config.ppo.init_from)))
 
 
 def _read(
@@ -220,33 +235,6 @@ def _read(
         np.array([not e.terminated for e in dataset.episodes]),
     )  # fmt: skip
     return dataset.sha256, demos
-
-
-def _data_of(run: Path) -> list[tuple[str, str | None]]:
-    """The data set behind each member of a run, and its SHA-256 if known.
-
-    Found through all runs it started from; one for all where they share it.
-    """
-    run = run_folder.delivering(run)
-    raw = run_folder.read_config(run)
-    section = raw.get("config", {})
-    if raw["kind"] == "dagger":
-        if not run_folder.finished(run):
-            raise UserError(f"{run} is not finished, so that its data sets are not whole")
-        members = run_folder.summary(run)["members"]
-        return [(str(run / f"seed_{m['seed']}"), m["data_sha256"]) for m in members]
-    before = section.get("ppo", {}).get("init_from") if raw["kind"] == "ppo" else None
-    if before:
-        sources = _data_of(Path(before))
-        return [sources[m % len(sources)] for m in range(section["members"])]
-    data = section.get("bc", {}).get("data") if raw["kind"] == "bc" else None
-    for path in (data, run.parent / "rollout"):  # a workflow's folder may have moved as a whole
-        if data and path and Path(path).is_dir():
-            return [(str(path), raw.get("data_sha256"))]
-    raise UserError(
-        f"the demonstrations behind {run} are not at hand ({data or 'it is not a clone'}); name "
-        "some with --config.bc.data=DIR"
-    )
 
 
 def discounted(demos: Demonstrations, gamma: float) -> dict[str, np.ndarray]:
