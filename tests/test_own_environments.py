@@ -17,8 +17,8 @@ from jaxmaze.envs import environment, workers
 from jaxmaze.errors import UserError
 from tests import own
 from tests.conftest import HERE, command, flags, goes_on_as, killed
+from tests.envs.test_workers import everything, setup
 from tests.test_cli import fails
-from tests.test_workers import everything, setup
 
 SMALL = flags(own.QUICK)
 NOTE = "runs in this process, not in workers"
