@@ -11,24 +11,12 @@ import optax
 
 from jaxmaze.core import losses, normalization, optimizer, shuffle
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Array, Params, Policy
+from jaxmaze.core.types import Array, Demonstrations, Params, Policy
 
 EVALUATION_CHUNK = 4096
 """Rows of one forward pass when a whole data set is evaluated."""
 STATISTICS_CHUNK = 2**16
 """Rows whose statistics are taken at once; their sums take several times the rows' memory."""
-
-
-class Data(NamedTuple):
-    """Demonstrations, one row a step; the same for all members.
-
-    Attributes:
-      obs: ``[R, *obs_shape]`` raw observations.
-      action: ``[R]`` int32 or ``[R, A]`` float32, the teacher's actions.
-    """
-
-    obs: Any
-    action: Any
 
 
 class Hyper(NamedTuple):
@@ -118,9 +106,14 @@ def _take(data: Any, index: Array) -> Any:
 
 
 def epoch(
-    networks: Networks, batch_size: int, steps: int, state: State, data: Data, weight: Array,
+    networks: Networks,
+    batch_size: int,
+    steps: int,
+    state: State,
+    data: Demonstrations,
+    weight: Array,
     hyper: Hyper,
-) -> tuple[State, Metrics]:  # fmt: skip
+) -> tuple[State, Metrics]:
     """One pass over the member's training rows in shuffled minibatches.
 
     Args:
@@ -143,7 +136,7 @@ def epoch(
     count = (weight > 0).sum()
     stats = state.policy.obs_stats
 
-    def loss_fn(params: Params, batch: Data, w: Array) -> tuple[Array, Metrics]:
+    def loss_fn(params: Params, batch: Demonstrations, w: Array) -> tuple[Array, Metrics]:
         dist = networks.distribution(params, stats, batch.obs)
         loss, entropy = losses.cloning_loss(dist, batch.action, w, hyper.entropy_coef)
         return loss, {
@@ -186,14 +179,18 @@ def epoch(
 
 
 def evaluate(
-    networks: Networks, policy: Policy, data: Data, weight: Array, entropy_coef: Array | float = 0.0
+    networks: Networks,
+    policy: Policy,
+    data: Demonstrations,
+    weight: Array,
+    entropy_coef: Array | float = 0.0,
 ) -> Metrics:
     """Loss, its gradient's norm and accuracy over the rows that ``weight`` ``[R]`` marks."""
     data, weight = jax.tree.map(jnp.asarray, (data, weight))
     rows = weight.shape[0]
     chunk = min(EVALUATION_CHUNK, rows)
 
-    def loss_fn(params: Params, batch: Data, w: Array) -> tuple[Array, Metrics]:
+    def loss_fn(params: Params, batch: Demonstrations, w: Array) -> tuple[Array, Metrics]:
         dist = networks.distribution(params, policy.obs_stats, batch.obs)
         loss, entropy = losses.cloning_loss(dist, batch.action, w, entropy_coef)
         means = {"policy_loss": loss, "policy_entropy": entropy}

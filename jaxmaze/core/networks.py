@@ -208,6 +208,38 @@ class Networks:
         """The (scaled) value ``[...]`` of raw observations, as :meth:`distribution` takes them."""
         return self._apply(self._value(), params, stats, obs, memory)  # type: ignore[no-any-return]
 
+    def values_in_turn(
+        self, params: Params, stats: normalization.RunningStats, obs: Any, next_obs: Any,
+        memory: Memory,
+    ) -> tuple[Array, Array, Array]:  # fmt: skip
+        """Values of a segment's observations and of those that follow, of a critic that remembers.
+
+        Args:
+          params: the critic's parameters.
+          stats: observation statistics.
+          obs: ``[T, N, *shape]``.
+          next_obs: ``[T, N, *shape]`` what each step led to, also at an episode's end.
+          memory: what the critic remembers before the first step.
+
+        Returns:
+          Values ``[T, N]``, values of ``next_obs`` ``[T, N]``, and the carry after the last step.
+        """
+        module = self._value()
+        rows, next_rows = (
+            normalization.normalize(stats, self.flatten_obs(x)) for x in (obs, next_obs)
+        )
+
+        def step(carry: Array, x: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
+            row, next_row, begin = x
+            value: Any = module.apply({"params": params}, row, carry, begin)
+            beyond: Any = module.apply(
+                {"params": params}, next_row, value[1], jnp.zeros_like(begin)
+            )
+            return value[1], (value[0], beyond[0])
+
+        carry, (value, beyond) = jax.lax.scan(step, memory.carry, (rows, next_rows, memory.begin))
+        return value, beyond, carry
+
     def act(self, policy: Policy, obs: Any, key: Array | None = None) -> tuple[Array, Array]:
         """Actions and their log-probabilities; the mode without a key, a sample with one.
 

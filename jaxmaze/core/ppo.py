@@ -1,8 +1,8 @@
 """Proximal policy optimisation: one member's state and its whole update as one pure function.
 
-Policy and value have networks and optimizers of their own, so that a critic can be burnt in while
-nothing of the policy changes, not even the age of its moments, and each can be updated on a device
-of its own.
+Schulman et al. (2017), "Proximal Policy Optimization Algorithms", algorithm 1. Policy and value
+have networks and optimizers of their own, so that a critic can be burnt in while nothing of the
+policy changes, not even the age of its moments.
 """
 
 from __future__ import annotations
@@ -14,28 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxmaze.core import (
-    advantages,
-    losses,
-    normalization,
-    optimizer,
-    ppo_passes,
-    schedules,
-    shuffle,
-)
-from jaxmaze.core.networks import Networks
-from jaxmaze.core.ppo_passes import Demonstrations, Hyper, Metrics, Rates, Rows, Static
-from jaxmaze.core.types import Array, Params, Policy, Rollout
+from jaxmaze.core import advantages, losses, normalization, optimizer, schedules, shuffle
+from jaxmaze.core.networks import Memory, Networks
+from jaxmaze.core.ppo_types import Hyper, Rates, Rows, Static
+from jaxmaze.core.types import Array, Demonstrations, Params, Policy, Rollout
 
 __all__ = [
-    "OF_VALUE", "POLICY", "VALUE", "Demonstrations", "Hyper", "Metrics", "State", "Static", "init",
-    "merge", "update",
+    "OF_VALUE", "Context", "Hyper", "Metrics", "Rates", "Rows", "State", "Static", "estimate",
+    "init", "orders", "policy_at_rest", "policy_loss", "update", "update_policy", "update_value",
+    "values",
 ]  # fmt: skip
 
-POLICY, VALUE = 0, 1
-"""The two parts of an update."""
+Metrics = dict[str, Array]
 OF_VALUE = ("value_loss", "value_grad_norm")
-"""Metrics that the value's part gives."""
+"""Metrics that the critic's update gives."""
 
 
 class State(NamedTuple):
@@ -53,6 +45,7 @@ class State(NamedTuple):
       burn_in: how many of them only the critic learned.
       ready: whether the burn-in is over.
       anchor_factor: what the anchor's weight is multiplied by, adapted to its target.
+      value_carry: ``[N, C]`` what the critic remembers after its last segment; None for nothing.
     """
 
     policy: Policy
@@ -66,12 +59,13 @@ class State(NamedTuple):
     burn_in: Any
     ready: Any
     anchor_factor: Any
+    value_carry: Any = None
 
 
 def init(networks: Networks, seed: np.random.SeedSequence, num_envs: int) -> State:
     """A state at iteration 0 with fresh networks and statistics of nothing, as numpy arrays."""
     policy = Policy(networks.init_policy(shuffle.child(seed, 0)), networks.init_stats())
-    value_params = networks.init_value(shuffle.child(seed, 1))
+    value_params, carries = networks.init_value(shuffle.child(seed, 1)), networks.carry_size
     return State(
         policy=policy,
         average=policy,
@@ -84,64 +78,39 @@ def init(networks: Networks, seed: np.random.SeedSequence, num_envs: int) -> Sta
         burn_in=np.zeros((), np.int32),
         ready=np.zeros((), bool),
         anchor_factor=np.ones((), np.float32),
+        value_carry=np.zeros((num_envs, carries), np.float32) if carries else None,
     )
 
 
-def _prepare(
-    networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper, clone: Policy
-) -> tuple[Rows, normalization.ReturnStats, Metrics]:
-    """Scale rewards, estimate advantages and flatten time and environments."""
-    done = jnp.maximum(rollout.terminated, rollout.truncated)
-    return_stats, reward = normalization.scale_rewards(
-        state.return_stats, rollout.reward, done, hyper.gamma, rollout.valid
-    )
-    value, next_value = _values(networks, state, rollout)
-    advantage, target = advantages.gae(
-        reward, value, next_value, rollout.terminated, rollout.truncated,
-        hyper.gamma, hyper.gae_lambda,
-    )  # fmt: skip
-    known_return, known = advantages.monte_carlo(
-        reward, next_value, rollout.terminated, rollout.truncated, hyper.gamma
-    )
-    known = known if rollout.valid is None else known * rollout.valid
-    held_to = networks.distribution(clone.params, clone.obs_stats, rollout.obs)
-    rows = Rows(
-        rollout.obs,
-        rollout.action,
-        rollout.log_prob,
-        losses.normalize_advantages(advantage, rollout.valid),
-        target,
-        rollout.valid,
-        held_to if static.cloned else None,
-    )
-    rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rows)
-    return rows, return_stats, {
-        "explained_variance": advantages.explained_variance(value, target, rollout.valid),
-        "mc_explained_variance": advantages.explained_variance(value, known_return, known),
-        "value_mean": value.mean(),
-    }  # fmt: skip
+class Context(NamedTuple):
+    """What the updates of policy and critic have in common in one iteration.
 
+    Attributes:
+      networks: static.
+      static: static.
+      hyper: the member's hyper-parameters.
+      stats: observation statistics, which stay as they are during an update.
+      rates: what the schedules give.
+      rows: the segment.
+      order: ``[minibatches, ...]`` which rows or sequences make each minibatch.
+      key: the iteration's.
+      demonstrations: rows to go on cloning from; None where nothing does.
+    """
 
-def _values(networks: Networks, state: State, rollout: Rollout) -> tuple[Array, Array]:
-    """Values ``[T, N]`` of the observations and of the ones that follow them."""
-    stats = state.policy.obs_stats
-    obs = jax.tree.map(
-        lambda x, last: jnp.concatenate([x, last[-1:]]), rollout.obs, rollout.next_obs
-    )
-    value = networks.value(state.value_params, stats, obs)
-
-    def cut_short() -> Array:
-        return networks.value(state.value_params, stats, rollout.next_obs)
-
-    # What follows is the next row, but where an episode ended; beyond a terminal state no value
-    # counts, so that only a truncation asks for others.
-    next_value = jax.lax.cond((rollout.truncated > 0).any(), cut_short, lambda: value[1:])
-    return value[:-1], next_value
+    networks: Networks
+    static: Static
+    hyper: Hyper
+    stats: normalization.RunningStats
+    rates: Rates
+    rows: Rows
+    order: Array
+    key: Array
+    demonstrations: Demonstrations | None
 
 
 def update(
     networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper, clone: Policy,
-    demonstrations: Demonstrations | None = None, part: Array | None = None,
+    demonstrations: Demonstrations | None = None, learns: tuple[Any, Any] = (True, True),
 ) -> tuple[State, Metrics]:  # fmt: skip
     """One PPO iteration: advantages, then epochs of shuffled minibatches.
 
@@ -153,80 +122,262 @@ def update(
       hyper: the member's hyper-parameters.
       clone: what the member started from, or anything where nothing holds it to a clone.
       demonstrations: ``R`` rows to go on cloning from; None where nothing does.
-      part: which half to do, ``POLICY`` or ``VALUE``, for :func:`merge` to put them together; both
-        by default.
+      learns: whether the policy, and whether the critic, is updated now; else it stays as it is.
 
     Returns:
       The new state, and means over the minibatches (scalars).
     """
-    rows, return_stats, metrics = _prepare(networks, static, state, rollout, hyper, clone)
+    rows, return_stats, value_carry, metrics = estimate(
+        networks, static, state, rollout, hyper, clone
+    )
     ready = (
         state.ready
         | (state.burn_in >= hyper.critic_burn_in)
         | (metrics["mc_explained_variance"] >= hyper.burn_in_until)
     )
     burn_in = state.burn_in + (~ready).astype(jnp.int32)
-    policy_moves = ready & (hyper.learning_rate > 0)
+    moves = ready & (hyper.learning_rate > 0)
     rates = _rates(static, state.iteration - burn_in, burn_in, state.anchor_factor, hyper)
-    stats = state.policy.obs_stats
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.iteration)
-    order = ppo_passes.orders(static, key, len(rows.advantage))
-    common = (networks, static, stats, hyper, rates)
+    context = Context(
+        networks, static, hyper, state.policy.obs_stats, rates, rows, orders(static, key, rows),
+        key, demonstrations,
+    )  # fmt: skip
     start = (state.policy.params, state.policy_opt)
-    (policy_params, policy_opt), of_policy = jax.lax.cond(
-        policy_moves if part is None else policy_moves & (part == POLICY),
-        lambda: ppo_passes.policy_passes(*common, start, rows, order, key, demonstrations),
-        lambda: ppo_passes.policy_at_rest(*common, start, rows, demonstrations),
+    (params, policy_opt), of_policy = jax.lax.cond(
+        moves if learns[0] is True else moves & learns[0],
+        lambda: update_policy(context, *start),
+        lambda: policy_at_rest(context, *start),
     )
-    start = (state.value_params, state.value_opt)
+    critic = (state.value_params, state.value_opt)
     (value_params, value_opt), of_value = jax.lax.cond(
-        jnp.array(True) if part is None else part == VALUE,
-        lambda: ppo_passes.value_passes(*common, start, rows, order),
-        lambda: (start, dict.fromkeys(OF_VALUE, jnp.zeros(()))),
+        jnp.asarray(learns[1]),
+        lambda: update_value(context, *critic),
+        lambda: (critic, dict.fromkeys(OF_VALUE, jnp.zeros(()))),
     )
-    new_stats = optimizer.where(
-        policy_moves & (hyper.adapt_stats > 0),
-        normalization.update_stats(stats, networks.flatten_obs(rows.obs), rows.weight),
-        stats,
-    )
-    after = networks.distribution(policy_params, new_stats, rows.obs)
-    clone_kl = (
-        jnp.zeros(()) if rows.clone is None else losses.mean(rows.clone.kl(after), rows.weight)
-    )
-    policy = Policy(policy_params, new_stats)
-    # Single iterations differ by their luck with minibatches; their average does not.
-    average = schedules.averaged(
-        state.average, policy, state.iteration - burn_in, hyper.average_decay
-    )
-    factor = schedules.adapted(state.anchor_factor, clone_kl, hyper.anchor_target_kl)
-    state = State(
-        policy=policy,
-        average=optimizer.where(policy_moves, average, state.average),
-        value_params=value_params,
-        policy_opt=policy_opt,
-        value_opt=value_opt,
-        return_stats=return_stats,
-        key=state.key,
-        iteration=state.iteration + 1,
-        burn_in=burn_in,
-        ready=ready,
-        anchor_factor=jnp.where(policy_moves, factor, state.anchor_factor),
-    )
-    return state, metrics | of_policy | of_value | {
+    state = state._replace(
+        value_params=value_params, policy_opt=policy_opt, value_opt=value_opt,
+        return_stats=return_stats, burn_in=burn_in, ready=ready, value_carry=value_carry,
+    )  # fmt: skip
+    state, after = _advanced(context, state, params, moves)
+    return state, metrics | of_policy | of_value | after | {
         "learning_rate": jnp.where(ready, rates.policy, 0.0),
-        "critic_ready": ready.astype(jnp.float32),
-        "clone_kl": clone_kl,
-        "anchor_coef": rates.anchor,
-        "policy_l2_norm": optax.tree.norm(policy_params),
         "reward_scale": jnp.sqrt(return_stats.stats.var + normalization.EPSILON),
-        **after.exploration(),
     }
 
 
-def merge(policy: tuple[State, Metrics], value: tuple[State, Metrics]) -> tuple[State, Metrics]:
-    """One update from its two parts, which started from the same state and segment."""
-    state = policy[0]._replace(value_params=value[0].value_params, value_opt=value[0].value_opt)
-    return state, policy[1] | {name: value[1][name] for name in OF_VALUE}
+def estimate(
+    networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper, clone: Policy
+) -> tuple[Rows, normalization.ReturnStats, Array | None, Metrics]:
+    """Scale rewards, estimate advantages, and lay out what the losses need."""
+    done = jnp.maximum(rollout.terminated, rollout.truncated)
+    return_stats, reward = normalization.scale_rewards(
+        state.return_stats, rollout.reward, done, hyper.gamma, rollout.valid
+    )
+    value, next_value, value_carry = values(networks, state, rollout)
+    ends = (rollout.terminated, rollout.truncated)
+    advantage, target = advantages.gae(
+        reward, value, next_value, *ends, hyper.gamma, hyper.gae_lambda
+    )
+    known_return, known = advantages.monte_carlo(reward, next_value, *ends, hyper.gamma)
+    known = known if rollout.valid is None else known * rollout.valid
+    memory = None if rollout.begin is None else Memory(rollout.carry, rollout.begin)
+    held_to = networks.distribution(clone.params, clone.obs_stats, rollout.obs, memory)
+    rows = Rows(
+        rollout.obs,
+        rollout.action,
+        rollout.log_prob,
+        losses.normalize_advantages(advantage, rollout.valid),
+        target,
+        rollout.valid,
+        held_to if static.cloned else None,
+    )
+    if memory is None:
+        rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rows)
+    else:
+        own = Memory(state.value_carry, rollout.begin)
+        rows = rows._replace(memory=memory, value_memory=own)
+    return rows, return_stats, value_carry, {
+        "explained_variance": advantages.explained_variance(value, target, rollout.valid),
+        "mc_explained_variance": advantages.explained_variance(value, known_return, known),
+        "value_mean": value.mean(),
+    }  # fmt: skip
+
+
+def values(networks: Networks, state: State, rollout: Rollout) -> tuple[Array, Array, Array | None]:
+    """Values ``[T, N]`` of the observations and of those that follow; what the critic remembers."""
+    stats = state.policy.obs_stats
+    if rollout.begin is not None:
+        memory = Memory(state.value_carry, rollout.begin)
+        return networks.values_in_turn(
+            state.value_params, stats, rollout.obs, rollout.next_obs, memory
+        )
+    obs = jax.tree.map(
+        lambda x, last: jnp.concatenate([x, last[-1:]]), rollout.obs, rollout.next_obs
+    )
+    value = networks.value(state.value_params, stats, obs)
+
+    def cut_short() -> Array:
+        return networks.value(state.value_params, stats, rollout.next_obs)
+
+    # What follows is the next row, but where an episode ended; beyond a terminal state no value
+    # counts, so that only a truncation asks for others.
+    next_value = jax.lax.cond((rollout.truncated > 0).any(), cut_short, lambda: value[1:])
+    return value[:-1], next_value, None
+
+
+def orders(static: Static, key: Array, rows: Rows) -> Array:
+    """Which rows make each minibatch ``[epochs * minibatches, ...]``: each row once an epoch."""
+    count, size = rows.advantage.shape[0], static.batch_size
+    if rows.memory is not None:  # whole sequences, as many as make up such a batch
+        steps, count = rows.advantage.shape
+        size = max(size // steps, 1)
+    keys = jax.random.split(key, static.num_epochs)
+    # A loop, not a batch and not written out: neither costs less, and both take longer to compile.
+    each = jax.vmap(lambda k: shuffle.permutation(k, count))(keys)
+    return each.reshape(-1, size)
+
+
+def own_rows(hyper: Hyper, demonstrations: Demonstrations) -> tuple[Array, Array]:
+    """The first row of the member's own demonstrations, and how many there are."""
+    first = jnp.asarray(hyper.shown_first, jnp.int32)
+    count = jnp.asarray(hyper.shown_count, jnp.int32)
+    return first, jnp.where(count > 0, count, len(demonstrations.action))
+
+
+def policy_loss(
+    context: Context, params: Params, rows: Rows, shown: Demonstrations | None
+) -> tuple[Array, Metrics]:
+    """PPO's loss, with what holds the policy to its clone."""
+    networks, hyper, static = context.networks, context.hyper, context.static
+    dist = networks.distribution(params, context.stats, rows.obs, rows.memory)
+    loss = losses.clipped_policy_loss(
+        dist.log_prob(rows.action), rows.log_prob, rows.advantage, dist.entropy(),
+        hyper.clip_range, hyper.entropy_coef, rows.weight,
+    )  # fmt: skip
+    total = loss.loss
+    metrics = {
+        "policy_loss": loss.surrogate,
+        "entropy": loss.entropy,
+        "approx_kl": loss.approx_kl,
+        "clip_fraction": loss.clip_fraction,
+    }
+    if static.anchored and rows.clone is not None:
+        total = total + context.rates.anchor * losses.mean(rows.clone.kl(dist), rows.weight)
+    if static.rehearses and shown is not None:
+        demonstrated = networks.distribution(params, context.stats, shown.obs)
+        ones = jnp.ones(len(shown.action))
+        cloning, _ = losses.cloning_loss(demonstrated, shown.action, ones, 0.0)
+        total = total + context.rates.cloning * cloning
+        metrics["cloning_loss"] = cloning
+    return total, metrics
+
+
+def update_policy(
+    context: Context, params: Params, opt_state: optax.OptState
+) -> tuple[tuple[Params, optax.OptState], Metrics]:
+    """All gradient steps of the policy; means over the minibatches."""
+    hyper, order, demonstrations = context.hyper, context.order, context.demonstrations
+    chosen = jnp.zeros((len(order), 0), jnp.int32)
+    if context.static.rehearses and demonstrations is not None:
+        draw = jax.random.fold_in(context.key, context.static.num_epochs)
+        first, count = own_rows(hyper, demonstrations)
+        size = (len(order), context.static.batch_size)
+        chosen = first + jax.random.randint(draw, size, 0, count)
+
+    def minibatch(carry: Any, x: tuple[Array, Array]) -> tuple[Any, Metrics]:
+        params, opt_state, go_on = carry
+        batch = context.rows.take(x[0])
+        shown = jax.tree.map(lambda leaf: leaf[x[1]], demonstrations)
+
+        def loss(params: Params) -> tuple[Array, Metrics]:
+            return policy_loss(context, params, batch, shown)
+
+        grads, metrics = jax.grad(loss, has_aux=True)(params)
+        go_on = go_on & (metrics["approx_kl"] <= 1.5 * hyper.target_kl)
+        new, opt, norm = optimizer.step(
+            params, opt_state, grads, context.rates.policy, hyper.max_grad_norm
+        )
+        new = context.networks.project(new)
+        moved = optimizer.where(go_on, (new, opt), (params, opt_state))
+        return (*moved, go_on), metrics | {"policy_grad_norm": norm}
+
+    start = (params, opt_state, jnp.array(True))
+    (params, opt_state, _), metrics = jax.lax.scan(minibatch, start, (order, chosen))
+    return (params, opt_state), {name: x.mean() for name, x in metrics.items()}
+
+
+def policy_at_rest(
+    context: Context, params: Params, opt_state: optax.OptState
+) -> tuple[tuple[Params, optax.OptState], Metrics]:
+    """What :func:`update_policy` gives where the policy does not move, for one forward pass."""
+    shown = None
+    if context.demonstrations is not None:
+        first, count = own_rows(context.hyper, context.demonstrations)
+        index = first + jnp.arange(context.static.batch_size) % count
+        shown = jax.tree.map(lambda leaf: leaf[index], context.demonstrations)
+    _, metrics = policy_loss(context, params, context.rows, shown)
+    return (params, opt_state), metrics | {"policy_grad_norm": jnp.zeros(())}
+
+
+def update_value(
+    context: Context, params: Params, opt_state: optax.OptState
+) -> tuple[tuple[Params, optax.OptState], Metrics]:
+    """All gradient steps of the critic; means over the minibatches."""
+    networks, hyper = context.networks, context.hyper
+
+    def minibatch(carry: Any, index: Array) -> tuple[Any, Metrics]:
+        params, opt_state = carry
+        batch = context.rows.take(index)
+
+        def loss(params: Params) -> Array:
+            value = networks.value(params, context.stats, batch.obs, batch.value_memory)
+            return hyper.value_coef * losses.value_loss(value, batch.target, batch.weight)
+
+        value, grads = jax.value_and_grad(loss)(params)
+        params, opt_state, norm = optimizer.step(
+            params, opt_state, grads, context.rates.value, hyper.max_grad_norm
+        )
+        return (params, opt_state), {"value_loss": value, "value_grad_norm": norm}
+
+    end, metrics = jax.lax.scan(minibatch, (params, opt_state), context.order)
+    return end, {name: x.mean() for name, x in metrics.items()}
+
+
+def _advanced(
+    context: Context, state: State, params: Params, moves: Array
+) -> tuple[State, Metrics]:
+    """The state after the gradient steps: statistics, EMA of the policy, weight of the anchor."""
+    networks, hyper, rows = context.networks, context.hyper, context.rows
+    flat = networks.flatten_obs(rows.obs)
+    stats = optimizer.where(
+        moves & (hyper.adapt_stats > 0),
+        normalization.update_stats(context.stats, flat, rows.weight),
+        context.stats,
+    )
+    after = networks.distribution(params, stats, rows.obs, rows.memory)
+    clone_kl = (
+        jnp.zeros(()) if rows.clone is None else losses.mean(rows.clone.kl(after), rows.weight)
+    )
+    policy = Policy(params, stats)
+    # Single iterations differ by their luck with minibatches; their average does not.
+    average = schedules.averaged(
+        state.average, policy, state.iteration - state.burn_in, hyper.average_decay
+    )
+    factor = schedules.adapted(state.anchor_factor, clone_kl, hyper.anchor_target_kl)
+    state = state._replace(
+        policy=policy,
+        average=optimizer.where(moves, average, state.average),
+        iteration=state.iteration + 1,
+        anchor_factor=jnp.where(moves, factor, state.anchor_factor),
+    )
+    return state, {
+        "critic_ready": state.ready.astype(jnp.float32),
+        "clone_kl": clone_kl,
+        "anchor_coef": context.rates.anchor,
+        "policy_l2_norm": optax.tree.norm(params),
+        **after.exploration(),
+    }
 
 
 def _rates(

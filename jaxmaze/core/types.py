@@ -62,3 +62,15 @@ class Policy(NamedTuple):
 
     params: Params
     obs_stats: Any
+
+
+class Demonstrations(NamedTuple):
+    """What teachers did, one row a step; for cloning, and to be held to afterwards.
+
+    Attributes:
+      obs: ``[R, *shape]`` raw observations.
+      action: ``[R, ...]`` the teacher's actions, unclipped.
+    """
+
+    obs: Any
+    action: Any

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxmaze.config import Settings
 from jaxmaze.core import bc, seeding
-from jaxmaze.core.types import Policy
+from jaxmaze.core.types import Demonstrations, Policy
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
@@ -43,7 +43,7 @@ class Problem(NamedTuple):
         compiled program serves training and refit.
     """
 
-    data: bc.Data
+    data: Demonstrations
     train: np.ndarray
     validation: np.ndarray
     steps: int

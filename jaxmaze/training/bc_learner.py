@@ -12,6 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxmaze.config import Settings
 from jaxmaze.core import bc, seeding
 from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import Demonstrations
 from jaxmaze.errors import UserError
 from jaxmaze.training import compiled
 
@@ -52,7 +53,7 @@ class Fitter:
         self._shared = () if own_data else (1,)
         patience = self.section.patience
 
-        def statistics(data: bc.Data, train: Any) -> Any:
+        def statistics(data: Demonstrations, train: Any) -> Any:
             return bc.statistics(networks, data.obs, train)
 
         def select(state: bc.State, better: Any) -> bc.State:
@@ -65,7 +66,7 @@ class Fitter:
         self.select = compiled.vmap_members(select, self.members, effort=compiled.ONCE)
         self._stage, self._seeds = stage, member_seeds(config)
 
-    def init(self, data: bc.Data, train: Any, path: tuple[int, ...] = ()) -> bc.State:
+    def init(self, data: Demonstrations, train: Any, path: tuple[int, ...] = ()) -> bc.State:
         """Fresh states on the host; ``path`` tells the random numbers of one fit from another's."""
         return self._fresh(jax.device_get(self._statistics(data, train)), path)
 
@@ -79,7 +80,7 @@ class Fitter:
         ]  # fmt: skip
         return jax.tree.map(lambda *x: np.stack(x), *states)
 
-    def prepare(self, data: bc.Data, train: Any, steps: int, validates: bool) -> None:
+    def prepare(self, data: Demonstrations, train: Any, steps: int, validates: bool) -> None:
         """Begin to compile, in the background, what a fit to these data needs."""
         none = jax.tree.map(
             lambda x: np.zeros((self.members, *x.shape), x.dtype), self.networks.init_stats()
@@ -99,7 +100,7 @@ class Fitter:
         networks, batch_size = self.networks, self.section.batch_size
 
         def epoch(
-            state: bc.State, data: bc.Data, train: Any, validation: Any, hyper: bc.Hyper
+            state: bc.State, data: Demonstrations, train: Any, validation: Any, hyper: bc.Hyper
         ) -> Any:
             state, means = bc.epoch(networks, batch_size, steps, state, data, train, hyper)
             if not validates:
@@ -124,7 +125,7 @@ class Fitter:
         )  # fmt: skip
 
 
-def rows_on_device(obs: np.ndarray, action: np.ndarray, members: int = 1) -> bc.Data:
+def rows_on_device(obs: np.ndarray, action: np.ndarray, members: int = 1) -> Demonstrations:
     """Demonstrations as the compiled functions take them.
 
     Args:
@@ -136,12 +137,12 @@ def rows_on_device(obs: np.ndarray, action: np.ndarray, members: int = 1) -> bc.
     # The split of compiled.vmap_members: data that lie otherwise would be moved at every call.
     count, devices = compiled.num_devices(members), jax.devices()
     if count == 1:
-        return jax.device_put(bc.Data(obs, action), may_alias=True)
+        return jax.device_put(Demonstrations(obs, action), may_alias=True)
     mesh = jax.make_mesh(
         (count,), (compiled.AXIS,), axis_types=(AxisType.Auto,), devices=devices[:count]
     )
     everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.device_put(bc.Data(obs, action), everywhere, may_alias=True)
+    return jax.device_put(Demonstrations(obs, action), everywhere, may_alias=True)
 
 
 def stop_if_diverged(epoch: int, *groups: dict[str, np.ndarray]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxmaze.core import critic, ppo, seeding
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.core.types import Demonstrations, Policy, Rollout
 from jaxmaze.runs import checkpoint
 from jaxmaze.training import compiled, handover, ppo_arms
 from jaxmaze.training.ppo_arms import Arm, Demonstrated
@@ -66,7 +66,7 @@ class Population:
         self._hyper = self._hyper._replace(
             shown_first=starts[mine].astype(np.int32), shown_count=counts[mine].astype(np.int32)
         )
-        each = [ppo.Demonstrations(demos.obs, demos.action) for demos in sets]
+        each = [Demonstrations(demos.obs, demos.action) for demos in sets]
         self._shown = jax.device_put(jax.tree.map(lambda *x: np.concatenate(x), *each))
 
     def _of_learners(self, tree: Any) -> Any:

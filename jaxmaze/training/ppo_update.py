@@ -15,6 +15,17 @@ from jaxmaze.core.types import Policy, Rollout
 from jaxmaze.envs.collectors import rollout_shapes
 from jaxmaze.training import compiled, ppo_arms
 
+POLICY, VALUE = 0, 1
+"""The two halves of an update."""
+
+
+def merge(
+    policy: tuple[ppo.State, ppo.Metrics], value: tuple[ppo.State, ppo.Metrics]
+) -> tuple[ppo.State, ppo.Metrics]:
+    """One update from its two halves, which started from the same state and segment."""
+    state = policy[0]._replace(value_params=value[0].value_params, value_opt=value[0].value_opt)
+    return state, policy[1] | {name: value[1][name] for name in ppo.OF_VALUE}
+
 
 class Updater:
     """One PPO iteration of ``L`` learners.
@@ -39,7 +50,8 @@ class Updater:
         def update(
             state: ppo.State, rollout: Any, hyper: Any, clone: Policy, shown: Any, part: Any = None
         ) -> Any:
-            return ppo.update(networks, static, state, rollout, hyper, clone, shown, part)
+            learns = (True, True) if part is None else (part == POLICY, part == VALUE)
+            return ppo.update(networks, static, state, rollout, hyper, clone, shown, learns)
 
         units, donate = (2 * count, ()) if self._halves else (count, (0,))
         self._update = compiled.vmap_members(update, units, shared=(4,), donate=donate)
@@ -92,8 +104,8 @@ class Updater:
             state, means = self._update(*args, shown)
             return state, jax.device_get(means)
         twice = jax.tree.map(lambda x: np.repeat(x, 2, axis=0), jax.device_get(args))
-        part = np.tile(np.array([ppo.POLICY, ppo.VALUE], np.int32), self._count)
+        part = np.tile(np.array([POLICY, VALUE], np.int32), self._count)
         both: Any = jax.device_get(self._update(*twice, shown, part))
         policies, values = (jax.tree.map(lambda x, i=i: x[i::2], both) for i in range(2))
-        state, merged = ppo.merge(policies, values)
+        state, merged = merge(policies, values)
         return state, jax.device_get(merged)

@@ -8,7 +8,7 @@ import pytest
 from jaxmaze.core import bc, shuffle
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import Box, Discrete, Observations, Spaces
-from jaxmaze.core.types import NetworkSpec
+from jaxmaze.core.types import Demonstrations, NetworkSpec
 
 DISCRETE = Networks(Spaces(Observations.array(2), Discrete(3)), NetworkSpec((16,)))
 CONTINUOUS = Networks(Spaces(Observations.array(2), Box((-1.0,), (1.0,))), NetworkSpec((16,)))
@@ -30,8 +30,10 @@ def problem(rows=300, continuous=False):
     obs = rng.normal(5, 3, size=(rows, 2)).astype(np.float32)
     if continuous:
         action = np.clip((obs[:, :1] - 5) / 6 + rng.normal(size=(rows, 1)) * 0.1, -1, 1)
-        return bc.Data(obs, action.astype(np.float32))
-    return bc.Data(obs, ((obs[:, 0] > 5).astype(np.int32) + (obs[:, 1] > 5)).astype(np.int32))
+        return Demonstrations(obs, action.astype(np.float32))
+    return Demonstrations(
+        obs, ((obs[:, 0] > 5).astype(np.int32) + (obs[:, 1] > 5)).astype(np.int32)
+    )
 
 
 def on_device(data):
@@ -70,7 +72,7 @@ def test_a_gaussian_teacher_is_cloned_with_its_deviation():
 
 def test_probabilities_of_a_stochastic_teacher_are_learned():
     rng = np.random.default_rng(1)
-    data = bc.Data(
+    data = Demonstrations(
         np.ones((3000, 2), np.float32), rng.choice(3, 3000, p=[0.6, 0.3, 0.1]).astype(np.int32)
     )
     state, _ = train(DISCRETE, data, np.ones(3000, np.float32), 30, batch_size=1000)
@@ -83,7 +85,7 @@ def test_statistics_and_updates_come_from_the_training_rows_alone():
     data = problem()
     weight = np.ones(300, np.float32)
     weight[200:] = 0
-    poisoned = bc.Data(data.obs.copy(), data.action.copy())
+    poisoned = Demonstrations(data.obs.copy(), data.action.copy())
     poisoned.obs[200:] = 1e3
     poisoned.action[200:] = 2
     a, _ = train(DISCRETE, data, weight, 3)

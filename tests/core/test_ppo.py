@@ -8,7 +8,8 @@ import pytest
 from jaxmaze.core import ppo, schedules
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import Box, Discrete, Observations, Spaces
-from jaxmaze.core.types import NetworkSpec, Rollout
+from jaxmaze.core.types import Demonstrations, NetworkSpec, Rollout
+from jaxmaze.training import ppo_update
 
 T, N = 32, 8
 NETWORKS = Networks(Spaces(Observations.array(2), Discrete(2)), NetworkSpec((16,)))
@@ -205,7 +206,7 @@ def test_cloning_on_demonstrations_keeps_what_they_show():
     static = STATIC._replace(rehearses=True, linear_anchor=False)
     obs = jnp.sign(jax.random.normal(jax.random.key(3), (256, 2)))
     # The demonstrator looks at the second coordinate, the reward at nothing.
-    shown = ppo.Demonstrations(obs, (obs[:, 1] > 0).astype(jnp.int32))
+    shown = Demonstrations(obs, (obs[:, 1] > 0).astype(jnp.int32))
 
     def agreement(coef):
         state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
@@ -223,7 +224,7 @@ def test_cloning_goes_on_with_ones_own_demonstrations():
     static = STATIC._replace(rehearses=True)
     obs = jnp.sign(jax.random.normal(jax.random.key(3), (90, 2)))
     bad = jnp.full((60, 2), jnp.nan)  # another member's, before and after
-    shown = ppo.Demonstrations(jnp.concatenate([bad, obs, bad]), jnp.zeros(210, jnp.int32))
+    shown = Demonstrations(jnp.concatenate([bad, obs, bad]), jnp.zeros(210, jnp.int32))
     state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     for fields in ({}, {"critic_burn_in": 1}):  # in motion and at rest
         own = {"shown_first": 60, "shown_count": 90, "cloning_coef": 1.0} | fields
@@ -344,10 +345,10 @@ def test_the_two_halves_of_an_update_make_a_whole():
     update = jax.jit(ppo.update, static_argnums=(0, 1))
     whole, means = update(NETWORKS, STATIC, state, segment, hyper(), state.policy)
     halves = [
-        update(NETWORKS, STATIC, state, segment, hyper(), state.policy, None, np.int32(part))
-        for part in (ppo.POLICY, ppo.VALUE)
+        update(NETWORKS, STATIC, state, segment, hyper(), state.policy, None, np.array(learns))
+        for learns in ([True, False], [False, True])
     ]
-    merged, merged_means = ppo.merge(*halves)
+    merged, merged_means = ppo_update.merge(*halves)
     assert bits(merged) == bits(whole)
     assert bits(merged_means) == bits(means)
     # Neither half does the other's work.
@@ -366,7 +367,7 @@ def test_values_beyond_a_truncation_are_the_final_observations():
             cut[t, n] = 1.0
         next_obs = jnp.where(cut[..., None] > 0, final, obs[1:])
         segment = Rollout(obs[:-1], zeros, zeros, zeros, next_obs, zeros, jnp.asarray(cut))
-        value, next_value = jax.jit(ppo._values, static_argnums=0)(NETWORKS, state, segment)
+        value, next_value, _ = jax.jit(ppo.values, static_argnums=0)(NETWORKS, state, segment)
         stats = state.policy.obs_stats
         np.testing.assert_allclose(
             value, NETWORKS.value(state.value_params, stats, segment.obs), atol=1e-6

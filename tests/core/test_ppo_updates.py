@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmaze.core import bc, critic, losses, normalization, ppo, ppo_passes, shuffle
+from jaxmaze.core import bc, critic, losses, normalization, ppo, shuffle
 from tests.core.test_bc import DISCRETE, fresh, on_device, problem
 from tests.core.test_bc import hyper as bc_hyper
 from tests.core.test_ppo import CONTINUOUS, NETWORKS, STATIC, N, T, bits, hyper, one_update, rollout
@@ -49,7 +49,8 @@ def test_every_epoch_of_every_iteration_of_every_member_has_its_own_order(drawn)
 
 
 def test_the_minibatches_of_each_epoch_are_all_rows():
-    order = ppo_passes.orders(STATIC, jax.random.key(0), ROWS)
+    rows = rows_of(ppo.init(NETWORKS, np.random.SeedSequence(0), N))
+    order = ppo.orders(STATIC, jax.random.key(0), rows)
     assert order.shape == (STATIC.num_epochs * ROWS // STATIC.batch_size, STATIC.batch_size)
     epochs = np.asarray(order).reshape(STATIC.num_epochs, -1)
     check_orders(list(epochs), STATIC.num_epochs, ROWS)
@@ -87,8 +88,14 @@ def test_every_epoch_of_a_critic_s_fit_has_its_own_order(drawn):
 def rows_of(state):
     """A segment's rows as the passes take them."""
     segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
-    rows, _, _ = ppo._prepare(NETWORKS, STATIC, state, segment, hyper(), state.policy)
-    return rows
+    return ppo.estimate(NETWORKS, STATIC, state, segment, hyper(), state.policy)[0]
+
+
+def context_of(state, rows, h, order, static=STATIC):
+    """What the updates share, at iteration 0."""
+    rates = ppo._rates(static, jnp.int32(0), 0, jnp.ones(()), h)
+    stats, key = state.policy.obs_stats, jax.random.key(0)
+    return ppo.Context(NETWORKS, static, h, stats, rates, rows, order, key, None)
 
 
 def test_past_the_target_the_policy_stops_for_the_rest_of_the_update():
@@ -100,13 +107,8 @@ def test_past_the_target_the_policy_stops_for_the_rest_of_the_update():
 
     def moved(count, target):
         h = hyper(learning_rate=1e-3, target_kl=target)
-        rates = ppo._rates(STATIC, jnp.int32(0), 0, jnp.ones(()), h)
-        start = (state.policy.params, state.policy_opt)
-        end, metrics = ppo_passes.policy_passes(
-            NETWORKS, STATIC, state.policy.obs_stats, h, rates, start, rows, order[:count],
-            jax.random.key(0), None,
-        )  # fmt: skip
-        return end, metrics
+        context = context_of(state, rows, h, order[:count])
+        return ppo.update_policy(context, state.policy.params, state.policy_opt)
 
     (held, metrics), (one, _), (free, _) = moved(4, 0.1), moved(1, 0.1), moved(4, np.inf)
     assert len(order) == 4 and float(metrics["approx_kl"]) > 0.1
@@ -176,7 +178,7 @@ def test_advantages_of_a_segment_are_those_of_its_scaled_rewards():
     nothing = jax.tree.map(np.zeros_like, state.value_params)
     state = state._replace(value_params=nothing)
     segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] + a)
-    rows, stats, _ = ppo._prepare(
+    rows, stats, *_ = ppo.estimate(
         NETWORKS, STATIC, state, segment, hyper(gae_lambda=0.0), state.policy
     )
     scale = np.sqrt(stats.stats.var)
@@ -232,15 +234,14 @@ def test_the_anchor_is_the_clones_divergence_from_the_policy():
     grown["head"]["bias"][:] = [2.0, 0.0]
     segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] * a)
     h = hyper(anchor_coef=0.5)
-    rows, _, _ = ppo._prepare(
+    rows, *_ = ppo.estimate(
         NETWORKS, STATIC, state, segment, h, clone.policy._replace(params=grown)
     )
-    rates = ppo._rates(STATIC._replace(linear_anchor=False), jnp.int32(0), 0, jnp.ones(()), h)
 
     def loss(anchored):
-        static = STATIC._replace(anchored=anchored)
-        args = (NETWORKS, static, state.policy.obs_stats, h, rates, state.policy.params, rows)
-        return float(ppo_passes.policy_loss(*args, None)[0])
+        static = STATIC._replace(anchored=anchored, linear_anchor=False)
+        context = context_of(state, rows, h, None, static)
+        return float(ppo.policy_loss(context, state.policy.params, rows, None)[0])
 
     p = jax.nn.softmax(NETWORKS.distribution(grown, clone.policy.obs_stats, rows.obs).logits)
     q = jax.nn.softmax(

@@ -1,0 +1,119 @@
+"""What PPO is given: settings of the program and of a member, and a segment's rows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxmaze.core.distributions import Distribution
+from jaxmaze.core.networks import Memory
+from jaxmaze.core.types import Array
+
+
+class Static(NamedTuple):
+    """What shapes the compiled program; the same for all members.
+
+    Attributes:
+      num_epochs: passes over each segment.
+      batch_size: rows of a minibatch; divides the segment's ``T * N`` rows.
+      num_iterations: iterations of the whole run, for the learning-rate schedule.
+      linear_schedule: whether the learning rate falls linearly to 0.
+      cloned: whether any member starts from a clone, whose distance is then measured.
+      anchored: whether any member is held to its clone (:attr:`Hyper.anchor_coef`).
+      rehearses: whether any member goes on cloning (:attr:`Hyper.cloning_coef`).
+      linear_anchor: whether both holds are let go linearly until the end.
+    """
+
+    num_epochs: int
+    batch_size: int
+    num_iterations: int
+    linear_schedule: bool
+    cloned: bool = True
+    anchored: bool = False
+    rehearses: bool = False
+    linear_anchor: bool = True
+
+
+class Hyper(NamedTuple):
+    """Hyper-parameters of one member, scalars.
+
+    Attributes:
+      learning_rate: the policy's; 0 leaves policy and statistics as they are, to the bit.
+      value_learning_rate: the critic's.
+      gamma: discount.
+      gae_lambda: trace decay of the advantages.
+      clip_range: PPO's epsilon.
+      entropy_coef: weight of the entropy bonus.
+      value_coef: weight of the value loss, half the mean squared error (before its gradient is
+        clipped): 0.5 is 0.25 in terms of Stable-Baselines3's ``vf_coef``.
+      max_grad_norm: limit of each network's gradient norm.
+      target_kl: the policy stops for the rest of an update past 1.5 times this; inf for never.
+      critic_burn_in: at most so many first iterations only the critic learns.
+      burn_in_until: share of the variance of Monte-Carlo returns that the critic must explain to
+        end the burn-in sooner; inf for never.
+      anchor_coef: weight of ``KL(clone || policy)`` in the policy's loss.
+      anchor_target_kl: divergence that the weight is adapted to; inf for the schedule instead.
+      cloning_coef: weight of the cloning loss on demonstrations in the policy's loss.
+      average_decay: how slowly the averaged policy follows, an iteration; 0 for no averaging.
+      adapt_stats: 1.0 if the observation statistics follow the data, 0.0 if they stay.
+      shown_first: the first row of the member's own demonstrations among all members'.
+      shown_count: how many rows are its own; 0 if all are.
+    """
+
+    learning_rate: Any
+    value_learning_rate: Any
+    gamma: Any
+    gae_lambda: Any
+    clip_range: Any
+    entropy_coef: Any
+    value_coef: Any
+    max_grad_norm: Any
+    target_kl: Any
+    critic_burn_in: Any
+    burn_in_until: Any
+    anchor_coef: Any
+    anchor_target_kl: Any
+    cloning_coef: Any
+    average_decay: Any
+    adapt_stats: Any
+    shown_first: Any = 0
+    shown_count: Any = 0
+
+
+class Rows(NamedTuple):
+    """What the losses need of a segment: rows ``[T * N, ...]``, or sequences ``[T, N, ...]``.
+
+    Sequences where networks remember. ``weight`` is 0 for rows that do not count, None where all
+    do. ``clone`` is the clone's distribution in each row, None where nobody starts from one.
+    """
+
+    obs: Any
+    action: Array
+    log_prob: Array
+    advantage: Array
+    target: Array
+    weight: Array | None
+    clone: Distribution | None
+    memory: Memory | None = None
+    value_memory: Memory | None = None
+
+    def take(self, index: Array) -> Rows:
+        """Some rows, or some environments' sequences."""
+        if self.memory is None or self.value_memory is None:
+            return jax.tree.map(lambda x: x[index], self)
+        memories = {
+            name: Memory(m.carry[index], m.begin[:, index])
+            for name, m in (("memory", self.memory), ("value_memory", self.value_memory))
+        }
+        timed = self._replace(memory=None, value_memory=None)
+        return jax.tree.map(lambda x: x[:, index], timed)._replace(**memories)
+
+
+class Rates(NamedTuple):
+    """Learning rates of policy and value, and the weights of both anchors, in one iteration."""
+
+    policy: Array
+    value: Array
+    anchor: Array
+    cloning: Array
