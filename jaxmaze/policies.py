@@ -53,12 +53,12 @@ class LoadedPolicy:
           ValueError: if the observations have another shape.
         """
         spaces = self.networks.spaces
-        obs = jax.tree.map(lambda x: np.asarray(x, np.float32), obs)
+        obs = spaces.obs.arrays(obs, np.float32)
         leaves = jax.tree.leaves(obs)
         if any(not x.ndim for x in leaves) or spaces.obs.problem(obs, "the policy"):
             raise ValueError(
                 f"observations of shape {' and '.join(str(x.shape) for x in leaves)} do not fit; "
-                f"the policy takes a batch of {spaces.obs.describe()}, with an axis [N, ...] first"
+                f"the policy takes a batch {spaces.obs.batch()}"
             )
         rows = len(leaves[0])
         # Batches are padded to powers of two, so that few sizes are ever compiled.

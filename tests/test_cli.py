@@ -94,7 +94,7 @@ def test_wrong_files_and_folders_are_one_clear_line(recorded, cloned, tmp_path):
     fails(command(*ppo, f"--config.ppo.init_from={recorded.folder}"), "no checkpoint")
     origin = f"--config.ppo.init_from={cloned.folder}"
     fails(command(*ppo, origin, "--config.network.hidden_sizes=(8,)"), "network.hidden_sizes")
-    fails(command(*ppo, origin, "--config.env.kwargs.continuous=True"), "kind")
+    fails(command(*ppo, origin, "--config.env.kwargs.continuous=True"), "4 discrete actions")
 
 
 def test_a_folder_with_another_run_is_left_as_it_is(cloned, recorded):

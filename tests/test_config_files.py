@@ -19,8 +19,8 @@ def test_the_shipped_configs_are_found_by_name_in_any_folder(tmp_path, monkeypat
     expected = api.load_config(f"{CONFIG}:guide").to_dict()
     for name in ("lunar_lander:guide", "configs/lunar_lander.py:guide"):
         assert api.load_config(name).to_dict() == expected
-    files = {p.stem for p in (ROOT / "configs").glob("*.py")}
-    assert set(files.shipped()) == files and "lunar_lander" in files
+    there = {p.stem for p in (ROOT / "configs").glob("*.py")}
+    assert set(files.shipped()) == there and "lunar_lander" in there
 
 
 def test_a_file_of_ones_own_comes_first(tmp_path, monkeypatch):

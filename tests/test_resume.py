@@ -67,7 +67,7 @@ def test_a_finished_run_has_nothing_left_to_do(tuned, cloned, tmp_path):
         api.resume(cloned)
     workflow = copied(tuned, tmp_path / "workflow")
     edit(workflow / "config.json", lambda c: c.update(kind="workflow"))
-    with pytest.raises(UserError, match=r"finished already \(mean return .*fine-tuned arm"):
+    with pytest.raises(UserError, match=r"finished already \(.*mean return .*fine-tuned arm"):
         api.resume(workflow)
 
 

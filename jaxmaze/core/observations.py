@@ -73,6 +73,22 @@ class Observations:
         for target, source in zip(jax.tree.leaves(room), jax.tree.leaves(obs), strict=True):
             target[index] = source
 
+    def arrays(self, obs: Any, dtype: Any) -> Any:
+        """Observations as arrays, out of whatever numpy makes arrays of (nested lists, say).
+
+        Raises:
+          KeyError: if a part is missing.
+        """
+        if not self.parts[0].path:
+            return np.asarray(obs, dtype)
+        leaves = []
+        for part in self.parts:
+            inner = obs
+            for name in part.path:
+                inner = inner[name]
+            leaves.append(np.asarray(inner, dtype))
+        return self.build(leaves)
+
     def take(self, room: Any, index: int) -> Any:
         """A copy of one observation in ``room`` ``[K, ...]``."""
         if not self.parts[0].path:
@@ -126,6 +142,12 @@ class Observations:
         """The arrays of observations with their names; the one array has none."""
         listed = jax.tree_util.tree_flatten_with_path(obs)[0]
         return [(".".join(str(part.key) for part in path), leaf) for path, leaf in listed]
+
+    def batch(self) -> str:
+        """How a batch of them looks, in words."""
+        return " and ".join(
+            ".".join((*p.path, f"[N, {', '.join(map(str, p.shape))}]")) for p in self.parts
+        )
 
     def describe(self) -> str:
         """The observations in words."""

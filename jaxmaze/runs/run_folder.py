@@ -146,7 +146,7 @@ def finished_note(run: Path, more: str) -> str:
     """
     kind, found = read_config(run)["kind"], summary(run)
     facts = []
-    if found.get("members") and found["members"][0].get("env_steps"):
+    if found.get("members") and "last" in found:  # it learned from steps of its own
         facts.append(f"{found['members'][0]['env_steps']} environment steps a seed")
     if "evaluation" in found:
         facts.append(f"mean return {found['evaluation']['mean']:.1f}")

@@ -167,7 +167,7 @@ def judged(monkeypatch):
     def fake(self, policies, seeds, wanted=None):
         asked.append(np.array(seeds).tolist())
         asked.policies.append(jax.tree.map(np.array, jax.device_get(policies)))
-        members = len(self._pool.config.seeds) if wanted is None else int(np.sum(wanted))
+        members = len(self._collector.config.seeds) if wanted is None else int(np.sum(wanted))
         returns = -100.0 * len(asked) + np.arange(len(seeds)) % 2
         one = outcomes.Evaluation(returns, np.ones(len(seeds), int))
         return [one] * members

@@ -230,7 +230,7 @@ def test_demonstrations_that_are_gone_are_asked_for(small, cloned, recorded, tmp
     folder = tmp_path / "moved"
     shutil.copytree(cloned.folder, folder)
     raw = json.loads((folder / "config.json").read_text())
-    raw["config"]["bc"]["data"] = str(tmp_path / "gone")
+    raw["demonstrations"][0] |= {"path": str(tmp_path / "gone"), "beside": "../gone"}
     (folder / "config.json").write_text(json.dumps(raw))
     config = ppo_config(small, folder, ppo__cloning_coef=0.1)
     with pytest.raises(UserError, match=r"not at hand .*--config.bc.data=DIR"):
@@ -250,7 +250,7 @@ def test_demonstrations_that_have_changed_are_not_taken_for_the_clones(small, cl
     folder = tmp_path / "clone"
     shutil.copytree(cloned.folder, folder)
     raw = json.loads((folder / "config.json").read_text())
-    raw["data_sha256"] = "0" * 64
+    raw["demonstrations"][0]["sha256"] = "0" * 64
     (folder / "config.json").write_text(json.dumps(raw))
     config = ppo_config(small, folder, ppo__cloning_coef=0.1)
     info = environment.describe(environment.EnvConfig.of(config.env))
