@@ -124,10 +124,15 @@ def check_name(name: str) -> None:
         )
     close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.5)
     section = name.split(".")[0]
-    hint = f"did you mean config.{close[0]}?" if close else (
-        f"{section} has {_fields_of(section)}" if section in SECTIONS
-        else f"the fields are {', '.join(FIELDS)}"
-    )  # fmt: skip
+    hint = (
+        f"did you mean config.{close[0]}?"
+        if close
+        else (
+            f"{section} has {_fields_of(section)}"
+            if section in SECTIONS
+            else f"the fields are {', '.join(FIELDS)}"
+        )
+    )
     raise UserError(f"config.{name} is not a field; {hint}")
 
 
@@ -141,9 +146,13 @@ def expected(name: str) -> str:
     if name == "network.hidden_sizes":
         return "a tuple of positive integers such as (64,64)"
     words = {
-        int: "an integer", float: "a number", str: "a text", bool: "True or False",
-        dict: "a set of arguments", tuple: "a tuple",
-    }[field.type]  # fmt: skip
+        int: "an integer",
+        float: "a number",
+        str: "a text",
+        bool: "True or False",
+        dict: "a set of arguments",
+        tuple: "a tuple",
+    }[field.type]
     if field.choices:
         words = "one of " + ", ".join(map(str, field.choices))
     low, high = field.low, field.high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -105,6 +106,21 @@ def _take(data: Any, index: Array) -> Any:
     return jax.tree.map(lambda leaf: leaf.at[index].get(mode="clip"), data)
 
 
+def _loss(
+    networks: Networks,
+    stats: normalization.RunningStats,
+    entropy_coef: Array | float,
+    params: Params,
+    batch: Demonstrations,
+    weight: Array,
+) -> tuple[Array, Metrics]:
+    """The cloning loss of a batch, and what is logged of it."""
+    dist = networks.distribution(params, stats, batch.obs)
+    loss, entropy = losses.cloning_loss(dist, batch.action, weight, entropy_coef)
+    agreement = networks.spaces.action.agreement(dist, batch.action, weight)
+    return loss, {"policy_loss": loss, "policy_entropy": entropy, **agreement}
+
+
 def epoch(
     networks: Networks,
     batch_size: int,
@@ -119,31 +135,20 @@ def epoch(
     Args:
       networks: static.
       batch_size: static, rows of a minibatch.
-      steps: static, the most minibatches of the pass; no more are done than the member has rows
-        for.
-      state: the member's state; unchanged if it has stopped, which then costs one minibatch.
+      steps: static, the most minibatches; no more are done than the member has rows for.
+      state: the member's; unchanged if it has stopped, which then costs one minibatch.
       data: ``R`` rows.
       weight: ``[R]`` True or 1.0 for training rows, else False or 0.0.
       hyper: the member's hyper-parameters.
 
     Returns:
-      The new state and the means over the pass: ``policy_loss``, ``policy_entropy``,
-      ``policy_l2_norm``, ``policy_grad_norm`` and accuracy or deviation.
+      The new state and the means over the pass.
     """
     active = ~state.stopped & (state.epoch < hyper.num_epochs)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.epoch)
     order = shuffle.marked_first(shuffle.permutation(key, len(weight)), weight)
     count = (weight > 0).sum()
-    stats = state.policy.obs_stats
-
-    def loss_fn(params: Params, batch: Demonstrations, w: Array) -> tuple[Array, Metrics]:
-        dist = networks.distribution(params, stats, batch.obs)
-        loss, entropy = losses.cloning_loss(dist, batch.action, w, hyper.entropy_coef)
-        return loss, {
-            "policy_loss": loss,
-            "policy_entropy": entropy,
-            **networks.spaces.action.agreement(dist, batch.action, w),
-        }
+    loss_fn = functools.partial(_loss, networks, state.policy.obs_stats, hyper.entropy_coef)
 
     def minibatch(i: Array, carry: Any) -> Any:
         params, opt_state, totals = carry
@@ -190,12 +195,7 @@ def evaluate(
     rows = weight.shape[0]
     chunk = min(EVALUATION_CHUNK, rows)
 
-    def loss_fn(params: Params, batch: Demonstrations, w: Array) -> tuple[Array, Metrics]:
-        dist = networks.distribution(params, policy.obs_stats, batch.obs)
-        loss, entropy = losses.cloning_loss(dist, batch.action, w, entropy_coef)
-        means = {"policy_loss": loss, "policy_entropy": entropy}
-        return loss, means | networks.spaces.action.agreement(dist, batch.action, w)
-
+    loss_fn = functools.partial(_loss, networks, policy.obs_stats, entropy_coef)
     # The marked rows come first, so that the others cost nothing.
     order, count = shuffle.marked_first(jnp.arange(rows), weight), (weight > 0).sum()
 

@@ -47,9 +47,13 @@ def targets(networks: Networks, state: State, returns: Returns) -> Array:
 
 
 def fit(
-    networks: Networks, batch_size: int, num_epochs: int, state: State, returns: Returns,
+    networks: Networks,
+    batch_size: int,
+    num_epochs: int,
+    state: State,
+    returns: Returns,
     hyper: Hyper,
-) -> tuple[State, dict[str, Array]]:  # fmt: skip
+) -> tuple[State, dict[str, Array]]:
     """Fit the critic to returns by regression; nothing of the policy changes.
 
     The statistics of rewards start as the demonstrations' too, so that what the critic has learned
@@ -66,9 +70,38 @@ def fit(
     Returns:
       The state with the fitted critic, and ``explained_variance`` and ``value_loss`` of the rows.
     """
+    rows = jnp.asarray(len(returns.reward_to_go))
+    count = rows if returns.weight is None else (returns.weight > 0).sum()
+    (params, opt_state), loss = _passes(
+        networks, batch_size, num_epochs, state, returns, hyper, count
+    )
+    reward_stats = normalization.RunningStats(
+        count.astype(jnp.float32), returns.mean, jnp.square(returns.scale)
+    )
+    state = state._replace(
+        value_params=params,
+        value_opt=opt_state,
+        return_stats=state.return_stats._replace(stats=reward_stats),
+    )
+    value = networks.value(params, state.policy.obs_stats, returns.obs)
+    explained = advantages.explained_variance(
+        value, targets(networks, state, returns), returns.weight
+    )
+    return state, {"explained_variance": explained, "value_loss": loss}
+
+
+def _passes(
+    networks: Networks,
+    batch_size: int,
+    num_epochs: int,
+    state: State,
+    returns: Returns,
+    hyper: Hyper,
+    count: Array,
+) -> tuple[tuple[Params, Any], Array]:
+    """All gradient steps; parameters, moments, and the last epoch's loss."""
     rows, stats = len(returns.reward_to_go), state.policy.obs_stats
     steps = max(rows // batch_size, 1)
-    count = jnp.asarray(rows) if returns.weight is None else (returns.weight > 0).sum()
     own_steps = jnp.maximum(count // batch_size, 1)
 
     def minibatch(carry: Any, x: tuple[Array, Array, Array]) -> tuple[Any, Array]:
@@ -104,17 +137,5 @@ def fit(
     # Iterations fold their number into the key, from 0 up; the highest number is free.
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), 2**32 - 1)
     keys = jax.random.split(key, num_epochs)
-    (params, opt_state), loss = jax.lax.scan(epoch, (state.value_params, state.value_opt), keys)
-    reward_stats = normalization.RunningStats(
-        count.astype(jnp.float32), returns.mean, jnp.square(returns.scale)
-    )
-    state = state._replace(
-        value_params=params,
-        value_opt=opt_state,
-        return_stats=state.return_stats._replace(stats=reward_stats),
-    )
-    value = networks.value(params, stats, returns.obs)
-    explained = advantages.explained_variance(
-        value, targets(networks, state, returns), returns.weight
-    )
-    return state, {"explained_variance": explained, "value_loss": loss[-1]}
+    end, loss = jax.lax.scan(epoch, (state.value_params, state.value_opt), keys)
+    return end, loss[-1]

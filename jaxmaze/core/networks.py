@@ -164,9 +164,13 @@ class Networks:
         return found  # type: ignore[return-value]
 
     def _apply(
-        self, module: nn.Module, params: Params, stats: normalization.RunningStats, obs: Any,
+        self,
+        module: nn.Module,
+        params: Params,
+        stats: normalization.RunningStats,
+        obs: Any,
         memory: Memory | None,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         rows = normalization.normalize(stats, self.flatten_obs(obs))
         lead = rows.shape[:-1]
         if not self.carry_size:
@@ -188,9 +192,12 @@ class Networks:
         return jax.lax.scan(step, memory.carry, (rows, memory.begin))[1]
 
     def distribution(
-        self, params: Params, stats: normalization.RunningStats, obs: Any,
+        self,
+        params: Params,
+        stats: normalization.RunningStats,
+        obs: Any,
         memory: Memory | None = None,
-    ) -> Distribution:  # fmt: skip
+    ) -> Distribution:
         """The policy at raw observations.
 
         Args:
@@ -202,16 +209,23 @@ class Networks:
         return self._apply(self._policy(), params, stats, obs, memory)  # type: ignore[no-any-return]
 
     def value(
-        self, params: Params, stats: normalization.RunningStats, obs: Any,
+        self,
+        params: Params,
+        stats: normalization.RunningStats,
+        obs: Any,
         memory: Memory | None = None,
-    ) -> Array:  # fmt: skip
+    ) -> Array:
         """The (scaled) value ``[...]`` of raw observations, as :meth:`distribution` takes them."""
         return self._apply(self._value(), params, stats, obs, memory)  # type: ignore[no-any-return]
 
     def values_in_turn(
-        self, params: Params, stats: normalization.RunningStats, obs: Any, next_obs: Any,
+        self,
+        params: Params,
+        stats: normalization.RunningStats,
+        obs: Any,
+        next_obs: Any,
         memory: Memory,
-    ) -> tuple[Array, Array, Array]:  # fmt: skip
+    ) -> tuple[Array, Array, Array]:
         """Values of a segment's observations and of those that follow, of a critic that remembers.
 
         Args:

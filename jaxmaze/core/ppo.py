@@ -7,7 +7,7 @@ policy changes, not even the age of its moments.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,50 +16,32 @@ import optax
 
 from jaxmaze.core import advantages, losses, normalization, optimizer, schedules, shuffle
 from jaxmaze.core.networks import Memory, Networks
-from jaxmaze.core.ppo_types import Hyper, Rates, Rows, Static
+from jaxmaze.core.ppo_types import Context, Hyper, Rates, Rows, State, Static
 from jaxmaze.core.types import Array, Demonstrations, Params, Policy, Rollout
 
 __all__ = [
-    "OF_VALUE", "Context", "Hyper", "Metrics", "Rates", "Rows", "State", "Static", "estimate",
-    "init", "orders", "policy_at_rest", "policy_loss", "update", "update_policy", "update_value",
+    "OF_VALUE",
+    "Context",
+    "Hyper",
+    "Metrics",
+    "Rates",
+    "Rows",
+    "State",
+    "Static",
+    "estimate",
+    "init",
+    "orders",
+    "policy_at_rest",
+    "policy_loss",
+    "update",
+    "update_policy",
+    "update_value",
     "values",
-]  # fmt: skip
+]
 
 Metrics = dict[str, Array]
 OF_VALUE = ("value_loss", "value_grad_norm")
 """Metrics that the critic's update gives."""
-
-
-class State(NamedTuple):
-    """One member's complete training state.
-
-    Attributes:
-      policy: parameters and observation statistics; the critic shares the statistics.
-      average: the same, averaged over the latest iterations: what is evaluated and handed over.
-      value_params: the critic's parameters; it predicts returns of scaled rewards.
-      policy_opt: Adam's moments of the policy.
-      value_opt: Adam's moments of the critic.
-      return_stats: the scale of rewards.
-      key: data ``[2]`` of the root key; folded with the iteration, never used up.
-      iteration: updates done.
-      burn_in: how many of them only the critic learned.
-      ready: whether the burn-in is over.
-      anchor_factor: what the anchor's weight is multiplied by, adapted to its target.
-      value_carry: ``[N, C]`` what the critic remembers after its last segment; None for nothing.
-    """
-
-    policy: Policy
-    average: Policy
-    value_params: Params
-    policy_opt: optax.OptState
-    value_opt: optax.OptState
-    return_stats: normalization.ReturnStats
-    key: Any
-    iteration: Any
-    burn_in: Any
-    ready: Any
-    anchor_factor: Any
-    value_carry: Any = None
 
 
 def init(networks: Networks, seed: np.random.SeedSequence, num_envs: int) -> State:
@@ -82,36 +64,16 @@ def init(networks: Networks, seed: np.random.SeedSequence, num_envs: int) -> Sta
     )
 
 
-class Context(NamedTuple):
-    """What the updates of policy and critic have in common in one iteration.
-
-    Attributes:
-      networks: static.
-      static: static.
-      hyper: the member's hyper-parameters.
-      stats: observation statistics, which stay as they are during an update.
-      rates: what the schedules give.
-      rows: the segment.
-      order: ``[minibatches, ...]`` which rows or sequences make each minibatch.
-      key: the iteration's.
-      demonstrations: rows to go on cloning from; None where nothing does.
-    """
-
-    networks: Networks
-    static: Static
-    hyper: Hyper
-    stats: normalization.RunningStats
-    rates: Rates
-    rows: Rows
-    order: Array
-    key: Array
-    demonstrations: Demonstrations | None
-
-
 def update(
-    networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper, clone: Policy,
-    demonstrations: Demonstrations | None = None, learns: tuple[Any, Any] = (True, True),
-) -> tuple[State, Metrics]:  # fmt: skip
+    networks: Networks,
+    static: Static,
+    state: State,
+    rollout: Rollout,
+    hyper: Hyper,
+    clone: Policy,
+    demonstrations: Demonstrations | None = None,
+    learns: tuple[Any, Any] = (True, True),
+) -> tuple[State, Metrics]:
     """One PPO iteration: advantages, then epochs of shuffled minibatches.
 
     Args:
@@ -127,22 +89,11 @@ def update(
     Returns:
       The new state, and means over the minibatches (scalars).
     """
-    rows, return_stats, value_carry, metrics = estimate(
-        networks, static, state, rollout, hyper, clone
-    )
-    ready = (
-        state.ready
-        | (state.burn_in >= hyper.critic_burn_in)
-        | (metrics["mc_explained_variance"] >= hyper.burn_in_until)
-    )
-    burn_in = state.burn_in + (~ready).astype(jnp.int32)
+    rows, state, metrics = estimate(networks, static, state, rollout, hyper, clone)
+    ready, burn_in = _burnt_in(state, hyper, metrics["mc_explained_variance"])
+    state = state._replace(ready=ready, burn_in=burn_in)
     moves = ready & (hyper.learning_rate > 0)
-    rates = _rates(static, state.iteration - burn_in, burn_in, state.anchor_factor, hyper)
-    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.iteration)
-    context = Context(
-        networks, static, hyper, state.policy.obs_stats, rates, rows, orders(static, key, rows),
-        key, demonstrations,
-    )  # fmt: skip
+    context = _context(networks, static, state, hyper, rows, demonstrations)
     start = (state.policy.params, state.policy_opt)
     (params, policy_opt), of_policy = jax.lax.cond(
         moves if learns[0] is True else moves & learns[0],
@@ -155,21 +106,43 @@ def update(
         lambda: update_value(context, *critic),
         lambda: (critic, dict.fromkeys(OF_VALUE, jnp.zeros(()))),
     )
-    state = state._replace(
-        value_params=value_params, policy_opt=policy_opt, value_opt=value_opt,
-        return_stats=return_stats, burn_in=burn_in, ready=ready, value_carry=value_carry,
-    )  # fmt: skip
+    state = state._replace(value_params=value_params, policy_opt=policy_opt, value_opt=value_opt)
     state, after = _advanced(context, state, params, moves)
-    return state, metrics | of_policy | of_value | after | {
-        "learning_rate": jnp.where(ready, rates.policy, 0.0),
-        "reward_scale": jnp.sqrt(return_stats.stats.var + normalization.EPSILON),
-    }
+    return state, metrics | of_policy | of_value | after
+
+
+def _burnt_in(state: State, hyper: Hyper, explained: Array) -> tuple[Array, Array]:
+    """Whether the critic's burn-in is over, and how many iterations it has lasted."""
+    ready = (
+        state.ready | (state.burn_in >= hyper.critic_burn_in) | (explained >= hyper.burn_in_until)
+    )
+    return ready, state.burn_in + (~ready).astype(jnp.int32)
+
+
+def _context(
+    networks: Networks,
+    static: Static,
+    state: State,
+    hyper: Hyper,
+    rows: Rows,
+    demonstrations: Demonstrations | None,
+) -> Context:
+    """What an iteration's updates have in common."""
+    age = state.iteration - state.burn_in
+    rates = _rates(static, age, state.burn_in, state.anchor_factor, hyper)
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.iteration)
+    order, stats = orders(static, key, rows), state.policy.obs_stats
+    return Context(networks, static, hyper, stats, rates, rows, order, key, demonstrations)
 
 
 def estimate(
     networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper, clone: Policy
-) -> tuple[Rows, normalization.ReturnStats, Array | None, Metrics]:
-    """Scale rewards, estimate advantages, and lay out what the losses need."""
+) -> tuple[Rows, State, Metrics]:
+    """Scale rewards, estimate advantages, and lay out what the losses need.
+
+    Returns:
+      The rows; the state with the new scale of rewards, and what the critic remembers; metrics.
+    """
     done = jnp.maximum(rollout.terminated, rollout.truncated)
     return_stats, reward = normalization.scale_rewards(
         state.return_stats, rollout.reward, done, hyper.gamma, rollout.valid
@@ -197,11 +170,14 @@ def estimate(
     else:
         own = Memory(state.value_carry, rollout.begin)
         rows = rows._replace(memory=memory, value_memory=own)
-    return rows, return_stats, value_carry, {
+    state = state._replace(return_stats=return_stats, value_carry=value_carry)
+    metrics = {
         "explained_variance": advantages.explained_variance(value, target, rollout.valid),
         "mc_explained_variance": advantages.explained_variance(value, known_return, known),
         "value_mean": value.mean(),
-    }  # fmt: skip
+        "reward_scale": jnp.sqrt(return_stats.stats.var + normalization.EPSILON),
+    }
+    return rows, state, metrics
 
 
 def values(networks: Networks, state: State, rollout: Rollout) -> tuple[Array, Array, Array | None]:
@@ -252,9 +228,14 @@ def policy_loss(
     networks, hyper, static = context.networks, context.hyper, context.static
     dist = networks.distribution(params, context.stats, rows.obs, rows.memory)
     loss = losses.clipped_policy_loss(
-        dist.log_prob(rows.action), rows.log_prob, rows.advantage, dist.entropy(),
-        hyper.clip_range, hyper.entropy_coef, rows.weight,
-    )  # fmt: skip
+        dist.log_prob(rows.action),
+        rows.log_prob,
+        rows.advantage,
+        dist.entropy(),
+        hyper.clip_range,
+        hyper.entropy_coef,
+        rows.weight,
+    )
     total = loss.loss
     metrics = {
         "policy_loss": loss.surrogate,
@@ -372,6 +353,7 @@ def _advanced(
         anchor_factor=jnp.where(moves, factor, state.anchor_factor),
     )
     return state, {
+        "learning_rate": jnp.where(state.ready, context.rates.policy, 0.0),
         "critic_ready": state.ready.astype(jnp.float32),
         "clone_kl": clone_kl,
         "anchor_coef": context.rates.anchor,

@@ -1,14 +1,16 @@
-"""What PPO is given: settings of the program and of a member, and a segment's rows."""
+"""What PPO is given, what it keeps from one iteration to the next, and a segment's rows."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import jax
+import optax
 
+from jaxmaze.core import normalization
 from jaxmaze.core.distributions import Distribution
-from jaxmaze.core.networks import Memory
-from jaxmaze.core.types import Array
+from jaxmaze.core.networks import Memory, Networks
+from jaxmaze.core.types import Array, Demonstrations, Params, Policy
 
 
 class Static(NamedTuple):
@@ -117,3 +119,61 @@ class Rates(NamedTuple):
     value: Array
     anchor: Array
     cloning: Array
+
+
+class State(NamedTuple):
+    """One member's complete training state.
+
+    Attributes:
+      policy: parameters and observation statistics; the critic shares the statistics.
+      average: the same, averaged over the latest iterations: what is evaluated and handed over.
+      value_params: the critic's parameters; it predicts returns of scaled rewards.
+      policy_opt: Adam's moments of the policy.
+      value_opt: Adam's moments of the critic.
+      return_stats: the scale of rewards.
+      key: data ``[2]`` of the root key; folded with the iteration, never used up.
+      iteration: updates done.
+      burn_in: how many of them only the critic learned.
+      ready: whether the burn-in is over.
+      anchor_factor: what the anchor's weight is multiplied by, adapted to its target.
+      value_carry: ``[N, C]`` what the critic remembers after its last segment; None for nothing.
+    """
+
+    policy: Policy
+    average: Policy
+    value_params: Params
+    policy_opt: optax.OptState
+    value_opt: optax.OptState
+    return_stats: normalization.ReturnStats
+    key: Any
+    iteration: Any
+    burn_in: Any
+    ready: Any
+    anchor_factor: Any
+    value_carry: Any = None
+
+
+class Context(NamedTuple):
+    """What the updates of policy and critic have in common in one iteration.
+
+    Attributes:
+      networks: static.
+      static: static.
+      hyper: the member's hyper-parameters.
+      stats: observation statistics, which stay as they are during an update.
+      rates: what the schedules give.
+      rows: the segment.
+      order: ``[minibatches, ...]`` which rows or sequences make each minibatch.
+      key: the iteration's.
+      demonstrations: rows to go on cloning from; None where nothing does.
+    """
+
+    networks: Networks
+    static: Static
+    hyper: Hyper
+    stats: normalization.RunningStats
+    rates: Rates
+    rows: Rows
+    order: Array
+    key: Array
+    demonstrations: Demonstrations | None

@@ -163,13 +163,7 @@ class Actor:
             spaces.obs.put(next_obs, (t, k), final)
             terminated[t, k], truncated[t, k] = over, not over
             episodes.append((k, (self.slots[k][0], *episode)))
-        lead = (len(self.shards), len(learners), self.width)
         numbers = np.stack(chosen)
-
-        def by_shard(x: np.ndarray) -> np.ndarray:
-            x = x.reshape(num_steps, *lead, *x.shape[2:])
-            return np.moveaxis(x, 0, 2)
-
         every = Rollout(
             obs=obs,
             action=spaces.action.from_numbers(numbers),
@@ -180,8 +174,20 @@ class Actor:
             truncated=truncated,
             begin=np.stack(begin) if begin else None,
         )
-        parts = jax.tree.map(by_shard, every)
-        if self._remembers:
+        return self._by_shard(every, carry if self._remembers else None, episodes)
+
+    def _by_shard(
+        self, every: Rollout, carry: np.ndarray | None, episodes: list[tuple[int, Any]]
+    ) -> list[Segment]:
+        """A segment for each shard out of arrays ``[T, K, ...]`` of all environments."""
+        lead = (len(self.shards), len(self.config.learners()), self.width)
+
+        def apart(x: np.ndarray) -> np.ndarray:
+            x = x.reshape(len(x), *lead, *x.shape[2:])
+            return np.moveaxis(x, 0, 2)
+
+        parts = jax.tree.map(apart, every)
+        if carry is not None:
             parts = parts._replace(carry=carry.reshape(*lead, -1))
         return [
             Segment(

@@ -111,8 +111,14 @@ def rollout_shapes(backend: str, networks: Networks, lead: tuple[int, int, int])
     obs = spaces.obs.build([of(part.shape) for part in spaces.obs.parts])
     action, scalar = of(spaces.action.shape, spaces.action.dtype), of(())
     return Rollout(
-        obs, action, scalar, scalar, obs, scalar, scalar,
+        obs,
+        action,
+        scalar,
+        scalar,
+        obs,
+        scalar,
+        scalar,
         valid=scalar if BACKENDS[backend].masked else None,
         begin=scalar if carries else None,
         carry=jax.ShapeDtypeStruct((lead[0], lead[2], carries), np.float32) if carries else None,
-    )  # fmt: skip
+    )

@@ -84,9 +84,9 @@ def run_episodes(
 
     def start(slot: int) -> None:
         current[slot] = queues[slot].popleft() if queues[slot] else None
-        if current[slot] is None:
+        if (job := current[slot]) is None:
             return
-        spaces.obs.put(obs, slot, envs[slot].reset(seed=current[slot][1])[0])  # type: ignore[index]
+        spaces.obs.put(obs, slot, envs[slot].reset(seed=job[1])[0])
         logs[slot] = ([spaces.obs.take(obs, slot)] if record else [], [], [])
         if on_start is not None:
             on_start(slot)
@@ -96,8 +96,7 @@ def run_episodes(
     for slot in range(len(envs)):
         start(slot)
     while any(job is not None for job in current):
-        actions = act(obs)
-        for slot, action in enumerate(spaces.action.each(actions)):
+        for slot, action in enumerate(spaces.action.each(act(obs))):
             job = current[slot]
             if job is None:
                 continue

@@ -105,10 +105,10 @@ class Checkpoints:
             raise UserError(f"{run} has no checkpoint; give the folder of a bc or ppo run")
         options = ocp.CheckpointManagerOptions(
             create=not read_only,
-            preservation_policy=None if read_only else (
-                ocp.checkpoint_managers.preservation_policy.LatestN(2)
-            ),
-        )  # fmt: skip
+            preservation_policy=None
+            if read_only
+            else (ocp.checkpoint_managers.preservation_policy.LatestN(2)),
+        )
         self._run, self._folder = run, folder
         self._manager = ocp.CheckpointManager(
             folder, options=options, item_names=("state", "best", "meta")

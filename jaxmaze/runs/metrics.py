@@ -33,9 +33,11 @@ class MetricsWriter:
             again; None starts the logs anew.
         """
         self._path = run / run_folder.METRICS
-        kept = [] if resume_step is None else [
-            line for line in _lines(self._path) if json.loads(line)["step"] <= resume_step
-        ]  # fmt: skip
+        kept = (
+            []
+            if resume_step is None
+            else [line for line in _lines(self._path) if json.loads(line)["step"] <= resume_step]
+        )
         # What a crash has cut off of TensorBoard's file, metrics.jsonl may have: it is made anew.
         for events in run.glob("events.out.tfevents.*"):
             events.unlink()
@@ -50,9 +52,13 @@ class MetricsWriter:
                     self.board.add_scalar(f"{line['split']}/{name}", value, line["step"])
 
     def write(
-        self, step: int, split: str, group: str, values: Mapping[str, Any],
+        self,
+        step: int,
+        split: str,
+        group: str,
+        values: Mapping[str, Any],
         returns: np.ndarray | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Log one step's figures.
 
         Args:

@@ -74,13 +74,17 @@ def write_episodes(
     """
     lines = [
         {
-            "policy": policy, "member": member, "episode": i, "seed": int(seed),
-            "return": float(result.returns[i]), "length": int(result.lengths[i]),
+            "policy": policy,
+            "member": member,
+            "episode": i,
+            "seed": int(seed),
+            "return": float(result.returns[i]),
+            "length": int(result.lengths[i]),
         }
         for policy, results in played.items()
         for member, result in zip(members, results, strict=True)
         for i, seed in enumerate(seeds)
-    ]  # fmt: skip
+    ]
     path = run / run_folder.EPISODES
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))

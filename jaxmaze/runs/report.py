@@ -121,8 +121,12 @@ def arm_summary(arm: Arm, teacher: Teacher | None) -> dict[str, Any]:
         "gain": _gain(arm.best, teacher),
         "last_gain": _gain(arm.last, teacher),
         "area_under_curve": area(curve),
-        "dip": None if fallen is None else {
-            "mean": float(fallen.mean()), "worst": float(fallen.max()), "members": fallen.tolist(),
+        "dip": None
+        if fallen is None
+        else {
+            "mean": float(fallen.mean()),
+            "worst": float(fallen.max()),
+            "members": fallen.tolist(),
         },
         "env_steps_to_teacher": passed,
         "env_steps_to_teacher_of_members": each,
@@ -136,7 +140,7 @@ def arm_summary(arm: Arm, teacher: Teacher | None) -> dict[str, Any]:
             "episodes": len(curve.seeds),
             "teacher": None if on_curve is None else float(on_curve.mean()),
         },
-    }  # fmt: skip
+    }
 
 
 def span(figure: Mapping[str, float] | None) -> str:
@@ -175,9 +179,14 @@ def rows(arms: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 HEADER = (
-    "arm", "seeds", "last", "best: IQM [95 %]", "gain on teacher [95 %]", "dip: mean / worst",
+    "arm",
+    "seeds",
+    "last",
+    "best: IQM [95 %]",
+    "gain on teacher [95 %]",
+    "dip: mean / worst",
     "steps to teacher [seeds]",
-)  # fmt: skip
+)
 
 
 def _draw(axes: Any, curve: Mapping[str, Any], name: str, colour: str, longest: int) -> None:

@@ -278,11 +278,15 @@ def _read_episodes(folder: Path, storage: Any) -> list[Episode]:
             # An episode without an end flag was cut by whoever recorded it: truncated.
             episodes.append(
                 Episode(
-                    i, seed, _put(blocks, observations), blocks["actions"].put(actions),
-                    blocks["rewards"].put(rewards), bool(len(ends[0]) and ends[0][-1]),
+                    i,
+                    seed,
+                    _put(blocks, observations),
+                    blocks["actions"].put(actions),
+                    blocks["rewards"].put(rewards),
+                    bool(len(ends[0]) and ends[0][-1]),
                     None if labels is None else blocks["labels"].put(labels),
                 )
-            )  # fmt: skip
+            )
     return episodes
 
 

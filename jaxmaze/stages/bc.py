@@ -114,8 +114,12 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     info = environment.describe(environment.EnvConfig.of(config.env))
     dataset = trajectories.read(config.bc.data, info)
     problem = prepare(config, dataset, info)
-    about = {"sha256": dataset.sha256, "episodes": len(dataset.episodes),
-             "steps": dataset.num_steps, **dataset.provenance}  # fmt: skip
+    about = {
+        "sha256": dataset.sha256,
+        "episodes": len(dataset.episodes),
+        "steps": dataset.num_steps,
+        **dataset.provenance,
+    }
     identity = run_folder.identity(config, KIND, data_sha256=dataset.sha256)
     source = run_folder.Source(config.bc.data, dataset.sha256)
     del dataset  # Training needs the rows alone, which are a copy.
@@ -145,11 +149,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         "members": [_member(config, progress, m, result) for m, result in enumerate(results)],
         "data": about,
     }
-    rows = jax.tree.map(np.asarray, problem.data)
-    held_out = audit.held_out(rows.obs, rows.action, problem.validation)
-    temperature = None
-    if trainer.validates:
-        temperature = audit.temperature_of(networks, progress.train.best, held_out)
+    held_out, temperature = trainer.held_out()
     audit.write(workdir, networks, policies, info, config, held_out, temperature)
     run_folder.write_json(workdir / run_folder.SUMMARY, summary)
     show(summary, config)
@@ -223,8 +223,10 @@ class _Trainer:
         self.progress = self.checkpoints.restore(template, step)
         meta = self.checkpoints.meta(step)
         self.trained, self.refitted, self.chosen = (
-            meta["trained"], meta["refitted"], meta["chosen"],
-        )  # fmt: skip
+            meta["trained"],
+            meta["refitted"],
+            meta["chosen"],
+        )
         self.start -= meta["wall_seconds"]
         return step
 
@@ -338,6 +340,16 @@ class _Trainer:
         returns = np.stack([r.returns for r in results])
         self.writer.write(epoch, "eval", "rollout_stats", stats, returns)
         return returns
+
+    def held_out(self) -> tuple[tuple[Any, np.ndarray], np.ndarray | None]:
+        """Held-out states with the teacher's actions, and the temperature that fits them best."""
+        problem = self.problem
+        rows = jax.tree.map(np.asarray, problem.data)
+        shown = audit.held_out(rows.obs, rows.action, problem.validation)
+        if not self.validates:
+            return shown, None
+        best = self.progress.train.best
+        return shown, audit.temperature_of(self.fitter.networks, best, shown)
 
     def _refit(self) -> None:
         """Train anew on every episode, each member for the epochs that validation chose.

@@ -109,7 +109,7 @@ class _Trainer:
         return np.array([sum(e.length for r in mine for e in r) for mine in self.episodes])
 
     def step(self) -> int:
-        """What is logged at: labels a member, the mean over members."""
+        """Labels a member, the mean over members: what is logged at."""
         return round(float(self.labels().mean()))
 
     def restore(self) -> int | None:
@@ -146,15 +146,9 @@ class _Trainer:
         Returns ``[M]`` the share of steps at which what was done is what the teacher would do.
         """
         path = (seeding.STAGE_DAGGER, self.round)
-        seeds = np.array(
-            [
-                [
-                    seeding.episode_seed(s, seeding.AGGREGATION, self.round, i)
-                    for i in range(self.section.n_episodes)
-                ]
-                for s in self.seeds
-            ]
-        )
+        path_of, count = (seeding.AGGREGATION, self.round), self.section.n_episodes
+        each = [[seeding.episode_seed(s, *path_of, i) for i in range(count)] for s in self.seeds]
+        seeds = np.array(each)
         generators = [
             np.random.default_rng(np.random.SeedSequence(s, spawn_key=(seeding.MIXTURE, *path)))
             for s in self.seeds
@@ -214,10 +208,16 @@ class _Trainer:
         ones = np.ones(len(self.seeds))
         self.writer.write(step, "train", "imitation", means)
         self.writer.write(
-            step, "train", "dagger",
-            {"round": self.round * ones, "beta": share * ones, "labels": self.labels(),
-             "agreement": agreed},
-        )  # fmt: skip
+            step,
+            "train",
+            "dagger",
+            {
+                "round": self.round * ones,
+                "beta": share * ones,
+                "labels": self.labels(),
+                "agreement": agreed,
+            },
+        )
         stats = metrics.per_member([r.stats() for r in results])
         self.writer.write(step, "eval", "rollout_stats", stats, returns)
         console.say(

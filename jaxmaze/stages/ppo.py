@@ -24,6 +24,7 @@ from jaxmaze.policies import build_networks
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.runs.stopwatch import Stopwatch
 from jaxmaze.training import audit, evaluation, handover, ppo_arms, selection
+from jaxmaze.training.arm_files import ArmFiles
 from jaxmaze.training.ppo_arms import Arm, Demonstrated, needs_demonstrations
 from jaxmaze.training.ppo_learner import Population
 from jaxmaze.training.ppo_update import Updater
@@ -76,9 +77,12 @@ def run_arms(
     for name, (config, workdir) in arms.items():
         section = config.ppo
         key = (
-            section.init_from, config.members, section.audit, section.exploration,
+            section.init_from,
+            config.members,
+            section.audit,
+            section.exploration,
             section.start_exploration,
-        )  # fmt: skip
+        )
         if key not in known:
             known[key] = handover.take(given[section.init_from], config, networks, info)
         origin, hashes = known[key], dict[str, str | None]()
@@ -103,6 +107,54 @@ def run_arms(
         trainer.close()
 
 
+class _Judge:
+    """Evaluations on the way, and the best policies so far.
+
+    Attributes:
+      best: of each member, with what they were chosen by.
+      evaluator: plays episodes.
+    """
+
+    def __init__(
+        self,
+        config: Settings,
+        evaluator: evaluation.Evaluator,
+        population: Population,
+        files: ArmFiles,
+        watch: Stopwatch,
+    ):
+        self.evaluator, self.best = evaluator, selection.begin(population.policies())
+        self._config, self._section = config, config.ppo
+        self._population, self._files, self._watch = population, files, watch
+
+    def evaluate(self, step: int, bar: console.Progress) -> None:
+        """Evaluate all members, keep the best, log."""
+        seeds = evaluation.selection_seeds(self._config, self._section.eval_episodes)
+        policies = self._population.policies()
+        with self._watch("evaluate"):
+            results = self.evaluator(policies, seeds)
+        returns = np.stack([r.returns for r in results])
+        self.best = selection.consider(self.best, policies, returns, step)
+        stats = metrics.per_member([r.stats() for r in results])
+        self._files.write(step, "eval", "rollout_stats", stats, returns)
+        self._files.flush_logs()
+        score = returns.mean(1)
+        shown = [f"{a.name} {score[a.members].mean():.0f}" for a in self._files.arms]
+        bar.note(", ".join(shown))
+
+    def play_off(self, step: int) -> None:
+        """Choose between the best on the way and the last, over more episodes and other ones."""
+        if not self._section.playoff_episodes:
+            return
+        # Not the episodes on which the best was lucky.
+        seen = self._section.eval_episodes
+        more = evaluation.selection_seeds(self._config, seen + self._section.playoff_episodes)
+        self.best, means = selection.play_off(
+            self.best, self._population.policies(), self.evaluator, more[seen:], step
+        )
+        self._files.write(step, "eval", "playoff", means)
+
+
 class _Trainer:
     """The loop over iterations, and what is logged, chosen and saved on the way."""
 
@@ -115,6 +167,7 @@ class _Trainer:
         updater: Updater,
     ):
         self.arms, self.networks, self.start = arms, networks, time.perf_counter()
+        self.files = ArmFiles(arms)
         self.info = info
         self.config = config = arms[0].config
         self.section = section = config.ppo
@@ -125,9 +178,14 @@ class _Trainer:
         self.population = Population(arms, networks, demonstrated, updater)
         self.seeds, self.members = self.population.seeds, len(self.population.seeds)
         self.collector = open_collector(
-            config.env, info, networks, self.seeds, section.num_envs,
-            [int(m) for m in self.population.learners], console.say,
-        )  # fmt: skip
+            config.env,
+            info,
+            networks,
+            self.seeds,
+            section.num_envs,
+            [int(m) for m in self.population.learners],
+            console.say,
+        )
         try:
             self._open()
         except BaseException:
@@ -136,64 +194,40 @@ class _Trainer:
 
     def _open(self) -> None:
         """States, checkpoints and logs, new or as an earlier start left them."""
-        self.evaluator = evaluation.Evaluator(self.collector, self.config.evaluation.deterministic)
-        policies = self.population.policies()
-        self.best = selection.begin(policies)
-        self.checkpoints = [checkpoint.Checkpoints(arm.workdir) for arm in self.arms]
-        self.iteration = self._restore()
-        resumed = self.iteration * self.steps_per_iteration if self.iteration >= 0 else None
-        self.writers = [metrics.MetricsWriter(arm.workdir, resumed) for arm in self.arms]
+        evaluator = evaluation.Evaluator(self.collector, self.config.evaluation.deterministic)
+        self.judge = _Judge(self.config, evaluator, self.population, self.files, self.watch)
+        newest = self.files.newest()
+        self.begun, self.iteration = newest is not None, newest or 0
+        if newest is not None:
+            whole = (self.population.whole(), self.judge.best)
+            (state, self.judge.best), seconds = self.files.restore(whole, newest)
+            self.population.restore(state)
+            self.start -= seconds
+        self.files.open_logs(self.step() if self.begun else None)
 
-    def _fit_critics(self) -> None:
-        """Fit the critics of the arms that ask for it to the demonstrations' returns."""
-        asked, means = self.population.fit_critics()
-        for arm, writer in zip(self.arms, self.writers, strict=True):
-            if asked[arm.members].any():
-                mine = {name: x[arm.members] for name, x in means.items()}
-                writer.write(0, "train", "critic_fit", mine)
+    def step(self) -> int:
+        """Environment steps of each member so far."""
+        return self.iteration * self.steps_per_iteration
 
-    def _restore(self) -> int:
-        """Go back to the newest checkpoint that all arms hold; -1 without one.
-
-        A crash between two arms' saves leaves one ahead of the others.
-        """
-        common = set.intersection(*(set(c.steps()) for c in self.checkpoints))
-        if common:
-            return self._load(max(common))
-        for saved in self.checkpoints:
-            saved.drop_after(-1)
-        return -1
-
-    def _load(self, iteration: int) -> int:
-        whole = jax.tree.map(np.array, (self.population.whole(), self.best))
-        for arm, saved in zip(self.arms, self.checkpoints, strict=True):
-            mine = jax.tree.map(lambda x, at=arm.members: x[at], whole)
-            restored = saved.restore(mine, iteration)
-            saved.drop_after(iteration)
-            for target, source in zip(
-                jax.tree.leaves(whole), jax.tree.leaves(restored), strict=True
-            ):
-                target[arm.members] = source
-        state, self.best = whole
-        self.population.restore(state)
-        self.start -= self.checkpoints[0].meta(iteration)["wall_seconds"]
-        return iteration
+    def _begin(self, bar: console.Progress) -> None:
+        """What comes before the first iteration: critics, and how everyone starts."""
+        for arm, writer in self.files.each():
+            if arm.origin is not None:
+                writer.write(0, "train", "handover", arm.origin.start)
+        with self.watch("fit critics"):
+            asked, means = self.population.fit_critics()
+        self.files.write(0, "train", "critic_fit", means, where=asked)
+        self.judge.evaluate(self.step(), bar)
+        self._save()
 
     def train(self) -> None:
         """Iterations, with evaluations between them; some of these are checkpoints."""
         every, total = self.section.eval_every, self.num_iterations
         with console.progress("fine-tune", total) as bar:
-            if self.iteration < 0:
-                self.iteration = 0
-                for arm, writer in zip(self.arms, self.writers, strict=True):
-                    if arm.origin is not None:
-                        writer.write(0, "train", "handover", arm.origin.start)
-                with self.watch("fit critics"):
-                    self._fit_critics()
-                self._evaluate(bar)
-                self._save()
-            else:
+            if self.begun:
                 bar.advance(self.iteration)
+            else:
+                self._begin(bar)
             while self.iteration < total:
                 learners = len(self.population.learners)
                 if learners and self.iteration % self.checkpoint_every == 0:
@@ -201,10 +235,10 @@ class _Trainer:
                         self.collector.reset(self.iteration)
                     self.population.reset_environments()
                 self._iterate(min(every, total - self.iteration), bar)
-                self._evaluate(bar)
+                self.judge.evaluate(self.step(), bar)
                 if self.iteration == total:
                     with self.watch("play-off"):
-                        self._play_off()
+                        self.judge.play_off(self.step())
                 if self.iteration % self.checkpoint_every == 0 or self.iteration == total:
                     self._save()
 
@@ -242,14 +276,14 @@ class _Trainer:
         self, means: dict[str, np.ndarray], episodes: list[tuple[int, float, int]]
     ) -> None:
         """Log what the learners did; ``means`` are ``[L]``."""
-        step = self.iteration * self.steps_per_iteration
+        step = self.step()
         bad = [name for name, x in means.items() if not np.isfinite(x).all()]
         if bad:
             raise UserError(
                 f"training diverged: {', '.join(bad)} not finite after {step} steps; lower "
                 "config.ppo.learning_rate. The last checkpoint is whole"
             )
-        for arm, writer in zip(self.arms, self.writers, strict=True):
+        for arm, writer in self.files.each():
             everyone = range(self.members)[arm.members]
             mine = np.isin(self.population.learners, everyone)
             if not mine.any():
@@ -267,87 +301,35 @@ class _Trainer:
             ]
             writer.write(step, "train", "rollout_stats", metrics.per_member(stats))
 
-    def _evaluate(self, bar: console.Progress) -> None:
-        """Evaluate all members, keep the best, log."""
-        step = self.iteration * self.steps_per_iteration
-        seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
-        policies = self.population.policies()
-        with self.watch("evaluate"):
-            results = self.evaluator(policies, seeds)
-        returns = np.stack([r.returns for r in results])
-        score = returns.mean(1)
-        self.best = selection.consider(self.best, policies, returns, step)
-        for arm, writer in zip(self.arms, self.writers, strict=True):
-            stats = metrics.per_member([r.stats() for r in results[arm.members]])
-            writer.write(step, "eval", "rollout_stats", stats, returns[arm.members])
-            writer.flush()
-        bar.note(", ".join(f"{a.name} {score[a.members].mean():.0f}" for a in self.arms))
-
-    def _play_off(self) -> None:
-        """Choose between the best on the way and the last, over more episodes and other ones."""
-        if not self.section.playoff_episodes:
-            return
-        # Not the episodes on which the best was lucky.
-        seen = self.section.eval_episodes
-        more = evaluation.selection_seeds(self.config, seen + self.section.playoff_episodes)
-        step = self.iteration * self.steps_per_iteration
-        self.best, means = selection.play_off(
-            self.best, self.population.policies(), self.evaluator, more[seen:], step
-        )
-        for arm, writer in zip(self.arms, self.writers, strict=True):
-            mine = {name: x[arm.members] for name, x in means.items()}
-            writer.write(step, "eval", "playoff", mine)
-
     def _save(self) -> None:
         """Write a checkpoint of each arm, once all have their last one and their logs on disk."""
         with self.watch("wait for the last checkpoint"):
-            for writer, saved in zip(self.writers, self.checkpoints, strict=True):
-                writer.flush()
-                saved.wait()  # no arm gets two ahead of another, which keeps only two
-        state = self.population.whole()
-        for arm, saved in zip(self.arms, self.checkpoints, strict=True):
-            mine = jax.tree.map(lambda x, at=arm.members: x[at], (state, self.best))
+            self.files.flush()
+
+        def about(arm: Arm) -> dict[str, Any]:
             meta = checkpoint.describe(self.networks, self.seeds[arm.members], KIND)
-            meta["wall_seconds"] = time.perf_counter() - self.start
-            saved.save(self.iteration, mine, mine[1].policy, meta)
+            return meta | {"wall_seconds": time.perf_counter() - self.start}
+
+        best = self.judge.best
+        self.files.save(self.iteration, (self.population.whole(), best), best.policy, about)
 
     def finish(self, seeds: np.ndarray) -> dict[str, dict[str, Any]]:
         """Evaluate the last and the best policies on the reported episodes; write the summaries."""
         with self.watch("test"):
-            last = self.evaluator(self.population.policies(), seeds)
-            best = self.evaluator(self.best.policy, seeds)
-        steps = self.iteration * self.steps_per_iteration
-        wall = time.perf_counter() - self.start
-        summaries: dict[str, dict[str, Any]] = {}
-        for arm, saved in zip(self.arms, self.checkpoints, strict=True):
-            saved.wait()
-            members = [
-                {
-                    "seed": self.seeds[m],
-                    "env_steps": steps,
-                    "evaluation": best[m].summary(),
-                    "selection": selection.block(self.best.selection, m, "env_steps"),
-                    "last": last[m].summary(),
-                }
-                for m in range(self.members)[arm.members]
-            ]
-            summaries[arm.name] = {
-                "kind": KIND,
-                "env_steps": steps * arm.config.members,
-                "wall_seconds": wall,
-                "evaluation": outcomes.pooled(best[arm.members]).summary(),
-                "last": outcomes.pooled(last[arm.members]).summary(),
-                "members": members,
+            last = self.judge.evaluator(self.population.policies(), seeds)
+            best = self.judge.evaluator(self.judge.best.policy, seeds)
+        self.files.wait()
+        summaries = {}
+        for arm in self.arms:
+            mine = jax.tree.map(lambda x, at=arm.members: x[at], self.judge.best.policy)
+            audit.write(arm.workdir, self.networks, mine, self.info, arm.config)
+            played = {"best": best[arm.members], "last": last[arm.members]}
+            outcomes.write_episodes(arm.workdir, self.seeds[arm.members], seeds, played)
+            summaries[arm.name] = _summary(arm, self.step(), self.judge.best.selection, played)
+            summaries[arm.name] |= {
+                "wall_seconds": time.perf_counter() - self.start,
                 "timing": self.watch.summary(),
             }
-            if arm.origin is not None:
-                summaries[arm.name]["audit"] = arm.origin.figures
-            mine = jax.tree.map(lambda x, at=arm.members: x[at], self.best.policy)
-            audit.write(arm.workdir, self.networks, mine, self.info, arm.config)
-            outcomes.write_episodes(
-                arm.workdir, self.seeds[arm.members], seeds,
-                {"best": best[arm.members], "last": last[arm.members]},
-            )  # fmt: skip
             run_folder.write_json(arm.workdir / run_folder.SUMMARY, summaries[arm.name])
         for arm in self.arms:
             e = summaries[arm.name]["evaluation"]
@@ -360,5 +342,32 @@ class _Trainer:
     def close(self) -> None:
         """Close workers, logs and checkpoints."""
         self.collector.close()
-        for closing in (*getattr(self, "writers", ()), *self.checkpoints):
-            closing.close()
+        self.files.close()
+
+
+def _summary(
+    arm: Arm,
+    steps: int,
+    chosen: selection.Selection,
+    played: dict[str, list[outcomes.Evaluation]],
+) -> dict[str, Any]:
+    """An arm's summary.json, but for the times; ``steps`` are each member's."""
+    best, last = played["best"], played["last"]
+    members = [
+        {
+            "seed": arm.config.seed + i,
+            "env_steps": steps,
+            "evaluation": best[i].summary(),
+            "selection": selection.block(chosen, arm.members.start + i, "env_steps"),
+            "last": last[i].summary(),
+        }
+        for i in range(arm.config.members)
+    ]
+    summary = {
+        "kind": KIND,
+        "env_steps": steps * arm.config.members,
+        "evaluation": outcomes.pooled(best).summary(),
+        "last": outcomes.pooled(last).summary(),
+        "members": members,
+    }
+    return summary if arm.origin is None else summary | {"audit": arm.origin.figures}

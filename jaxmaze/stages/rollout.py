@@ -59,9 +59,14 @@ def run(
     if seeds is None:
         seeds = seeding.episode_seeds(config.seed, seeding.ROLLOUT, config.rollout.n_episodes)
     identity = run_folder.identity(
-        config, KIND, record=record, render=render, member=member, first_seed=int(seeds[0]),
+        config,
+        KIND,
+        record=record,
+        render=render,
+        member=member,
+        first_seed=int(seeds[0]),
         policy_sha256=policies.digest_of(policy),
-    )  # fmt: skip
+    )
     if run_folder.claim(workdir, identity):
         if given:
             raise UserError(f"{workdir} holds a finished rollout; give another folder")
@@ -69,23 +74,30 @@ def run(
         return run_folder.summary(workdir)
     start = time.perf_counter()
     provenance = {
-        "policy": name, "seed": config.seed, "env": environment.spec_dict(info),
+        "policy": name,
+        "seed": config.seed,
+        "env": environment.spec_dict(info),
         "versions": run_folder.versions(),
-    }  # fmt: skip
+    }
     checked = policies.checked(policy, info)
     tally = _play(config, workdir, info, checked, seeds, render, provenance if record else None)
     wall_seconds = time.perf_counter() - start
-    result = tally.result()
     tally.show(name)
+    return _finish(config, workdir, tally.result(), wall_seconds)
+
+
+def _finish(
+    config: Settings, workdir: Path, result: outcomes.Evaluation, wall_seconds: float
+) -> dict[str, Any]:
+    """Log what came out and write the summary."""
     with metrics.MetricsWriter(workdir) as writer:
         writer.write(0, "eval", "rollout_stats", result.stats())
-    steps = int(result.lengths.sum())
-    block = result.summary()
+    steps, block = int(result.lengths.sum()), result.summary()
     summary = {
         "kind": KIND,
         "env_steps": steps,
         "wall_seconds": wall_seconds,
-        "policy": name,
+        "policy": config.rollout.policy,
         "evaluation": block,
         "members": [{"seed": config.seed, "env_steps": steps, "evaluation": block}],
     }

@@ -45,8 +45,9 @@ def run(config: Settings, workdir: Path) -> dict[str, Any]:
     console.say(f"sweep: {len(points)} points of {config.members} members each")
     judged = evaluation.sweep_seeds(config)
     done = stages.run_all(config.stage, listed, judged)
-    compared = compare.run({name: folder for name, (_, folder) in listed.items()},
-                           workdir / "compare")  # fmt: skip
+    compared = compare.run(
+        {name: folder for name, (_, folder) in listed.items()}, workdir / "compare"
+    )
     best = max(done, key=lambda name: done[name]["evaluation"]["mean"])
     seeds = evaluation.test_seeds(config)
     tested = evaluation.of_run(listed[best][1], config, seeds)

@@ -124,12 +124,15 @@ def write(
     else:
         obs, action = demonstrated
     record = Record(
-        obs, action, log_probs(networks, population, obs, action), seeds,
+        obs,
+        action,
+        log_probs(networks, population, obs, action),
+        seeds,
         np.array([[e.episode_return for e in episodes] for episodes in played]),
         np.array(demonstrated is not None),
         np.full(len(action), np.nan) if temperature is None else temperature,
         np.array(digest(population)),
-    )  # fmt: skip
+    )
     temporary = run / (FILE + ".tmp")
     with temporary.open("wb") as file:
         rest = {name: x for name, x in record._asdict().items() if name != "obs"}
@@ -221,9 +224,13 @@ def env_difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 
 
 def check(
-    run: Path, networks: Networks, population: Policy, info: EnvInfo, config: Any,
+    run: Path,
+    networks: Networks,
+    population: Policy,
+    info: EnvInfo,
+    config: Any,
     record: Record | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Compare policies taken over from a run with what the run has on record.
 
     Args:

@@ -73,11 +73,12 @@ class Fitter:
     def _fresh(self, stats: Any, path: tuple[int, ...]) -> bc.State:
         states = [
             bc.init(
-                self.networks, seeding.sequence(seed, self._stage, *path),
+                self.networks,
+                seeding.sequence(seed, self._stage, *path),
                 jax.tree.map(lambda x, m=m: x[m], stats),
             )
             for m, seed in enumerate(self._seeds)
-        ]  # fmt: skip
+        ]
         return jax.tree.map(lambda *x: np.stack(x), *states)
 
     def prepare(self, data: Demonstrations, train: Any, steps: int, validates: bool) -> None:
@@ -120,9 +121,12 @@ class Fitter:
             return np.broadcast_to(np.float32(value), (self.members,))
 
         return bc.Hyper(
-            each(section.learning_rate), each(section.entropy_coef), each(section.weight_decay),
-            each(section.max_grad_norm), np.broadcast_to(np.int32(num_epochs), (self.members,)),
-        )  # fmt: skip
+            each(section.learning_rate),
+            each(section.entropy_coef),
+            each(section.weight_decay),
+            each(section.max_grad_norm),
+            np.broadcast_to(np.int32(num_epochs), (self.members,)),
+        )
 
 
 def rows_on_device(obs: np.ndarray, action: np.ndarray, members: int = 1) -> Demonstrations:

@@ -122,9 +122,13 @@ def play(
 
 
 def keep_round(
-    workdir: Path, seed: int, number: int, episodes: Sequence[Episode], info: environment.EnvInfo,
+    workdir: Path,
+    seed: int,
+    number: int,
+    episodes: Sequence[Episode],
+    info: environment.EnvInfo,
     provenance: dict[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     """Write one member's episodes of a round, whole or not at all."""
     _write(workdir / f"seed_{seed}" / ROUNDS / f"{number:03d}", episodes, info, provenance)
 

@@ -100,9 +100,11 @@ def read(config: Settings, networks: Networks) -> Given | None:
 
 
 def take(
-    given: Given | None, config: Settings, networks: Networks,
+    given: Given | None,
+    config: Settings,
+    networks: Networks,
     info: environment.EnvInfo,
-) -> Origin | None:  # fmt: skip
+) -> Origin | None:
     """What was given as PPO starts from it, proven to act as it did; None from scratch.
 
     Raises:
@@ -160,9 +162,12 @@ def _temperature(config: Settings, run: Path, record: audit.Record | None) -> np
 
 
 def _started(
-    config: Settings, networks: Networks, clones: Policy, states: np.ndarray,
+    config: Settings,
+    networks: Networks,
+    clones: Policy,
+    states: np.ndarray,
     wanted: np.ndarray | None,
-) -> tuple[np.ndarray, Any, dict[str, np.ndarray]]:  # fmt: skip
+) -> tuple[np.ndarray, Any, dict[str, np.ndarray]]:
     """Temperature, the clones' parameters at it, and how much they explore in ``states``.
 
     All ``[M, ...]``, in one program, because compiling is all that takes time here.
@@ -225,7 +230,8 @@ def _read(
         )
     obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.action)
     demos = Demonstrations(
-        obs, action,
+        obs,
+        action,
         np.concatenate([e.rewards for e in dataset.episodes]),
         episode.astype(np.int32),
         jax.tree.map(
@@ -233,7 +239,7 @@ def _read(
             *[e.observations for e in dataset.episodes],
         ),
         np.array([not e.terminated for e in dataset.episodes]),
-    )  # fmt: skip
+    )
     return dataset.sha256, demos
 
 

@@ -71,8 +71,11 @@ class Updater:
 
         state = ppo.init(self._networks, np.random.SeedSequence(0), section.num_envs)
         hyper = ppo.Hyper(*[np.float32(0)] * len(ppo.Hyper._fields))
-        args = (*jax.tree.map(of_all, (state,)), rollout,
-                *jax.tree.map(of_all, (hyper, state.policy)))  # fmt: skip
+        args = (
+            *jax.tree.map(of_all, (state,)),
+            rollout,
+            *jax.tree.map(of_all, (hyper, state.policy)),
+        )
         if not self._halves:
             state = jax.tree.map(lambda x: x.update(sharding=self.sharding), args[0])
             self._update.prepare(state, *args[1:], None)

@@ -178,10 +178,10 @@ def test_advantages_of_a_segment_are_those_of_its_scaled_rewards():
     nothing = jax.tree.map(np.zeros_like, state.value_params)
     state = state._replace(value_params=nothing)
     segment = rollout(NETWORKS, state, jax.random.key(7), lambda obs, a: obs[..., 0] + a)
-    rows, stats, *_ = ppo.estimate(
+    rows, scaled, _ = ppo.estimate(
         NETWORKS, STATIC, state, segment, hyper(gae_lambda=0.0), state.policy
     )
-    scale = np.sqrt(stats.stats.var)
+    scale = np.sqrt(scaled.return_stats.stats.var)
     np.testing.assert_allclose(rows.target, segment.reward.reshape(-1) / scale, rtol=1e-4)
     np.testing.assert_allclose(
         rows.advantage, losses.normalize_advantages(segment.reward).reshape(-1), atol=1e-4
