@@ -149,7 +149,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         "members": [_member(config, progress, m, result) for m, result in enumerate(results)],
         "data": about,
     }
-    held_out, temperature = trainer.held_out()
+    held_out, temperature = trainer.held_out(progress)
     audit.write(workdir, networks, policies, info, config, held_out, temperature)
     run_folder.write_json(workdir / run_folder.SUMMARY, summary)
     show(summary, config)
@@ -341,15 +341,17 @@ class _Trainer:
         self.writer.write(epoch, "eval", "rollout_stats", stats, returns)
         return returns
 
-    def held_out(self) -> tuple[tuple[Any, np.ndarray], np.ndarray | None]:
-        """Held-out states with the teacher's actions, and the temperature that fits them best."""
+    def held_out(self, progress: Progress) -> tuple[tuple[Any, np.ndarray], np.ndarray | None]:
+        """Held-out states with the teacher's actions, and the temperature that fits them best.
+
+        On the host, where the program is one of all members at once, and its bits are the same.
+        """
         problem = self.problem
         rows = jax.tree.map(np.asarray, problem.data)
         shown = audit.held_out(rows.obs, rows.action, problem.validation)
         if not self.validates:
             return shown, None
-        best = self.progress.train.best
-        return shown, audit.temperature_of(self.fitter.networks, best, shown)
+        return shown, audit.temperature_of(self.fitter.networks, progress.train.best, shown)
 
     def _refit(self) -> None:
         """Train anew on every episode, each member for the epochs that validation chose.
