@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -79,23 +77,24 @@ def lines(folder: Path) -> list[str]:
 
 
 def killed(
-    arguments: list[str], folder: Path, when: Callable[[list[str]], bool], cwd: Path = ROOT
+    arguments: list[str], folder: Path, count: int = 1, text: str = "", cwd: Path = ROOT
 ) -> None:
-    """Run a command into a folder and kill it, workers and all, once its metrics are so far."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *arguments, f"--workdir={folder}"],
+    """Let a command die of SIGKILL, workers and all, after ``count`` lines of its metrics.
+
+    After the first with ``text``, if there is any; at that very moment, whatever the machine does.
+    """
+    died = subprocess.run(
+        [sys.executable, "-m", "tests.dies", str(count), text, *arguments, f"--workdir={folder}"],
         cwd=cwd,
         env=HERE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        timeout=120,
     )
-    deadline = time.monotonic() + 120
-    while not when(lines(folder)) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert when(lines(folder)) and not (folder / "summary.json").exists()
+    assert died.returncode == -signal.SIGKILL and not (folder / "summary.json").exists()
+    logged = lines(folder)
+    assert len(logged) >= count and any(text in line for line in logged)
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:

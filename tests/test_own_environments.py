@@ -68,7 +68,7 @@ def test_a_killed_run_goes_on_in_its_folder_and_says_where_it_looks_elsewhere(fo
     done = command(*train, "--workdir=ppo", cwd=folder)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
-    killed(train, run, lambda logged: len(logged) >= 4, cwd=folder)
+    killed(train, run, 4, cwd=folder)
     elsewhere = command("jaxmaze.train", f"--resume={run}", "--trust", cwd=tmp_path)
     fails(elsewhere, "'my_env'", str(tmp_path))
     goes_on_as(run, folder / "ppo", "--trust", cwd=folder)

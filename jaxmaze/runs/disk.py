@@ -1,4 +1,4 @@
-"""Room on the disk, asked for before a library that cannot do without it is let write."""
+"""Files and folders that are there whole or not at all, and room to write them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,36 @@ import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 HDF5_RESERVE = 2**24
 """Bytes that must stay free: what HDF5 still has to write when it closes a file."""
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A place to write a file or a folder, which takes its own place once it is whole.
+
+    What was there before is replaced. If writing fails, nothing of it is left.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    _remove(temporary)  # of an earlier start that was cut off
+    try:
+        yield temporary
+    except BaseException:
+        _remove(temporary)
+        raise
+    if temporary.is_dir():
+        _remove(path)
+    temporary.replace(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def check_room(file: Path, size: int) -> None:

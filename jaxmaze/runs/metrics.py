@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxmaze.runs import run_folder
+from jaxmaze.runs import disk, run_folder
 from jaxmaze.runs.board import Board
 
 _NOT_SCALARS = ("step", "split", "members", "returns")
@@ -41,9 +41,8 @@ class MetricsWriter:
         # What a crash has cut off of TensorBoard's file, metrics.jsonl may have: it is made anew.
         for events in run.glob("events.out.tfevents.*"):
             events.unlink()
-        temporary = self._path.with_name(self._path.name + ".tmp")
-        temporary.write_text("".join(line + "\n" for line in kept))
-        temporary.replace(self._path)  # whole or not at all: a second crash loses nothing either
+        with disk.whole(self._path) as temporary:  # a second crash loses nothing either
+            temporary.write_text("".join(line + "\n" for line in kept))
         self._file = self._path.open("a")
         self.board = Board(run)
         for line in map(json.loads, kept):

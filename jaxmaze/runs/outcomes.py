@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
-from jaxmaze.runs import metrics, run_folder
+from jaxmaze.runs import disk, metrics, run_folder
 
 
 class Evaluation(NamedTuple):
@@ -86,9 +86,8 @@ def write_episodes(
         for i, seed in enumerate(seeds)
     ]
     path = run / run_folder.EPISODES
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    temporary.replace(path)
+    with disk.whole(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read_episodes(run: Path, policy: str = BEST) -> Table:

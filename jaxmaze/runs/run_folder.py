@@ -17,6 +17,7 @@ import ml_collections
 from jaxmaze import config as config_lib
 from jaxmaze.config import Settings
 from jaxmaze.errors import UserError
+from jaxmaze.runs import disk
 
 CONFIG, SUMMARY, METRICS, EPISODES = (
     "config.json",
@@ -56,9 +57,8 @@ def default_workdir(config_name: str, recipe: str) -> Path:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")
-    temporary.replace(path)
+    with disk.whole(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -161,6 +161,40 @@ def identity(config: Settings, kind: str, **more: Any) -> dict[str, Any]:
     return {"kind": kind, "seed": config.seed, "config": config_lib.to_dict(config), **more}
 
 
+def already_finished(workdir: Path, wanted: dict[str, Any]) -> bool:
+    """Whether a folder holds this very run, finished; nothing is written.
+
+    Args:
+      workdir: the run's folder, which need not exist.
+      wanted: the run's :func:`identity`.
+
+    Raises:
+      UserError: if it holds another run, or one in another format.
+    """
+    return _holds(workdir, wanted) and finished(workdir)
+
+
+def _holds(workdir: Path, wanted: dict[str, Any]) -> bool:
+    """Whether a folder holds this very run, as far as it has come.
+
+    Raises:
+      UserError: if it holds another run, or cannot be used.
+    """
+    try:
+        taken = (workdir / CONFIG).exists()
+    except OSError as error:
+        raise UserError(f"--workdir={workdir} cannot be used: {error}") from error
+    if not taken:
+        return False
+    difference = _difference(wanted, read_config(workdir))
+    if difference:
+        raise UserError(
+            f"{workdir} holds a run with another configuration ({difference}); give another "
+            "--workdir, or the same configuration to go on"
+        )
+    return True
+
+
 def claim(workdir: Path, wanted: dict[str, Any], **about: Any) -> bool:
     """Take a folder for a run: write its config.json, or find that it holds this very run.
 
@@ -178,17 +212,7 @@ def claim(workdir: Path, wanted: dict[str, Any], **about: Any) -> bool:
       UserError: if the folder holds another run, one in another format, or something else.
     """
     path = workdir / CONFIG
-    try:
-        taken = path.exists()
-    except OSError as error:
-        raise UserError(f"--workdir={workdir} cannot be used: {error}") from error
-    if taken:
-        difference = _difference(wanted, read_config(workdir))
-        if difference:
-            raise UserError(
-                f"{workdir} holds a run with another configuration ({difference}); give another "
-                "--workdir, or the same configuration to go on"
-            )
+    if _holds(workdir, wanted):
         return finished(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file; give a folder")

@@ -67,44 +67,57 @@ def run_arms(
     networks = build_networks(first, info.spaces)
     configs = [config for config, _ in arms.values()]
     given = {c.ppo.init_from: handover.read(c, networks) for c in configs}
+    folders = [workdir for _, workdir in arms.values()]
     updater = Updater(configs, networks)
-    if not all(run_folder.finished(workdir) for _, workdir in arms.values()):
-        updater.prepare()
-    listed: list[Arm] = []
-    done, at = [], 0
-    known: dict[tuple[Any, ...], handover.Origin | None] = {}
+    if not all(map(run_folder.finished, folders)):
+        updater.prepare()  # in the background, while data are read and clones are checked
     demonstrated = Demonstrated(info)
-    for name, (config, workdir) in arms.items():
-        section = config.ppo
-        key = (
-            section.init_from,
-            config.members,
-            section.audit,
-            section.exploration,
-            section.start_exploration,
-        )
-        if key not in known:
-            known[key] = handover.take(given[section.init_from], config, networks, info)
-        origin, hashes = known[key], dict[str, str | None]()
-        if origin is not None:
-            hashes["origin_sha256"] = checkpoint.digest(origin.clones)
-        sha256 = demonstrated.add(config)
-        if needs_demonstrations(config):
-            hashes["data_sha256"] = sha256
-        identity = run_folder.identity(config, KIND, **hashes)
-        data = run_folder.about_demonstrations(workdir, handover.sources_of(config))
-        done.append(run_folder.claim(workdir, identity, demonstrations=data))
-        listed.append(Arm(name, config, workdir, slice(at, at + config.members), origin))
-        at += config.members
+    identities = [_identity(c, given[c.ppo.init_from], demonstrated) for c in configs]
+    done = [run_folder.already_finished(*x) for x in zip(folders, identities, strict=True)]
     if all(done):
-        console.say(", ".join(str(arm.workdir) for arm in listed) + ": finished already")
-        return {arm.name: run_folder.summary(arm.workdir) for arm in listed}
+        console.say(", ".join(map(str, folders)) + ": finished already")
+        return {name: run_folder.summary(workdir) for name, (_, workdir) in arms.items()}
+    listed = _take_over(arms, given, networks, info)
+    for arm, identity in zip(listed, identities, strict=True):
+        data = run_folder.about_demonstrations(arm.workdir, handover.sources_of(arm.config))
+        run_folder.claim(arm.workdir, identity, demonstrations=data)
     trainer = _Trainer(listed, networks, info, demonstrated, updater)
     try:
         trainer.train()
         return trainer.finish(evaluation.test_seeds(first) if reported is None else reported)
     finally:
         trainer.close()
+
+
+def _identity(
+    config: Settings, given: handover.Given | None, demonstrated: Demonstrated
+) -> dict[str, Any]:
+    """What makes a run this run: the policies it starts from, and the data it learns from, too."""
+    hashes: dict[str, str | None] = {}
+    if given is not None:
+        hashes["origin_sha256"] = checkpoint.digest(handover.clones(given, config))
+    sha256 = demonstrated.add(config)
+    if needs_demonstrations(config):
+        hashes["data_sha256"] = sha256
+    return run_folder.identity(config, KIND, **hashes)
+
+
+def _take_over(
+    arms: Mapping[str, tuple[Settings, Path]],
+    given: Mapping[str | None, handover.Given | None],
+    networks: Networks,
+    info: environment.EnvInfo,
+) -> list[Arm]:
+    """The arms with what they start from, each proven once to act as its clone did."""
+    listed: list[Arm] = []
+    known: dict[tuple[Any, ...], handover.Origin | None] = {}
+    for name, (config, workdir) in arms.items():
+        section, at = config.ppo, len(listed) * config.members
+        key = (section.init_from, section.audit, section.exploration, section.start_exploration)
+        if key not in known:
+            known[key] = handover.take(given[section.init_from], config, networks, info)
+        listed.append(Arm(name, config, workdir, slice(at, at + config.members), known[key]))
+    return listed
 
 
 class _Judge:

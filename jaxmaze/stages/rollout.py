@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from jaxmaze.core import seeding
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, iter_episodes, run_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.runs import console, metrics, outcomes, run_folder, trajectories
+from jaxmaze.runs import console, disk, metrics, outcomes, run_folder, trajectories
 
 KIND = "rollout"
 RESUMED = "a rollout, which is not resumed; record it again"
@@ -165,16 +164,8 @@ def _record(
 
     Episodes are written as they are played: memory holds those that run, whatever their number.
     """
-    temporary = workdir / (run_folder.TRAJECTORIES + ".tmp")
-    final = workdir / run_folder.TRAJECTORIES
-    for leftover in (temporary, final):  # of an earlier start that did not come to its summary
-        shutil.rmtree(leftover, ignore_errors=True)
-    try:
+    with disk.whole(workdir / run_folder.TRAJECTORIES) as temporary:
         trajectories.write_each(temporary, episodes, info, provenance)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    temporary.rename(final)
 
 
 def _rendered(

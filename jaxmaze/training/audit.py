@@ -26,7 +26,7 @@ from jaxmaze.envs import environment
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.runs import run_folder, trajectories
+from jaxmaze.runs import disk, run_folder, trajectories
 from jaxmaze.runs.checkpoint import digest
 from jaxmaze.training import compiled, evaluation
 
@@ -133,12 +133,10 @@ def write(
         np.full(len(action), np.nan) if temperature is None else temperature,
         np.array(digest(population)),
     )
-    temporary = run / (FILE + ".tmp")
-    with temporary.open("wb") as file:
-        rest = {name: x for name, x in record._asdict().items() if name != "obs"}
-        named = {_array_of(name): x for name, x in networks.spaces.obs.named(obs)}
+    rest = {name: x for name, x in record._asdict().items() if name != "obs"}
+    named = {_array_of(name): x for name, x in networks.spaces.obs.named(obs)}
+    with disk.whole(run / FILE) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **named, **rest)
-    temporary.replace(run / FILE)
 
 
 def _array_of(part: str) -> str:

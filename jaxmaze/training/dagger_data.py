@@ -22,7 +22,7 @@ from jaxmaze.core.types import Policy
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, run_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.runs import checkpoint, run_folder, trajectories
+from jaxmaze.runs import checkpoint, disk, run_folder, trajectories
 
 ROUNDS = "rounds"
 
@@ -193,12 +193,8 @@ def drop_rounds(workdir: Path) -> None:
 def _write(
     path: Path, episodes: Sequence[Episode], info: environment.EnvInfo, provenance: dict[str, Any]
 ) -> str:
-    temporary = path.with_name(path.name + ".tmp")
-    for leftover in (temporary, path):  # of an earlier start that was cut off
-        shutil.rmtree(leftover, ignore_errors=True)
-    dataset = trajectories.write(temporary, episodes, info, provenance)
-    temporary.rename(path)
-    return dataset.sha256
+    with disk.whole(path) as temporary:
+        return trajectories.write(temporary, episodes, info, provenance).sha256
 
 
 def padded_rows(

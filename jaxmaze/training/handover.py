@@ -99,6 +99,16 @@ def read(config: Settings, networks: Networks) -> Given | None:
     return Given(run, population, len(meta["seeds"]), audit.read(run, networks))
 
 
+def clones(given: Given, config: Settings) -> Policy:
+    """The policies that members start from, ``[M, ...]``: the run's, again from the first."""
+    return _cycled(given.population, config.members, given.members)
+
+
+def _cycled(tree: Any, wanted: int, there: int) -> Any:
+    index = np.arange(wanted) % there
+    return jax.tree.map(lambda x: x[index], tree)
+
+
 def take(
     given: Given | None,
     config: Settings,
@@ -115,15 +125,11 @@ def take(
         return None
     run, population, members, record = given
     figures = audit.check(run, networks, population, info, config, record)
-    index = np.arange(config.members) % members
-
-    def mine(tree: Any) -> Any:
-        return jax.tree.map(lambda x: x[index], tree)
-
-    clones = mine(population)
-    states = _states(networks, clones, None if record is None else mine(record.obs))
+    own = clones(given, config)
+    seen = None if record is None else _cycled(record.obs, config.members, members)
+    states = _states(networks, own, seen)
     wanted = _temperature(config, run, record)
-    temperature, params, start = _started(config, networks, clones, states, wanted)
+    temperature, params, start = _started(config, networks, own, states, wanted)
     ends = (temperature <= 1.01 * exploration.LOWEST) | (temperature >= 0.99 * exploration.HIGHEST)
     if ends.any():
         console.say(
@@ -131,10 +137,10 @@ def take(
             f"members; they start at a temperature of {temperature[ends][0]:.2g}"
         )
     # At 1 they are left alone, to the bit.
-    policies = clones if (temperature == 1.0).all() else Policy(params, clones.obs_stats)
+    policies = own if (temperature == 1.0).all() else Policy(params, own.obs_stats)
     start |= {"temperature": temperature}
     shown = {name: float(x.mean()) for name, x in start.items()}
-    return Origin(clones, policies, figures | shown, start)
+    return Origin(own, policies, figures | shown, start)
 
 
 def _states(networks: Networks, clones: Policy, recorded: Any | None) -> Any:

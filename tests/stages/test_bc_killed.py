@@ -41,7 +41,7 @@ def whole(arguments, tmp_path_factory):
 @pytest.mark.parametrize("phase", ["imitation", "refit"])
 def test_killed_in_either_phase_it_goes_on_to_the_bit(arguments, whole, tmp_path, phase):
     folder = tmp_path / "run"
-    killed(arguments, folder, lambda logged: any(f'"{phase}/' in line for line in logged))
+    killed(arguments, folder, text=f'"{phase}/')
     before = len(lines(folder))
     first = goes_on_as(folder, whole)["members"][0]
     assert len(lines(folder)) > before

@@ -298,3 +298,16 @@ def test_data_sets_of_different_length_are_filled_up_without_weight():
     own, shared = handover.returns([short, short], [1.0, 0.5])
     assert shared["obs"] is short.obs and "weight" not in own
     assert own["reward_to_go"][:, 0].tolist() == [2, 1.5]
+
+
+def test_a_finished_run_is_found_finished_without_another_audit(small, tuned, monkeypatch):
+    """And without taking anything over."""
+
+    def forbidden(*_):
+        raise AssertionError("taken over again")
+
+    monkeypatch.setattr(handover, "take", forbidden)
+    again = api.train(tuned.config, tuned.folder)
+    assert again.summary == tuned.summary
+    with pytest.raises(UserError, match="another configuration"):
+        api.train(api.override(tuned.config, {"ppo.gamma": 0.5}), tuned.folder)
