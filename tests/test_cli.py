@@ -2,12 +2,14 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 
 from jaxmaze import cli, config
 from jaxmaze.errors import UserError
-from tests.conftest import CONFIG, SMALL, command, flags
+from tests.conftest import CONFIG, ROOT, SMALL, command, flags
 
 TRAIN = ("jaxmaze.train", f"--config={CONFIG}", *flags(SMALL))
 
@@ -230,8 +232,6 @@ def test_the_slurm_script_trains_the_seed_of_its_task(tmp_path):
     import subprocess
     import sys
 
-    from tests.conftest import ROOT
-
     environment = os.environ | {
         "SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_JOB_ID": "12", "PYTHON": sys.executable,
     }  # fmt: skip
@@ -241,3 +241,38 @@ def test_the_slurm_script_trains_the_seed_of_its_task(tmp_path):
     run = tmp_path / "outputs" / "array-12" / "seed-7"
     summary = json.loads((run / "summary.json").read_text())
     assert [m["seed"] for m in summary["members"]] == [7, 8]
+
+
+def test_help_lists_every_field_and_does_not_wait_for_jax():
+    from jaxmaze.config import FIELDS
+
+    script = (
+        "import sys, runpy\n"
+        "sys.argv = ['train', '--help']\n"
+        "try:\n"
+        "    runpy.run_module('jaxmaze.train', run_name='__main__', alter_sys=True)\n"
+        "finally:\n"
+        "    loaded = {'jax', 'flax', 'optax', 'gymnasium', 'orbax'} & set(sys.modules)\n"
+        "    print('loaded:', sorted(loaded), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert "loaded: []" in done.stderr, done.stderr
+    for name, field in FIELDS.items():
+        assert f"--config.{name}=" in done.stdout and field.help.split()[0] in done.stdout
+
+
+def test_the_page_of_settings_is_of_these_settings():
+    from jaxmaze.config import help as help_lib
+
+    assert (ROOT / "docs" / "settings.md").read_text() == help_lib.markdown(), (
+        "python -m jaxmaze.config > docs/settings.md"
+    )
+
+
+def test_choices_are_what_there_is():
+    from jaxmaze.config import FIELDS
+    from jaxmaze.core.encoders import ACTIVATIONS
+    from jaxmaze.envs.collectors import BACKENDS
+
+    assert set(FIELDS["network.activation"].choices) == set(ACTIVATIONS)
+    assert set(FIELDS["env.backend"].choices) == set(BACKENDS)

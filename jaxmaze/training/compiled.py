@@ -48,12 +48,15 @@ class Program:
 
     Attributes:
       sharding: how its results lie on the devices; None on one device.
+      failed: what went wrong in the background, if anything did. The function itself then says so
+        when it is called, unless it was prepared for other arguments than it is given.
     """
 
     def __init__(self, make: Callable[[int], Any], sharding: NamedSharding | None = None):
         """``make`` gives the jitted function for a number of arguments."""
         self._make, self.sharding = functools.cache(make), sharding
         self._compiling: threading.Thread | None = None
+        self.failed: Exception | None = None
 
     def prepare(self, *args: Any) -> None:
         """Begin to compile for arguments like these; arrays, or ``jax.ShapeDtypeStruct``.
@@ -73,17 +76,22 @@ class Program:
         shapes = jax.tree.map(shape, args)
 
         def compile_() -> None:
-            # What is wrong with the function shows when it is called.
-            with contextlib.suppress(Exception):
+            try:
                 self._make(len(args)).lower(*shapes).compile()
+            except Exception as error:
+                self.failed = error
 
         self._compiling = threading.Thread(target=compile_)
         self._compiling.start()
 
-    def __call__(self, *args: Any) -> Any:
+    def wait(self) -> None:
+        """Wait until what was begun in the background is done."""
         if self._compiling is not None:
             self._compiling.join()
             self._compiling = None
+
+    def __call__(self, *args: Any) -> Any:
+        self.wait()
         return self._make(len(args))(*args)
 
 

@@ -87,6 +87,16 @@ class Updater:
         part = jax.ShapeDtypeStruct((2 * count,), np.int32)
         self._update.prepare(*jax.tree.map(twice, args), None, part)
 
+    def wait(self) -> None:
+        """Wait until what was begun in the background is done."""
+        if self._count:
+            self._update.wait()
+
+    @property
+    def failed(self) -> Exception | None:
+        """What went wrong in the background, if anything did."""
+        return self._update.failed if self._count else None
+
     def __call__(
         self, state: ppo.State, rollout: Rollout, hyper: ppo.Hyper, clones: Policy, shown: Any
     ) -> tuple[ppo.State, dict[str, np.ndarray]]:
