@@ -18,7 +18,7 @@ from jaxmaze import teachers, trust
 from jaxmaze.config import Settings
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import Spaces
-from jaxmaze.core.types import NetworkSpec, Policy
+from jaxmaze.core.types import Array, NetworkSpec, Policy, PyTree
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, run_folder
@@ -27,7 +27,7 @@ Act = Callable[[np.ndarray], np.ndarray]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _act(networks: Networks, sample: bool, policy: Policy, obs: jax.Array, seed: int) -> jax.Array:
+def _act(networks: Networks, sample: bool, policy: Policy, obs: PyTree, seed: int) -> Array:
     key = jax.random.key(seed) if sample else None
     return networks.to_env(networks.act(policy, obs, key)[0])
 

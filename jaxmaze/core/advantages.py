@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from jaxmaze.core import losses
-from jaxmaze.core.types import Array
+from jaxmaze.core.types import Array, PyTree
 
 
 def gae(
@@ -43,7 +41,7 @@ def gae(
     delta = reward + gamma * (1.0 - terminated) * next_value - value
     carry_on = gamma * gae_lambda * (1.0 - jnp.maximum(terminated, truncated))
 
-    def step(a_tp1: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
+    def step(a_tp1: PyTree, x: PyTree) -> PyTree:
         delta_t, carry_t = x
         a_t = delta_t + carry_t * a_tp1
         return a_t, a_t
@@ -83,7 +81,7 @@ def monte_carlo(
     """
     done = jnp.maximum(terminated, truncated)
 
-    def step(carry: tuple[Array, Array], x: tuple[Array, ...]) -> tuple[Any, Any]:
+    def step(carry: tuple[Array, Array], x: tuple[Array, ...]) -> tuple[PyTree, PyTree]:
         g_tp1, left_tp1 = carry
         reward_t, value_tp1, done_t, truncated_t = x
         g = reward_t + gamma * jnp.where(done_t > 0, truncated_t * value_tp1, g_tp1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import optax
 
 from jaxmaze.core import losses, normalization, optimizer, shuffle
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Array, Demonstrations, Params, Policy
+from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Scalar
 
 EVALUATION_CHUNK = 4096
 """Rows of one forward pass when a whole data set is evaluated."""
@@ -31,11 +31,11 @@ class Hyper(NamedTuple):
       num_epochs: epochs after which the member stops; larger than any for "until told".
     """
 
-    learning_rate: Any
-    entropy_coef: Any
-    weight_decay: Any
-    max_grad_norm: Any
-    num_epochs: Any
+    learning_rate: Scalar
+    entropy_coef: Scalar
+    weight_decay: Scalar
+    max_grad_norm: Scalar
+    num_epochs: Scalar
 
 
 class State(NamedTuple):
@@ -53,11 +53,11 @@ class State(NamedTuple):
 
     policy: Policy
     opt_state: optax.OptState
-    key: Any
-    epoch: Any
+    key: Array
+    epoch: Array
     best: Policy
-    best_epoch: Any
-    stopped: Any
+    best_epoch: Array
+    stopped: Array
 
 
 Metrics = dict[str, Array]
@@ -86,7 +86,7 @@ def statistics(networks: Networks, obs: Array, weight: Array) -> normalization.R
     if rows <= STATISTICS_CHUNK:
         return normalization.update_stats(networks.init_stats(), networks.flatten_obs(obs), weight)
 
-    def step(stats: Any, start: Array) -> tuple[Any, None]:
+    def step(stats: PyTree, start: Array) -> tuple[PyTree, None]:
         place = start + jnp.arange(STATISTICS_CHUNK)
         batch, w = _take((obs, weight), place)
         w = jnp.where(place < rows, w, 0).astype(jnp.float32)
@@ -97,7 +97,7 @@ def statistics(networks: Networks, obs: Array, weight: Array) -> normalization.R
     return jax.lax.scan(step, networks.init_stats(), starts)[0]
 
 
-def _take(data: Any, index: Array) -> Any:
+def _take(data: PyTree, index: Array) -> PyTree:
     """The rows ``index`` ``[B]`` of every leaf ``[R, ...]``, the last one for those beyond it.
 
     Rows are taken where they are needed, a batch at a time: padded or reordered they would be there
@@ -145,12 +145,12 @@ def epoch(
       The new state and the means over the pass.
     """
     active = ~state.stopped & (state.epoch < hyper.num_epochs)
-    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.epoch)
+    key = jax.random.fold_in(shuffle.key_of(state.key), state.epoch)
     order = shuffle.marked_first(shuffle.permutation(key, len(weight)), weight)
     count = (weight > 0).sum()
     loss_fn = functools.partial(_loss, networks, state.policy.obs_stats, hyper.entropy_coef)
 
-    def minibatch(i: Array, carry: Any) -> Any:
+    def minibatch(i: Array, carry: PyTree) -> PyTree:
         params, opt_state, totals = carry
         place = i * batch_size + jnp.arange(batch_size)
         w = (place < count).astype(jnp.float32)
@@ -199,7 +199,7 @@ def evaluate(
     # The marked rows come first, so that the others cost nothing.
     order, count = shuffle.marked_first(jnp.arange(rows), weight), (weight > 0).sum()
 
-    def step(i: Array, total: Any) -> Any:
+    def step(i: Array, total: PyTree) -> PyTree:
         place = i * chunk + jnp.arange(chunk)
         batch, w = _take((data, weight), _take(order, place))
         w = jnp.where(place < count, w, 0).astype(jnp.float32)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxmaze.core import advantages, losses, normalization, optimizer, shuffle
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.ppo import Hyper, State
-from jaxmaze.core.types import Array, Params
+from jaxmaze.core.types import Array, Params, PyTree
 
 
 class Returns(NamedTuple):
@@ -29,14 +29,14 @@ class Returns(NamedTuple):
         nothing: as many steps are done, on as many rows each, as without them.
     """
 
-    obs: Any
-    reward_to_go: Any
-    left: Any
-    episode: Any
-    final_obs: Any
-    mean: Any
-    scale: Any
-    weight: Any = None
+    obs: PyTree
+    reward_to_go: Array
+    left: Array
+    episode: Array
+    final_obs: PyTree
+    mean: Array
+    scale: Array
+    weight: Array | None = None
 
 
 def targets(networks: Networks, state: State, returns: Returns) -> Array:
@@ -104,7 +104,7 @@ def _passes(
     steps = max(rows // batch_size, 1)
     own_steps = jnp.maximum(count // batch_size, 1)
 
-    def minibatch(carry: Any, x: tuple[Array, Array, Array]) -> tuple[Any, Array]:
+    def minibatch(carry: PyTree, x: tuple[Array, Array, Array]) -> tuple[PyTree, Array]:
         number, index, target = x
 
         def loss_fn(params: Params) -> Array:
@@ -123,7 +123,7 @@ def _passes(
         goes_on = number < own_steps
         return optimizer.where(goes_on, (params, opt_state), carry), jnp.where(goes_on, loss, 0.0)
 
-    def epoch(carry: Any, key: Array) -> tuple[Any, Array]:
+    def epoch(carry: PyTree, key: Array) -> tuple[PyTree, Array]:
         target = targets(networks, state._replace(value_params=carry[0]), returns)
         order = shuffle.permutation(key, rows)
         if returns.weight is not None:
@@ -135,7 +135,7 @@ def _passes(
         return carry, loss.sum() / own_steps
 
     # Iterations fold their number into the key, from 0 up; the highest number is free.
-    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), 2**32 - 1)
+    key = jax.random.fold_in(shuffle.key_of(state.key), 2**32 - 1)
     keys = jax.random.split(key, num_epochs)
     end, loss = jax.lax.scan(epoch, (state.value_params, state.value_opt), keys)
     return end, loss[-1]

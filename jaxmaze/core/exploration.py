@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Array, Policy
+from jaxmaze.core.types import Array, Policy, PyTree
 
 LOWEST, HIGHEST = 0.05, 20.0
 """The range in which a temperature is looked for."""
@@ -23,7 +23,7 @@ _HALVINGS = 40
 def _root(increasing: Callable[[Array], Array]) -> Array:
     """Where a function of the temperature that increases crosses 0; an end of the range if none."""
 
-    def halve(bounds: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+    def halve(bounds: PyTree, _: None) -> tuple[PyTree, None]:
         low, high = bounds
         middle = 0.5 * (low + high)
         above = increasing(jnp.exp(middle)) > 0

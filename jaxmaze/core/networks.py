@@ -15,7 +15,7 @@ from jaxmaze.core import normalization
 from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.encoders import ENCODERS
 from jaxmaze.core.spaces import ActionSpace, Observations, Spaces
-from jaxmaze.core.types import Array, NetworkSpec, Params, Policy
+from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, PyTree
 
 
 class Memory(NamedTuple):
@@ -26,8 +26,8 @@ class Memory(NamedTuple):
       begin: ``[T, ...]`` 1.0 where an episode begins, so that nothing counts of the carry.
     """
 
-    carry: Any
-    begin: Any
+    carry: Array
+    begin: Array
 
 
 def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
@@ -102,7 +102,7 @@ class Networks:
         return ValueNetwork(self.spaces.obs, self.spec)
 
     def _shapes(self, module: nn.Module) -> Params:
-        def init() -> Any:
+        def init() -> PyTree:
             rows, carry = jnp.zeros((1, self.spaces.obs.size)), jnp.zeros((1, self.carry_size))
             return module.init(jax.random.key(0), rows, carry, jnp.ones(1))
 
@@ -141,12 +141,12 @@ class Networks:
         """Observation statistics of nothing yet."""
         return normalization.init_stats((self.spaces.obs.size,))
 
-    def flatten_obs(self, obs: Any) -> Array:
+    def flatten_obs(self, obs: PyTree) -> Array:
         """Observations ``[..., *shape]`` as float32 rows ``[..., D]``, for the statistics."""
         return self.spaces.obs.flatten(obs)
 
     def step(
-        self, policy: Policy, obs: Any, carry: Array, begin: Array
+        self, policy: Policy, obs: PyTree, carry: Array, begin: Array
     ) -> tuple[Distribution, Array]:
         """The policy at one step, as it acts.
 
@@ -168,9 +168,9 @@ class Networks:
         module: nn.Module,
         params: Params,
         stats: normalization.RunningStats,
-        obs: Any,
+        obs: PyTree,
         memory: Memory | None,
-    ) -> Any:
+    ) -> PyTree:
         rows = normalization.normalize(stats, self.flatten_obs(obs))
         lead = rows.shape[:-1]
         if not self.carry_size:
@@ -182,10 +182,10 @@ class Networks:
             return jax.tree.map(lambda x: x[0], self._over(module, params, rows, memory))
         return self._over(module, params, rows, memory)
 
-    def _over(self, module: nn.Module, params: Params, rows: Array, memory: Memory) -> Any:
+    def _over(self, module: nn.Module, params: Params, rows: Array, memory: Memory) -> PyTree:
         """Step after step along the leading axis of time."""
 
-        def step(carry: Array, x: tuple[Array, Array]) -> tuple[Array, Any]:
+        def step(carry: Array, x: tuple[Array, Array]) -> tuple[Array, PyTree]:
             applied: Any = module.apply({"params": params}, x[0], carry, x[1])
             return applied[1], applied[0]
 
@@ -195,7 +195,7 @@ class Networks:
         self,
         params: Params,
         stats: normalization.RunningStats,
-        obs: Any,
+        obs: PyTree,
         memory: Memory | None = None,
     ) -> Distribution:
         """The policy at raw observations.
@@ -212,7 +212,7 @@ class Networks:
         self,
         params: Params,
         stats: normalization.RunningStats,
-        obs: Any,
+        obs: PyTree,
         memory: Memory | None = None,
     ) -> Array:
         """The (scaled) value ``[...]`` of raw observations, as :meth:`distribution` takes them."""
@@ -222,7 +222,7 @@ class Networks:
         self,
         params: Params,
         stats: normalization.RunningStats,
-        obs: Any,
+        obs: PyTree,
         next_obs: Any,
         memory: Memory,
     ) -> tuple[Array, Array, Array]:
@@ -254,7 +254,7 @@ class Networks:
         carry, (value, beyond) = jax.lax.scan(step, memory.carry, (rows, next_rows, memory.begin))
         return value, beyond, carry
 
-    def act(self, policy: Policy, obs: Any, key: Array | None = None) -> tuple[Array, Array]:
+    def act(self, policy: Policy, obs: PyTree, key: Array | None = None) -> tuple[Array, Array]:
         """Actions and their log-probabilities; the mode without a key, a sample with one.
 
         Actions are unclipped; :meth:`to_env` makes of them what an environment takes.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmaze.core.types import Array
+from jaxmaze.core.types import Array, Scalar
 
 EPSILON = 1e-6
 CLIP = 10.0
@@ -92,7 +92,7 @@ def init_return_stats(num_envs: int) -> ReturnStats:
 
 
 def scale_rewards(
-    state: ReturnStats, reward: Array, done: Array, gamma: Array, weight: Array | None = None
+    state: ReturnStats, reward: Array, done: Array, gamma: Scalar, weight: Array | None = None
 ) -> tuple[ReturnStats, Array]:
     """Divide rewards by the standard deviation of the discounted return.
 

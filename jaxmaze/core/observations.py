@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmaze.core.types import Array
+from jaxmaze.core.types import Array, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Observations:
         """Numbers in one observation."""
         return sum(math.prod(part.shape) for part in self.parts)
 
-    def build(self, leaves: Sequence[Any]) -> Any:
+    def build(self, leaves: Sequence[Any]) -> PyTree:
         """An observation out of its arrays."""
         if not self.parts[0].path:
             return leaves[0]
@@ -61,11 +61,11 @@ class Observations:
             inner[part.path[-1]] = leaf
         return tree
 
-    def zeros(self, *lead: int, dtype: Any = None) -> Any:
+    def zeros(self, *lead: int, dtype: Any = None) -> PyTree:
         """Room for observations ``[*lead, ...]``, of the environment's types by default."""
         return self.build([np.zeros((*lead, *p.shape), dtype or p.dtype) for p in self.parts])
 
-    def put(self, room: Any, index: Any, obs: Any) -> None:
+    def put(self, room: PyTree, index: Any, obs: PyTree) -> None:
         """Write an observation into ``room`` ``[K, ...]``."""
         if not self.parts[0].path:  # the usual case, at every step of every environment
             room[index] = obs
@@ -73,7 +73,7 @@ class Observations:
         for target, source in zip(jax.tree.leaves(room), jax.tree.leaves(obs), strict=True):
             target[index] = source
 
-    def arrays(self, obs: Any, dtype: Any) -> Any:
+    def arrays(self, obs: PyTree, dtype: Any) -> PyTree:
         """Observations as arrays, out of whatever numpy makes arrays of (nested lists, say).
 
         Raises:
@@ -89,41 +89,41 @@ class Observations:
             leaves.append(np.asarray(inner, dtype))
         return self.build(leaves)
 
-    def take(self, room: Any, index: int) -> Any:
+    def take(self, room: PyTree, index: int) -> PyTree:
         """A copy of one observation in ``room`` ``[K, ...]``."""
         if not self.parts[0].path:
             return room[index].copy()
         return jax.tree.map(lambda x: x[index].copy(), room)
 
-    def stack(self, observations: Sequence[Any]) -> Any:
+    def stack(self, observations: Sequence[Any]) -> PyTree:
         """Observations ``[N, ...]`` of the environment's types out of single ones."""
         columns = zip(*(jax.tree.leaves(x) for x in observations), strict=True)
         listed = [list(x) for x in columns] or [[] for _ in self.parts]
         return self.build([np.array(x, p.dtype) for x, p in zip(listed, self.parts, strict=True)])
 
-    def lead(self, obs: Any) -> tuple[int, ...]:
+    def lead(self, obs: PyTree) -> tuple[int, ...]:
         """The leading axes of observations ``[..., *shape]``."""
         shape = np.shape(jax.tree.leaves(obs)[0])
         return shape[: len(shape) - len(self.parts[0].shape)]
 
-    def flatten(self, obs: Any) -> Array:
+    def flatten(self, obs: PyTree) -> Array:
         """Observations as float32 rows ``[..., size]``."""
         lead = self.lead(obs)
         rows = [x.reshape((*lead, -1)).astype(jnp.float32) for x in jax.tree.leaves(obs)]
         return rows[0] if len(rows) == 1 else jnp.concatenate(rows, -1)
 
-    def unflatten(self, rows: Any) -> Any:
+    def unflatten(self, rows: PyTree) -> PyTree:
         """Observations out of rows ``[..., size]``; views of a numpy array."""
         return self.build(list(self._split(rows)))
 
-    def _split(self, rows: Any) -> Iterator[Any]:
+    def _split(self, rows: PyTree) -> Iterator[Any]:
         at = 0
         for part in self.parts:
             size = math.prod(part.shape)
             yield rows[..., at : at + size].reshape((*rows.shape[:-1], *part.shape))
             at += size
 
-    def problem(self, obs: Any, env: str) -> str:
+    def problem(self, obs: PyTree, env: str) -> str:
         """What is wrong with observations ``[N, ...]`` of ``env``; empty if nothing is."""
         found = [(name, np.shape(leaf)[1:]) for name, leaf in self.named(obs)]
         wanted = [(".".join(part.path), part.shape) for part in self.parts]
@@ -138,7 +138,7 @@ class Observations:
             return f"observations of {len(found)} parts, but {env} has {len(wanted)}"
         return ""
 
-    def named(self, obs: Any) -> list[tuple[str, Any]]:
+    def named(self, obs: PyTree) -> list[tuple[str, Any]]:
         """The arrays of observations with their names; the one array has none."""
         listed = jax.tree_util.tree_flatten_with_path(obs)[0]
         return [(".".join(str(part.key) for part in path), leaf) for path, leaf in listed]

@@ -17,7 +17,7 @@ import optax
 from jaxmaze.core import advantages, losses, normalization, optimizer, schedules, shuffle
 from jaxmaze.core.networks import Memory, Networks
 from jaxmaze.core.ppo_types import Context, Hyper, Rates, Rows, State, Static
-from jaxmaze.core.types import Array, Demonstrations, Params, Policy, Rollout
+from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Rollout
 
 __all__ = [
     "OF_VALUE",
@@ -72,7 +72,7 @@ def update(
     hyper: Hyper,
     clone: Policy,
     demonstrations: Demonstrations | None = None,
-    learns: tuple[Any, Any] = (True, True),
+    learns: tuple[PyTree, Any] = (True, True),
 ) -> tuple[State, Metrics]:
     """One PPO iteration: advantages, then epochs of shuffled minibatches.
 
@@ -130,7 +130,7 @@ def _context(
     """What an iteration's updates have in common."""
     age = state.iteration - state.burn_in
     rates = _rates(static, age, state.burn_in, state.anchor_factor, hyper)
-    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.iteration)
+    key = jax.random.fold_in(shuffle.key_of(state.key), state.iteration)
     order, stats = orders(static, key, rows), state.policy.obs_stats
     return Context(networks, static, hyper, stats, rates, rows, order, key, demonstrations)
 
@@ -154,7 +154,7 @@ def estimate(
     )
     known_return, known = advantages.monte_carlo(reward, next_value, *ends, hyper.gamma)
     known = known if rollout.valid is None else known * rollout.valid
-    memory = None if rollout.begin is None else Memory(rollout.carry, rollout.begin)
+    memory = _memory(rollout.carry, rollout.begin)
     held_to = networks.distribution(clone.params, clone.obs_stats, rollout.obs, memory)
     rows = Rows(
         rollout.obs,
@@ -168,7 +168,7 @@ def estimate(
     if memory is None:
         rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rows)
     else:
-        own = Memory(state.value_carry, rollout.begin)
+        own = _memory(state.value_carry, rollout.begin)
         rows = rows._replace(memory=memory, value_memory=own)
     state = state._replace(return_stats=return_stats, value_carry=value_carry)
     metrics = {
@@ -180,11 +180,16 @@ def estimate(
     return rows, state, metrics
 
 
+def _memory(carry: Array | None, begin: Array | None) -> Memory | None:
+    """What steps know of those before; None for networks that remember nothing."""
+    return None if carry is None or begin is None else Memory(carry, begin)
+
+
 def values(networks: Networks, state: State, rollout: Rollout) -> tuple[Array, Array, Array | None]:
     """Values ``[T, N]`` of the observations and of those that follow; what the critic remembers."""
     stats = state.policy.obs_stats
-    if rollout.begin is not None:
-        memory = Memory(state.value_carry, rollout.begin)
+    memory = _memory(state.value_carry, rollout.begin)
+    if memory is not None:
         return networks.values_in_turn(
             state.value_params, stats, rollout.obs, rollout.next_obs, memory
         )
@@ -259,14 +264,14 @@ def update_policy(
 ) -> tuple[tuple[Params, optax.OptState], Metrics]:
     """All gradient steps of the policy; means over the minibatches."""
     hyper, order, demonstrations = context.hyper, context.order, context.demonstrations
-    chosen = jnp.zeros((len(order), 0), jnp.int32)
+    chosen: Array = jnp.zeros((len(order), 0), jnp.int32)
     if context.static.rehearses and demonstrations is not None:
         draw = jax.random.fold_in(context.key, context.static.num_epochs)
         first, count = own_rows(hyper, demonstrations)
         size = (len(order), context.static.batch_size)
         chosen = first + jax.random.randint(draw, size, 0, count)
 
-    def minibatch(carry: Any, x: tuple[Array, Array]) -> tuple[Any, Metrics]:
+    def minibatch(carry: PyTree, x: tuple[Array, Array]) -> tuple[PyTree, Metrics]:
         params, opt_state, go_on = carry
         batch = context.rows.take(x[0])
         shown = jax.tree.map(lambda leaf: leaf[x[1]], demonstrations)
@@ -307,7 +312,7 @@ def update_value(
     """All gradient steps of the critic; means over the minibatches."""
     networks, hyper = context.networks, context.hyper
 
-    def minibatch(carry: Any, index: Array) -> tuple[Any, Metrics]:
+    def minibatch(carry: PyTree, index: PyTree) -> tuple[PyTree, Metrics]:
         params, opt_state = carry
         batch = context.rows.take(index)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import optax
@@ -10,7 +10,7 @@ import optax
 from jaxmaze.core import normalization
 from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.networks import Memory, Networks
-from jaxmaze.core.types import Array, Demonstrations, Params, Policy
+from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Scalar
 
 
 class Static(NamedTuple):
@@ -63,24 +63,24 @@ class Hyper(NamedTuple):
       shown_count: how many rows are its own; 0 if all are.
     """
 
-    learning_rate: Any
-    value_learning_rate: Any
-    gamma: Any
-    gae_lambda: Any
-    clip_range: Any
-    entropy_coef: Any
-    value_coef: Any
-    max_grad_norm: Any
-    target_kl: Any
-    critic_burn_in: Any
-    burn_in_until: Any
-    anchor_coef: Any
-    anchor_target_kl: Any
-    cloning_coef: Any
-    average_decay: Any
-    adapt_stats: Any
-    shown_first: Any = 0
-    shown_count: Any = 0
+    learning_rate: Scalar
+    value_learning_rate: Scalar
+    gamma: Scalar
+    gae_lambda: Scalar
+    clip_range: Scalar
+    entropy_coef: Scalar
+    value_coef: Scalar
+    max_grad_norm: Scalar
+    target_kl: Scalar
+    critic_burn_in: Scalar
+    burn_in_until: Scalar
+    anchor_coef: Scalar
+    anchor_target_kl: Scalar
+    cloning_coef: Scalar
+    average_decay: Scalar
+    adapt_stats: Scalar
+    shown_first: Scalar = 0
+    shown_count: Scalar = 0
 
 
 class Rows(NamedTuple):
@@ -90,7 +90,7 @@ class Rows(NamedTuple):
     do. ``clone`` is the clone's distribution in each row, None where nobody starts from one.
     """
 
-    obs: Any
+    obs: PyTree
     action: Array
     log_prob: Array
     advantage: Array
@@ -115,10 +115,10 @@ class Rows(NamedTuple):
 class Rates(NamedTuple):
     """Learning rates of policy and value, and the weights of both anchors, in one iteration."""
 
-    policy: Array
-    value: Array
-    anchor: Array
-    cloning: Array
+    policy: Scalar
+    value: Scalar
+    anchor: Scalar
+    cloning: Scalar
 
 
 class State(NamedTuple):
@@ -145,12 +145,12 @@ class State(NamedTuple):
     policy_opt: optax.OptState
     value_opt: optax.OptState
     return_stats: normalization.ReturnStats
-    key: Any
-    iteration: Any
-    burn_in: Any
-    ready: Any
-    anchor_factor: Any
-    value_carry: Any = None
+    key: Array
+    iteration: Array
+    burn_in: Array
+    ready: Array
+    anchor_factor: Array
+    value_carry: Array | None = None
 
 
 class Context(NamedTuple):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from jaxmaze.core.types import Array
+from jaxmaze.core.types import Array, PyTree, Scalar
 
 
 def left(iteration: Array, span: Array) -> Array:
@@ -15,7 +13,7 @@ def left(iteration: Array, span: Array) -> Array:
     return 1.0 - jnp.clip(iteration / span, 0.0, 1.0)
 
 
-def adapted(factor: Array, divergence: Array, target: Array) -> Array:
+def adapted(factor: Array, divergence: Array, target: Scalar) -> Array:
     """A penalty's factor, doubled where the policy drifts too far, halved where it is held close.
 
     Schulman et al. (2017), "Proximal Policy Optimization Algorithms", section 4, with the clone in
@@ -25,7 +23,7 @@ def adapted(factor: Array, divergence: Array, target: Array) -> Array:
     return jnp.clip(factor * step, 1e-3, 1e3)
 
 
-def averaged(average: Any, new: Any, iteration: Array, decay: Array) -> Any:
+def averaged(average: PyTree, new: PyTree, iteration: Array, decay: Scalar) -> PyTree:
     """The exponential average of pytrees, quick at first and slower as iterations go by.
 
     Polyak & Juditsky (1992), "Acceleration of Stochastic Approximation by Averaging"; the decay is

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmaze.core.types import Array
+from jaxmaze.core.types import Array, PyTree
 
 ROUNDS = 8
 
@@ -20,6 +20,11 @@ def fresh_key(seed: np.random.SeedSequence) -> np.ndarray:
     """The data of a JAX key, drawn on the host, for ``jax.random.wrap_key_data``."""
     shape = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
     return np.random.default_rng(seed).integers(0, 2**32, shape, np.uint32)
+
+
+def key_of(data: Array) -> Array:
+    """The key whose data ``[2]`` a state holds."""
+    return jax.random.wrap_key_data(jnp.asarray(data))
 
 
 def permutation(key: Array, num: int) -> Array:
@@ -44,7 +49,7 @@ def permutation(key: Array, num: int) -> Array:
         left, right = halves
         return right, (left ^ _mixed(right ^ keys[i])) & mask
 
-    def walk(state: tuple[Array, Array]) -> tuple[Array, Array]:
+    def walk(state: PyTree) -> PyTree:
         x, outside = state
         left, right = jax.lax.fori_loop(0, ROUNDS, mix, (x >> half, x & mask))
         x = jnp.where(outside, (left << half) | right, x)

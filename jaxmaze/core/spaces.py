@@ -25,7 +25,7 @@ from jaxmaze.core.distributions import (
     Distribution,
 )
 from jaxmaze.core.observations import Observations, Part
-from jaxmaze.core.types import Array, Params
+from jaxmaze.core.types import Array, Params, PyTree
 
 TINY = np.float32(1e-30)
 
@@ -46,7 +46,7 @@ class ActionSpace(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
     @property
-    def dtype(self) -> Any: ...
+    def dtype(self) -> PyTree: ...
     @property
     def num_outputs(self) -> int: ...
     @property
@@ -73,7 +73,7 @@ class ActionSpace(Protocol):
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
         """Actions ``[..., *shape]`` out of float32 numbers ``[..., at least their size]``."""
 
-    def to_env(self, action: Any) -> Any:
+    def to_env(self, action: Any) -> PyTree:
         """Actions of a numpy or JAX array as the environment takes them."""
 
     def each(self, actions: np.ndarray) -> Sequence[Any]:
@@ -147,7 +147,7 @@ class Discrete:
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
         return numbers[..., 0].astype(np.int32)
 
-    def to_env(self, action: Any) -> Any:
+    def to_env(self, action: Any) -> PyTree:
         return action
 
     def each(self, actions: np.ndarray) -> Sequence[Any]:
@@ -243,7 +243,7 @@ class Box:
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
         return numbers[..., : len(self.low)]
 
-    def to_env(self, action: Any) -> Any:
+    def to_env(self, action: Any) -> PyTree:
         """Clipped to the bounds."""
         return action.clip(np.asarray(self.low, np.float32), np.asarray(self.high, np.float32))
 
@@ -307,7 +307,7 @@ class Spaces:
         """Both in words."""
         return f"observations {self.obs.describe()} and {self.action.describe()}"
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, PyTree]:
         """As JSON can hold them."""
         return {
             "observations": [dataclasses.asdict(part) for part in self.obs.parts],

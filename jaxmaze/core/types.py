@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import numpy as np
 
-Array = jax.Array
-Params = Any
+Array: TypeAlias = jax.Array | np.ndarray
+"""On a device, or on the host on its way there."""
+Scalar: TypeAlias = Array | float
+PyTree: TypeAlias = Any
+"""A pytree of arrays; mypy has no word for it."""
+Params: TypeAlias = PyTree
 """A pytree of network parameters."""
+Json: TypeAlias = dict[str, Any]
+"""What a JSON object holds: a configuration, a summary, metrics."""
 
 
 class NetworkSpec(NamedTuple):
@@ -45,23 +52,23 @@ class Rollout(NamedTuple):
       carry: ``[N, C]`` what the policy remembered before the first step; None likewise.
     """
 
-    obs: Any
-    action: Any
-    log_prob: Any
-    reward: Any
-    next_obs: Any
-    terminated: Any
-    truncated: Any
-    valid: Any = None
-    begin: Any = None
-    carry: Any = None
+    obs: PyTree
+    action: Array
+    log_prob: Array
+    reward: Array
+    next_obs: PyTree
+    terminated: Array
+    truncated: Array
+    valid: Array | None = None
+    begin: Array | None = None
+    carry: Array | None = None
 
 
 class Policy(NamedTuple):
     """All that acting needs: parameters and the observation statistics that belong to them."""
 
     params: Params
-    obs_stats: Any
+    obs_stats: PyTree
 
 
 class Demonstrations(NamedTuple):
@@ -72,5 +79,5 @@ class Demonstrations(NamedTuple):
       action: ``[R, ...]`` the teacher's actions, unclipped.
     """
 
-    obs: Any
-    action: Any
+    obs: PyTree
+    action: Array

@@ -19,7 +19,7 @@ import numpy as np
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import ActionSpace
-from jaxmaze.core.types import Policy
+from jaxmaze.core.types import Policy, PyTree
 
 
 class Packed(NamedTuple):
@@ -30,7 +30,7 @@ class Packed(NamedTuple):
       act: the compiled function of ``flat`` and a :class:`Chooser`'s inputs.
     """
 
-    flat: Any
+    flat: PyTree
     act: Callable[[Any, np.ndarray], Any]
 
 
@@ -43,7 +43,7 @@ def pack(networks: Networks, policies: Policy) -> Packed:
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled(networks: Networks, tree: Any, shapes: tuple[tuple[int, ...], ...]) -> Any:
+def _compiled(networks: Networks, tree: PyTree, shapes: tuple[tuple[int, ...], ...]) -> PyTree:
     """What acts for policies of this structure.
 
     Looked up once a segment, and not at every step as static arguments of one function would be:
@@ -53,14 +53,14 @@ def _compiled(networks: Networks, tree: Any, shapes: tuple[tuple[int, ...], ...]
     size = spaces.obs.size
     ends = np.cumsum([math.prod(s) for s in shapes])[:-1].tolist()
 
-    def act(flat: Any, inputs: Any) -> Any:
+    def act(flat: PyTree, inputs: PyTree) -> PyTree:
         parts = jnp.split(flat, ends, axis=1)
         leaves = [x.reshape(-1, *s) for x, s in zip(parts, shapes, strict=True)]
         policies = jax.tree.unflatten(tree, leaves)
         noise_ends = inputs.shape[-1] - (carries + 1 if carries else 0)
         sampled = noise_ends > size
 
-        def one(policy: Policy, x: Any) -> Any:
+        def one(policy: Policy, x: PyTree) -> PyTree:
             obs = spaces.obs.unflatten(x[..., :size])
             begin, carry = jnp.ones(x.shape[:-1]), x[..., noise_ends + 1 :]
             if carries:

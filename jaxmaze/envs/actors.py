@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.core.types import Policy, PyTree, Rollout
 from jaxmaze.envs import acting, environment
 from jaxmaze.envs.episodes import run_episodes
 
@@ -147,7 +147,7 @@ class Actor:
         begin, carry = [], self._chooser.carry.copy()
         reward, terminated, truncated = np.zeros((3, num_steps, len(self.slots)), np.float32)
         chosen: list[np.ndarray] = []
-        ends: list[tuple[Any, ...]] = []
+        ends: list[tuple[PyTree, ...]] = []
         for t in range(num_steps):
             rows[t] = self._chooser.rows
             if self._remembers:
@@ -245,7 +245,7 @@ class Actor:
         spaces, lead = self._spaces, (len(self.shards), len(members), self.width)
         chooser = acting.Chooser(config.networks, lead, sampled=not deterministic)
         packed = acting.pack(config.networks, policies)
-        noise: Any = None
+        noise: PyTree = None
         step = -1
 
         def act(obs: np.ndarray) -> np.ndarray:
@@ -272,7 +272,7 @@ def join(segments: Sequence[Segment]) -> Segment:
     """The segments of all shards as one, shard after shard along the environment axis."""
     rollouts = [s.rollout for s in segments]
     episodes = [episode for s in segments for episode in s.episodes]
-    carries = [r.carry for r in rollouts]  # the one thing without an axis of time
+    carries: PyTree = [r.carry for r in rollouts]  # the one thing without an axis of time
     rollout = jax.tree.map(
         lambda *x: np.concatenate(x, axis=2), *[r._replace(carry=None) for r in rollouts]
     )

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.core.types import Policy, PyTree, Rollout
 from jaxmaze.envs.actors import ActorConfig, EpisodeResult, Segment
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.envpool import EnvpoolCollector
@@ -105,10 +105,11 @@ def rollout_shapes(backend: str, networks: Networks, lead: tuple[int, int, int])
     """Shapes and types of what a backend collects, for ``lead`` ``(L, T, N)``; nothing is run."""
     spaces, carries = networks.spaces, networks.carry_size
 
-    def of(shape: tuple[int, ...], dtype: Any = np.float32) -> jax.ShapeDtypeStruct:
+    def of(shape: tuple[int, ...], dtype: Any = np.float32) -> PyTree:
         return jax.ShapeDtypeStruct((*lead, *shape), dtype)
 
     obs = spaces.obs.build([of(part.shape) for part in spaces.obs.parts])
+    carry: PyTree = jax.ShapeDtypeStruct((lead[0], lead[2], carries), np.float32)
     action, scalar = of(spaces.action.shape, spaces.action.dtype), of(())
     return Rollout(
         obs,
@@ -120,5 +121,5 @@ def rollout_shapes(backend: str, networks: Networks, lead: tuple[int, int, int])
         scalar,
         valid=scalar if BACKENDS[backend].masked else None,
         begin=scalar if carries else None,
-        carry=jax.ShapeDtypeStruct((lead[0], lead[2], carries), np.float32) if carries else None,
+        carry=carry if carries else None,
     )

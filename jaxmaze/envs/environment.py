@@ -20,6 +20,7 @@ import numpy as np
 
 from jaxmaze import trust
 from jaxmaze.core.spaces import ActionSpace, Box, Discrete, Observations, Spaces
+from jaxmaze.core.types import Json, PyTree
 from jaxmaze.errors import UserError
 
 MissingPackageError = gym.error.DependencyNotInstalled
@@ -217,7 +218,7 @@ def actions_of(space: gym.Space) -> ActionSpace:
     )
 
 
-def spec_dict(info: EnvInfo) -> dict[str, Any]:
+def spec_dict(info: EnvInfo) -> Json:
     """The specification as JSON can hold it, arguments and step limit included.
 
     It is gymnasium's own JSON wherever that exists; functions, classes and other objects in it are
@@ -232,7 +233,7 @@ def spec_dict(info: EnvInfo) -> dict[str, Any]:
     return json.loads(json.dumps(fields, default=_in_words, skipkeys=True))
 
 
-def _in_words(value: Any) -> Any:
+def _in_words(value: Any) -> PyTree:
     """What stands in JSON for an object that it cannot hold."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
@@ -242,7 +243,7 @@ def _in_words(value: Any) -> Any:
     return f"{named.__module__}:{named.__qualname__}"
 
 
-def spec_for_data(info: EnvInfo) -> Any:
+def spec_for_data(info: EnvInfo) -> PyTree:
     """The specification for a data set: one that is JSON.
 
     A wrapper whose arguments are not JSON has none there, so that gymnasium refuses to make the
@@ -257,7 +258,7 @@ def spec_for_data(info: EnvInfo) -> Any:
     return spec
 
 
-def registered_spec(info: EnvInfo) -> Any:
+def registered_spec(info: EnvInfo) -> PyTree:
     """The specification that is registered, without what the configuration sets in it."""
     # Not of config.id: gym.spec knows no "module:Name-v0", nor names without a version.
     return gym.spec(info.spec.id)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from jaxmaze.core.spaces import Spaces
+from jaxmaze.core.types import PyTree
 from jaxmaze.envs import environment
 
 Act = Callable[[np.ndarray], np.ndarray]
@@ -35,7 +35,7 @@ class Episode:
 
     index: int
     seed: int | None
-    observations: Any
+    observations: PyTree
     actions: np.ndarray
     rewards: np.ndarray
     terminated: bool

@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from jaxmaze.core.types import Policy
+from jaxmaze.core.types import Policy, PyTree
 from jaxmaze.envs import environment
 from jaxmaze.envs.actors import Actor, ActorConfig, EpisodeResult, Segment, join
 from jaxmaze.errors import UserError, WorkerError
@@ -95,7 +95,7 @@ class Pool:
     def check(info: environment.EnvInfo) -> None:
         """Nothing more than that it could be made, which ``info`` shows."""
 
-    def _begin(self, method: str, *args: Any) -> Callable[[], list[list[Any]]]:
+    def _begin(self, method: str, *args: PyTree) -> Callable[[], list[list[Any]]]:
         """Let all actors start; what is returned waits for their results, worker by worker."""
         if self._actor is not None:
             actor = self._actor  # in this process nothing goes on before it is waited for
@@ -212,7 +212,7 @@ class _Worker:
             self._died()
         self._awaited += message[0] != SETUP
 
-    def receive(self) -> Any:
+    def receive(self) -> PyTree:
         try:
             ok, value = self._connection.recv()
         except (EOFError, ConnectionResetError):

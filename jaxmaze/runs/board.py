@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jaxmaze.core.types import PyTree
 from jaxmaze.runs import console
 
 
@@ -28,7 +29,7 @@ class Board:
 
         self._writer = EventsWriter(str(self._run / "events"))
 
-    def _try(self, write: Any, *args: Any) -> None:
+    def _try(self, write: Any, *args: PyTree) -> None:
         """Do something with the file, or say once that it cannot be done."""
         try:
             write(*args)

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import Spaces
-from jaxmaze.core.types import NetworkSpec, Policy
+from jaxmaze.core.types import Json, NetworkSpec, Policy, PyTree
 from jaxmaze.errors import UserError
 from jaxmaze.runs import disk
 
@@ -26,7 +26,7 @@ ROOM = 2**16
 """Bytes that a checkpoint may take beside twice its arrays."""
 
 
-def describe(networks: Networks, seeds: tuple[int, ...], kind: str) -> dict[str, Any]:
+def describe(networks: Networks, seeds: tuple[int, ...], kind: str) -> Json:
     """What the item ``meta`` says."""
     return {
         "kind": kind,
@@ -36,7 +36,7 @@ def describe(networks: Networks, seeds: tuple[int, ...], kind: str) -> dict[str,
     }
 
 
-def networks_of(meta: dict[str, Any]) -> Networks:
+def networks_of(meta: Json) -> Networks:
     """The networks that ``meta`` describes."""
     network = dict(meta["network"])
     network["hidden_sizes"] = tuple(network["hidden_sizes"])
@@ -54,13 +54,13 @@ def blank_policies(networks: Networks, members: int) -> Policy:
     return jax.tree.map(lambda x: np.zeros((members, *x.shape), x.dtype), shapes)
 
 
-def _like(template: Any, tree: Any) -> Any:
+def _like(template: Any, tree: PyTree) -> PyTree:
     """``tree`` with the structure of ``template``; dtypes and shapes must agree.
 
     Orbax would cast or reshape silently.
     """
 
-    def leaf(t: Any, x: Any) -> np.ndarray:
+    def leaf(t: Any, x: PyTree) -> np.ndarray:
         if t.dtype != x.dtype or t.shape != x.shape:
             raise UserError(
                 f"the checkpoint holds {x.dtype}{x.shape} where the run needs {t.dtype}{t.shape}; "
@@ -114,7 +114,7 @@ class Checkpoints:
             folder, options=options, item_names=("state", "best", "meta")
         )
 
-    def save(self, step: int, state: Any, best: Policy, meta: dict[str, Any]) -> None:
+    def save(self, step: int, state: PyTree, best: Policy, meta: Json) -> None:
         """Write a checkpoint of numpy arrays; it appears whole or not at all, later.
 
         Raises:
@@ -137,7 +137,7 @@ class Checkpoints:
         """The newest whole checkpoint's step, None without any."""
         return self._manager.latest_step()
 
-    def meta(self, step: int | None = None) -> dict[str, Any]:
+    def meta(self, step: int | None = None) -> Json:
         """A checkpoint's description, the newest's by default.
 
         Raises:
@@ -159,7 +159,7 @@ class Checkpoints:
         """Wait until what was saved is on disk."""
         self._manager.wait_until_finished()
 
-    def restore(self, template: Any, step: int | None = None) -> Any:
+    def restore(self, template: Any, step: int | None = None) -> PyTree:
         """A checkpoint's training state, with structure, dtypes and shapes of a template.
 
         Args:
@@ -182,7 +182,7 @@ class Checkpoints:
         restored = self._restore("best", self._ocp.args.StandardRestore(template))
         return _like(template, restored)
 
-    def _restore(self, item: str, args: Any, step: int | None = None) -> Any:
+    def _restore(self, item: str, args: PyTree, step: int | None = None) -> PyTree:
         step = self.latest() if step is None else step
         if step is None:
             raise UserError(f"{self._run} has no whole checkpoint; give a run that has saved one")
@@ -230,7 +230,7 @@ def digest(policies: Policy) -> str:
     return sha.hexdigest()
 
 
-def load_best(run: Path) -> tuple[Networks, Policy, dict[str, Any]]:
+def load_best(run: Path) -> tuple[Networks, Policy, Json]:
     """A run's networks, each member's best policy ``[M, ...]``, and the description.
 
     Raises:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmaze.core.types import Json
 from jaxmaze.runs import disk, run_folder
 from jaxmaze.runs.board import Board
 
@@ -68,7 +69,7 @@ class MetricsWriter:
           returns: ``[M, E]`` of an evaluation's episodes, kept in the line (not in TensorBoard) so
             that they can be compared with others' episode by episode.
         """
-        line: dict[str, Any] = {"step": int(step), "split": split}
+        line: Json = {"step": int(step), "split": split}
         members: dict[str, list[float | None]] = {}
         for name, value in values.items():
             each = np.atleast_1d(np.asarray(value, np.float64))
@@ -116,7 +117,7 @@ def _lines(path: Path) -> Iterable[str]:
         yield line
 
 
-def read(run: Path) -> list[dict[str, Any]]:
+def read(run: Path) -> list[Json]:
     """All lines of a run's metrics.jsonl."""
     return [json.loads(line) for line in _lines(run / run_folder.METRICS)]
 

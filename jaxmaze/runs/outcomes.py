@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmaze.core.types import Json
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 from jaxmaze.runs import disk, metrics, run_folder
@@ -25,7 +26,7 @@ class Evaluation(NamedTuple):
     returns: np.ndarray
     lengths: np.ndarray
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """The block ``evaluation`` of a summary.json."""
         r = self.returns
         return {

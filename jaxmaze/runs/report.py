@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmaze.core.types import Json, PyTree
 from jaxmaze.runs import intervals
 from jaxmaze.runs.outcomes import Table
 
@@ -98,7 +99,7 @@ def _gain(table: Table, teacher: Teacher | None) -> dict[str, float] | None:
     return None if played is None else block(intervals.estimate(table.returns - played))
 
 
-def arm_summary(arm: Arm, teacher: Teacher | None) -> dict[str, Any]:
+def arm_summary(arm: Arm, teacher: Teacher | None) -> Json:
     """The block of one arm in a comparison's summary.json.
 
     Intervals of returns and gains are about other seeds and other episodes; those of the curve are
@@ -207,7 +208,7 @@ def _draw(axes: Any, curve: Mapping[str, Any], name: str, colour: str, longest: 
         axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
 
 
-def figure(arms: Mapping[str, Mapping[str, Any]], title: str) -> Any:
+def figure(arms: Mapping[str, Mapping[str, Any]], title: str) -> PyTree:
     """Returns against environment steps: a line and a band an arm, and the teacher.
 
     Bands are 95 % over seeds. With fewer than ``FEW_SEEDS`` such a band says little beyond how few

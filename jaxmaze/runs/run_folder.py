@@ -16,6 +16,7 @@ import ml_collections
 
 from jaxmaze import config as config_lib
 from jaxmaze.config import Settings
+from jaxmaze.core.types import Json
 from jaxmaze.errors import UserError
 from jaxmaze.runs import disk
 
@@ -61,7 +62,7 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Json:
     """Read a JSON object.
 
     Raises:
@@ -78,7 +79,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
-def read_config(run: Path) -> dict[str, Any]:
+def read_config(run: Path) -> Json:
     """What a run's config.json says, once it is known to be of this version's format.
 
     Raises:
@@ -101,7 +102,7 @@ def read_config(run: Path) -> dict[str, Any]:
     return values
 
 
-def _versions_of(values: dict[str, Any]) -> dict[str, Any]:
+def _versions_of(values: Json) -> Json:
     """The versions that a config.json names; none if that part is damaged."""
     named = values.get("versions")
     return named if isinstance(named, dict) else {}
@@ -156,12 +157,12 @@ def finished_note(run: Path, more: str) -> str:
     )
 
 
-def identity(config: Settings, kind: str, **more: Any) -> dict[str, Any]:
+def identity(config: Settings, kind: str, **more: Any) -> Json:
     """What makes a run this run: its configuration, and hashes of the data it starts from."""
     return {"kind": kind, "seed": config.seed, "config": config_lib.to_dict(config), **more}
 
 
-def already_finished(workdir: Path, wanted: dict[str, Any]) -> bool:
+def already_finished(workdir: Path, wanted: Json) -> bool:
     """Whether a folder holds this very run, finished; nothing is written.
 
     Args:
@@ -174,7 +175,7 @@ def already_finished(workdir: Path, wanted: dict[str, Any]) -> bool:
     return _holds(workdir, wanted) and finished(workdir)
 
 
-def _holds(workdir: Path, wanted: dict[str, Any]) -> bool:
+def _holds(workdir: Path, wanted: Json) -> bool:
     """Whether a folder holds this very run, as far as it has come.
 
     Raises:
@@ -195,7 +196,7 @@ def _holds(workdir: Path, wanted: dict[str, Any]) -> bool:
     return True
 
 
-def claim(workdir: Path, wanted: dict[str, Any], **about: Any) -> bool:
+def claim(workdir: Path, wanted: Json, **about: Any) -> bool:
     """Take a folder for a run: write its config.json, or find that it holds this very run.
 
     Args:
@@ -226,7 +227,7 @@ def claim(workdir: Path, wanted: dict[str, Any], **about: Any) -> bool:
     return False
 
 
-def _difference(wanted: dict[str, Any], found: dict[str, Any], prefix: str = "") -> str:
+def _difference(wanted: Json, found: Json, prefix: str = "") -> str:
     """The first field that differs, in words; empty if none does."""
     for key, value in wanted.items():
         name = f"{prefix}{key}"
@@ -279,7 +280,7 @@ class Source(NamedTuple):
     sha256: str | None
 
 
-def about_demonstrations(workdir: Path, sources: Sequence[Source]) -> list[dict[str, Any]]:
+def about_demonstrations(workdir: Path, sources: Sequence[Source]) -> list[Json]:
     """What :func:`claim` keeps of the demonstrations behind each member, or behind all."""
     return [
         {
@@ -317,7 +318,7 @@ def finished(run: Path) -> bool:
     return (run / SUMMARY).exists()
 
 
-def summary(run: Path) -> dict[str, Any]:
+def summary(run: Path) -> Json:
     """The summary of a finished run.
 
     Raises:

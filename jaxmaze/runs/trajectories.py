@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from jaxmaze.core.spaces import ActionSpace
+from jaxmaze.core.types import Json, PyTree
 from jaxmaze.envs.environment import EnvInfo, space_spec, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
@@ -41,7 +42,7 @@ class Dataset:
     """
 
     episodes: tuple[Episode, ...]
-    provenance: dict[str, Any]
+    provenance: Json
     sha256: str
 
     @property
@@ -102,9 +103,7 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
             raise UserError(f"{where} has {problem}: is it data of another environment?")
 
 
-def write(
-    path: Path, episodes: Sequence[Episode], info: EnvInfo, provenance: dict[str, Any]
-) -> Dataset:
+def write(path: Path, episodes: Sequence[Episode], info: EnvInfo, provenance: Json) -> Dataset:
     """Check episodes and write them as a Minari dataset in the folder ``path/data``.
 
     Raises:
@@ -115,9 +114,7 @@ def write(
     return Dataset(tuple(episodes), provenance, write_each(path, episodes, info, provenance))
 
 
-def write_each(
-    path: Path, episodes: Iterable[Episode], info: EnvInfo, provenance: dict[str, Any]
-) -> str:
+def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenance: Json) -> str:
     """Check and write episodes one by one as they come, so that none has to be kept.
 
     The data set is in ``path/data``, and not whole before this returns its SHA-256.
@@ -171,7 +168,7 @@ def write_each(
     return digest.hexdigest()
 
 
-def _buffer(cls: Any, episode: Episode) -> Any:
+def _buffer(cls: Any, episode: Episode) -> PyTree:
     ends = np.zeros(episode.length, bool)
     ends[-1] = True
     never = np.zeros(episode.length, bool)
@@ -236,7 +233,7 @@ def _data_folder(path: Path) -> Path:
     raise UserError(f"{path} {state}; record one with python -m jaxmaze.rollout --record")
 
 
-def _open(folder: Path) -> Any:
+def _open(folder: Path) -> PyTree:
     from minari.dataset.minari_storage import MinariStorage
 
     try:
@@ -247,7 +244,7 @@ def _open(folder: Path) -> Any:
         raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
 
 
-def _parts(folder: Path, storage: Any) -> Generator[tuple[dict[str, Any], int | None], None, None]:
+def _parts(folder: Path, storage: Any) -> Generator[tuple[Json, int | None], None, None]:
     """Each episode as Minari gives it, and its seed; one at a time."""
     try:
         count = storage.total_episodes
@@ -290,20 +287,20 @@ def _read_episodes(folder: Path, storage: Any) -> list[Episode]:
     return episodes
 
 
-def _put(blocks: dict[str, memory.Blocks], observations: Any) -> Any:
+def _put(blocks: dict[str, memory.Blocks], observations: PyTree) -> PyTree:
     """Observations in blocks, each of their arrays in its own."""
     return jax.tree_util.tree_map_with_path(
         lambda path, x: blocks[f"observations{path}"].put(x), observations
     )
 
 
-def _labels(part: dict[str, Any]) -> np.ndarray | None:
+def _labels(part: Json) -> np.ndarray | None:
     """The teacher's labels of an episode as Minari gives it, None where there are none."""
     found = (part.get("infos") or {}).get(LABELS)
     return None if found is None else np.asarray(found)
 
 
-def rows(episodes: Sequence[Episode], action: ActionSpace) -> tuple[Any, np.ndarray, np.ndarray]:
+def rows(episodes: Sequence[Episode], action: ActionSpace) -> tuple[PyTree, np.ndarray, np.ndarray]:
     """All steps as rows: observations ``[R, ...]``, actions ``[R, ...]``, episode numbers ``[R]``.
 
     The last observation of an episode has no action and is left out. Where an episode has labels,

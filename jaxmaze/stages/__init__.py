@@ -9,11 +9,12 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 
 from jaxmaze.config import Settings
+from jaxmaze.core.types import Json
 
 
 class Stage(Protocol):
@@ -27,9 +28,7 @@ class Stage(Protocol):
     RESUMED: bool | str
     NEXT: str
 
-    def run(
-        self, config: Settings, workdir: Path, reported: np.ndarray | None = None
-    ) -> dict[str, Any]:
+    def run(self, config: Settings, workdir: Path, reported: np.ndarray | None = None) -> Json:
         """Run it in a folder, or go on there.
 
         Args:
@@ -46,7 +45,7 @@ class Stage(Protocol):
         self,
         arms: Mapping[str, tuple[Settings, Path]],
         reported: np.ndarray | None = None,
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, Json]:
         """Run several side by side; optional. Returns their summaries by name."""
 
 
@@ -77,7 +76,7 @@ def resumed(name: str) -> bool | str:
 
 def run_all(
     name: str, runs: Mapping[str, tuple[Settings, Path]], reported: np.ndarray | None = None
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Json]:
     """Run several runs of a stage, side by side if it can; returns their summaries by name."""
     stage = find(name)
     if hasattr(stage, "run_arms"):

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxmaze.config import Settings
 from jaxmaze.core import bc, seeding
-from jaxmaze.core.types import Demonstrations, Policy
+from jaxmaze.core.types import Demonstrations, Json, Policy, PyTree
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
@@ -94,7 +94,7 @@ def prepare(config: Settings, dataset: trajectories.Dataset, info: environment.E
     )
 
 
-def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> dict[str, Any]:
+def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> Json:
     """Clone the teacher recorded in ``config.bc.data``.
 
     Args:
@@ -156,9 +156,9 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     return summary
 
 
-def _member(config: Settings, progress: Progress, member: int, result: Any) -> dict[str, Any]:
+def _member(config: Settings, progress: Progress, member: int, result: Any) -> Json:
     """One member's part of the summary."""
-    block: dict[str, Any] = {
+    block: Json = {
         "seed": config.seed + member,
         "env_steps": 0,
         "best_epoch": int(progress.train.best_epoch[member]),
@@ -178,7 +178,7 @@ def _draw(workdir: Path, config: Settings, writer: metrics.MetricsWriter) -> Non
         writer.board.add_figure("imitation/validation_loss_and_return", fig, 0)
 
 
-def show(summary: dict[str, Any], config: Settings) -> None:
+def show(summary: Json, config: Settings) -> None:
     """Print what came out."""
     e = summary["evaluation"]
     console.say(
@@ -341,7 +341,7 @@ class _Trainer:
         self.writer.write(epoch, "eval", "rollout_stats", stats, returns)
         return returns
 
-    def held_out(self, progress: Progress) -> tuple[tuple[Any, np.ndarray], np.ndarray | None]:
+    def held_out(self, progress: Progress) -> tuple[tuple[PyTree, np.ndarray], np.ndarray | None]:
         """Held-out states with the teacher's actions, and the temperature that fits them best.
 
         On the host, where the program is one of all members at once, and its bits are the same.

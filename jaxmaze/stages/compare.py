@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxmaze import policies
 from jaxmaze.config import Settings
+from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
@@ -97,7 +98,7 @@ class Teacher:
             self.known |= dict(zip(missing.tolist(), found, strict=True))
         return np.array([self.known[s][0] for s in seeds.tolist()])
 
-    def evaluation(self, seeds: np.ndarray) -> dict[str, Any]:
+    def evaluation(self, seeds: np.ndarray) -> Json:
         """The evaluation block of those episodes, or of all on record if it cannot play them."""
         chosen = self.known if self(seeds) is None else seeds.tolist()
         returns, lengths = zip(*(self.known[s] for s in chosen), strict=True)
@@ -138,7 +139,7 @@ def run(
     folders: Mapping[str, Path],
     workdir: Path,
     teacher: Teacher | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Compare finished runs.
 
     Args:
@@ -165,7 +166,7 @@ def run(
     report.save(fig, workdir / FIGURE)
     with metrics.MetricsWriter(workdir) as writer:
         writer.board.add_figure("compare/returns", fig, 0)
-    summary: dict[str, Any] = {
+    summary: Json = {
         "kind": KIND,
         "env_steps": sum(arm.summary["env_steps"] for arm in loaded.values()),
         "wall_seconds": time.perf_counter() - start,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ from jaxmaze import policies
 from jaxmaze.config import Settings
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Policy
+from jaxmaze.core.types import Json, Policy
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.policies import build_networks
@@ -39,7 +39,7 @@ class Progress(NamedTuple):
     best: selection.Best
 
 
-def run(config: Settings, workdir: Path) -> dict[str, Any]:
+def run(config: Settings, workdir: Path) -> Json:
     """Clone ``config.dagger.policy`` by asking it.
 
     Args:
@@ -102,7 +102,7 @@ class _Trainer:
         self.round = 0
         # By member, then by round.
         self.episodes: list[list[list[Episode]]] = [[] for _ in self.seeds]
-        self.provenance: list[list[dict[str, Any]]] = [[] for _ in self.seeds]
+        self.provenance: list[list[Json]] = [[] for _ in self.seeds]
 
     def labels(self) -> np.ndarray:
         """``[M]`` labels that each member has asked for so far."""
@@ -244,7 +244,7 @@ class _Trainer:
         self.checkpoints.save(self.round, self.progress, self.progress.best.policy, meta)
         self.checkpoints.wait()  # The next round's episodes are dropped if this one is not whole.
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> Json:
         """Write the aggregated data sets, evaluate on the test episodes; returns the summary."""
         sha256 = [
             dagger_data.keep_all(self.workdir, s, self.episodes[m], self.provenance[m], self.info)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxmaze.config import Settings
 from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import Json, PyTree
 from jaxmaze.envs import environment
 from jaxmaze.envs.actors import Segment
 from jaxmaze.envs.collectors import BACKENDS, open_collector
@@ -35,7 +35,7 @@ OF_CLONES = ("clone_kl", "anchor_coef", "critic_ready")
 """Metrics that mean nothing for a run from scratch."""
 
 
-def run(config: Settings, workdir: Path) -> dict[str, Any]:
+def run(config: Settings, workdir: Path) -> Json:
     """One PPO run; ``config.ppo.init_from`` names a bc or ppo run to start from, if any.
 
     Returns:
@@ -50,7 +50,7 @@ def run(config: Settings, workdir: Path) -> dict[str, Any]:
 def run_arms(
     arms: Mapping[str, tuple[Settings, Path]],
     reported: np.ndarray | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Json]:
     """Train several runs as members of one program; returns their summaries by name.
 
     Args:
@@ -89,9 +89,7 @@ def run_arms(
         trainer.close()
 
 
-def _identity(
-    config: Settings, given: handover.Given | None, demonstrated: Demonstrated
-) -> dict[str, Any]:
+def _identity(config: Settings, given: handover.Given | None, demonstrated: Demonstrated) -> Json:
     """What makes a run this run: the policies it starts from, and the data it learns from, too."""
     hashes: dict[str, str | None] = {}
     if given is not None:
@@ -110,7 +108,7 @@ def _take_over(
 ) -> list[Arm]:
     """The arms with what they start from, each proven once to act as its clone did."""
     listed: list[Arm] = []
-    known: dict[tuple[Any, ...], handover.Origin | None] = {}
+    known: dict[tuple[PyTree, ...], handover.Origin | None] = {}
     for name, (config, workdir) in arms.items():
         section, at = config.ppo, len(listed) * config.members
         key = (section.init_from, section.audit, section.exploration, section.start_exploration)
@@ -319,14 +317,14 @@ class _Trainer:
         with self.watch("wait for the last checkpoint"):
             self.files.flush()
 
-        def about(arm: Arm) -> dict[str, Any]:
+        def about(arm: Arm) -> Json:
             meta = checkpoint.describe(self.networks, self.seeds[arm.members], KIND)
             return meta | {"wall_seconds": time.perf_counter() - self.start}
 
         best = self.judge.best
         self.files.save(self.iteration, (self.population.whole(), best), best.policy, about)
 
-    def finish(self, seeds: np.ndarray) -> dict[str, dict[str, Any]]:
+    def finish(self, seeds: np.ndarray) -> dict[str, Json]:
         """Evaluate the last and the best policies on the reported episodes; write the summaries."""
         with self.watch("test"):
             last = self.judge.evaluator(self.population.policies(), seeds)
@@ -363,7 +361,7 @@ def _summary(
     steps: int,
     chosen: selection.Selection,
     played: dict[str, list[outcomes.Evaluation]],
-) -> dict[str, Any]:
+) -> Json:
     """An arm's summary.json, but for the times; ``steps`` are each member's."""
     best, last = played["best"], played["last"]
     members = [

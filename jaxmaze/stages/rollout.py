@@ -14,6 +14,7 @@ import numpy as np
 from jaxmaze import policies
 from jaxmaze.config import Settings
 from jaxmaze.core import seeding
+from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, iter_episodes, run_episodes
 from jaxmaze.errors import UserError
@@ -33,7 +34,7 @@ def run(
     record: bool = False,
     render: str | None = None,
     member: int = 0,
-) -> dict[str, Any]:
+) -> Json:
     """Play ``config.rollout.n_episodes`` episodes with ``config.rollout.policy``.
 
     Args:
@@ -87,7 +88,7 @@ def run(
 
 def _finish(
     config: Settings, workdir: Path, result: outcomes.Evaluation, wall_seconds: float
-) -> dict[str, Any]:
+) -> Json:
     """Log what came out and write the summary."""
     with metrics.MetricsWriter(workdir) as writer:
         writer.write(0, "eval", "rollout_stats", result.stats())
@@ -111,7 +112,7 @@ def _play(
     act: policies.Act,
     seeds: np.ndarray,
     render: str | None,
-    provenance: dict[str, Any] | None,
+    provenance: Json | None,
 ) -> _Tally:
     """Play the episodes, log them as they end, and record them where there is a ``provenance``."""
     tally = _Tally(info)
@@ -158,7 +159,7 @@ def _record(
     workdir: Path,
     episodes: Iterable[Episode],
     info: environment.EnvInfo,
-    provenance: dict[str, Any],
+    provenance: Json,
 ) -> None:
     """Write the data set beside its place and move it there, so that it is whole or absent.
 

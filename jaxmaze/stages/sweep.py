@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 from jaxmaze import stages
 from jaxmaze.config import Settings, sweeps
+from jaxmaze.core.types import Json
 from jaxmaze.runs import console, outcomes, run_folder
 from jaxmaze.stages import compare
 from jaxmaze.training import bc_learner, evaluation
@@ -18,7 +18,7 @@ from jaxmaze.training import bc_learner, evaluation
 KIND = "sweep"
 
 
-def run(config: Settings, workdir: Path) -> dict[str, Any]:
+def run(config: Settings, workdir: Path) -> Json:
     """Run every point of ``config.sweep`` with the stage that the configuration names.
 
     Each point has a folder of its own in ``workdir``, with all of a run's files, and ``members``
@@ -77,6 +77,6 @@ def run(config: Settings, workdir: Path) -> dict[str, Any]:
     return summary
 
 
-def _at(config: Settings, point: dict[str, Any]) -> Settings:
+def _at(config: Settings, point: Json) -> Settings:
     """The configuration of one point."""
     return config.replace(sweep={}).replace(config.stage, **point)

@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxmaze import policies
 from jaxmaze.config import Settings
+from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.collectors import BACKENDS
 from jaxmaze.runs import console, report, run_folder, trajectories
@@ -23,7 +24,7 @@ NEXT = "to train its fine-tuned arm further, start a new ppo run"
 ARMS = ("random_lr0", "pretrained_lr0", "from_scratch", "pretrained")
 
 
-def run(config: Settings, workdir: Path) -> dict[str, Any]:
+def run(config: Settings, workdir: Path) -> Json:
     """Run all stages in ``workdir``.
 
     Returns:
@@ -77,7 +78,7 @@ def _check(config: Settings) -> None:
     trajectories.split(config.rollout.n_episodes, config.bc.validation_percentage, config.seed)
 
 
-def _shown(summary: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _shown(summary: Json) -> tuple[Json, Json]:
     return summary["arms"], summary["teacher"]["evaluation"]
 
 
@@ -87,7 +88,7 @@ def _with(config: Settings, stage: str, **fields: Any) -> Settings:
 
 
 def _arm(config: Settings, arm: str, workdir: Path) -> Settings:
-    fields: dict[str, Any] = {}
+    fields: Json = {}
     if arm.startswith("pretrained"):
         fields["init_from"] = str((workdir / "bc").resolve())
     if arm.endswith("lr0"):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
 
-from jaxmaze.core.types import Policy
+from jaxmaze.core.types import Json, Policy, PyTree
 from jaxmaze.runs import checkpoint, metrics
 from jaxmaze.training.ppo_arms import Arm
 
@@ -33,7 +32,7 @@ class ArmFiles:
             saved.drop_after(-1 if newest is None else newest)
         return newest
 
-    def restore(self, whole: Any, step: int) -> tuple[Any, float]:
+    def restore(self, whole: PyTree, step: int) -> tuple[PyTree, float]:
         """A checkpoint in the structure of ``whole``, and the seconds it took to get there."""
         whole = jax.tree.map(np.array, whole)
         for arm, saved in zip(self.arms, self._checkpoints, strict=True):
@@ -80,9 +79,7 @@ class ArmFiles:
         self.flush_logs()
         self.wait()  # no arm gets two ahead of another, which keeps only two
 
-    def save(
-        self, step: int, whole: Any, best: Policy, about: Callable[[Arm], dict[str, Any]]
-    ) -> None:
+    def save(self, step: int, whole: PyTree, best: Policy, about: Callable[[Arm], Json]) -> None:
         """Write a checkpoint of each arm: all that training needs, the best, a description."""
         for arm, saved in zip(self.arms, self._checkpoints, strict=True):
             saved.save(step, _of(arm, whole), _of(arm, best), about(arm))
@@ -100,6 +97,6 @@ class ArmFiles:
             saved.close()
 
 
-def _of(arm: Arm, tree: Any) -> Any:
+def _of(arm: Arm, tree: PyTree) -> PyTree:
     """An arm's members of arrays ``[M, ...]``."""
     return jax.tree.map(lambda x: x[arm.members], tree)

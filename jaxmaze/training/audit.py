@@ -21,7 +21,7 @@ from jaxmaze import policies
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import ActionSpace
-from jaxmaze.core.types import Policy
+from jaxmaze.core.types import Json, Policy, PyTree
 from jaxmaze.envs import environment
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import play_episodes
@@ -52,7 +52,7 @@ class Record(NamedTuple):
       digest: SHA-256 of the policies, in hexadecimal.
     """
 
-    obs: Any
+    obs: PyTree
     action: np.ndarray
     log_prob: np.ndarray
     seeds: np.ndarray
@@ -63,11 +63,11 @@ class Record(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _log_probs(networks: Networks, policy: Policy, obs: Any, action: Any) -> Any:
+def _log_probs(networks: Networks, policy: Policy, obs: PyTree, action: Any) -> PyTree:
     return networks.distribution(policy.params, policy.obs_stats, obs).log_prob(action)
 
 
-def log_probs(networks: Networks, population: Policy, obs: Any, action: Any) -> np.ndarray:
+def log_probs(networks: Networks, population: Policy, obs: PyTree, action: Any) -> np.ndarray:
     """Log-probabilities ``[M, S]``, member by member.
 
     One program of one shape, whatever the number of members: the same numbers to the bit on the
@@ -101,7 +101,7 @@ def write(
     population: Policy,
     info: EnvInfo,
     config: Any,
-    demonstrated: tuple[Any, np.ndarray] | None = None,
+    demonstrated: tuple[PyTree, np.ndarray] | None = None,
     temperature: np.ndarray | None = None,
 ) -> None:
     """Keep what a run's policies do in its folder.
@@ -144,17 +144,17 @@ def _array_of(part: str) -> str:
     return f"obs.{part}" if part else "obs"
 
 
-def _visited(episodes: list[Any], action: ActionSpace) -> tuple[Any, np.ndarray]:
+def _visited(episodes: list[Any], action: ActionSpace) -> tuple[PyTree, np.ndarray]:
     return trajectories.rows(episodes, action)[:2]
 
 
-def spread(obs: Any, action: np.ndarray) -> tuple[Any, np.ndarray]:
+def spread(obs: PyTree, action: np.ndarray) -> tuple[PyTree, np.ndarray]:
     """``STATES`` rows spread evenly over ``[R, ...]`` (repeated where there are fewer)."""
     index = np.linspace(0, len(action) - 1, STATES).astype(int)
     return jax.tree.map(lambda x: x[index], (obs, action))
 
 
-def held_out(obs: Any, action: np.ndarray, validation: np.ndarray) -> tuple[Any, np.ndarray]:
+def held_out(obs: PyTree, action: np.ndarray, validation: np.ndarray) -> tuple[PyTree, np.ndarray]:
     """Each member's held-out states and the teacher's actions, ``[M, S, ...]``.
 
     Args:
@@ -171,7 +171,7 @@ def held_out(obs: Any, action: np.ndarray, validation: np.ndarray) -> tuple[Any,
 
 
 def temperature_of(
-    networks: Networks, population: Policy, demonstrated: tuple[Any, np.ndarray]
+    networks: Networks, population: Policy, demonstrated: tuple[PyTree, np.ndarray]
 ) -> np.ndarray:
     """The temperature ``[M]`` under which demonstrated actions ``[M, S, ...]`` are most likely.
 
@@ -228,7 +228,7 @@ def check(
     info: EnvInfo,
     config: Any,
     record: Record | None,
-) -> dict[str, Any]:
+) -> Json:
     """Compare policies taken over from a run with what the run has on record.
 
     Args:
@@ -255,7 +255,7 @@ def check(
     if theirs.get("id") == info.config.id and theirs.get("max_episode_steps") is None:
         theirs = theirs | {"max_episode_steps": registered}
     difference = env_difference(theirs, section | {"kwargs": ours})
-    figures: dict[str, Any] = {"origin": str(run), "difference": difference}
+    figures: Json = {"origin": str(run), "difference": difference}
     if difference:
         _differs(config, f"{run} was trained in another environment: {difference}")
     if record is None:
@@ -283,7 +283,7 @@ def check(
     return figures
 
 
-def _verdict(figures: dict[str, Any], gap: np.ndarray, record: Record, raw: dict[str, Any]) -> str:
+def _verdict(figures: Json, gap: np.ndarray, record: Record, raw: Json) -> str:
     """What differs although the environment's arguments do not, in words; empty if nothing."""
     versions, old = run_folder.versions(), raw.get("versions", {})
     news = [f"{n} {old[n]} there and {v} here" for n, v in versions.items() if old.get(n, v) != v]

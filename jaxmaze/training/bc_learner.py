@@ -12,7 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxmaze.config import Settings
 from jaxmaze.core import bc, seeding
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Demonstrations
+from jaxmaze.core.types import Demonstrations, PyTree
 from jaxmaze.errors import UserError
 from jaxmaze.training import compiled
 
@@ -53,7 +53,7 @@ class Fitter:
         self._shared = () if own_data else (1,)
         patience = self.section.patience
 
-        def statistics(data: Demonstrations, train: Any) -> Any:
+        def statistics(data: Demonstrations, train: PyTree) -> PyTree:
             return bc.statistics(networks, data.obs, train)
 
         def select(state: bc.State, better: Any) -> bc.State:
@@ -66,11 +66,11 @@ class Fitter:
         self.select = compiled.vmap_members(select, self.members, effort=compiled.ONCE)
         self._stage, self._seeds = stage, member_seeds(config)
 
-    def init(self, data: Demonstrations, train: Any, path: tuple[int, ...] = ()) -> bc.State:
+    def init(self, data: Demonstrations, train: PyTree, path: tuple[int, ...] = ()) -> bc.State:
         """Fresh states on the host; ``path`` tells the random numbers of one fit from another's."""
         return self._fresh(jax.device_get(self._statistics(data, train)), path)
 
-    def _fresh(self, stats: Any, path: tuple[int, ...]) -> bc.State:
+    def _fresh(self, stats: PyTree, path: tuple[int, ...]) -> bc.State:
         states = [
             bc.init(
                 self.networks,
@@ -81,7 +81,7 @@ class Fitter:
         ]
         return jax.tree.map(lambda *x: np.stack(x), *states)
 
-    def prepare(self, data: Demonstrations, train: Any, steps: int, validates: bool) -> None:
+    def prepare(self, data: Demonstrations, train: PyTree, steps: int, validates: bool) -> None:
         """Begin to compile, in the background, what a fit to these data needs."""
         none = jax.tree.map(
             lambda x: np.zeros((self.members, *x.shape), x.dtype), self.networks.init_stats()
@@ -101,8 +101,12 @@ class Fitter:
         networks, batch_size = self.networks, self.section.batch_size
 
         def epoch(
-            state: bc.State, data: Demonstrations, train: Any, validation: Any, hyper: bc.Hyper
-        ) -> Any:
+            state: bc.State,
+            data: Demonstrations,
+            train: PyTree,
+            validation: PyTree,
+            hyper: bc.Hyper,
+        ) -> PyTree:
             state, means = bc.epoch(networks, batch_size, steps, state, data, train, hyper)
             if not validates:
                 return state, means, {}

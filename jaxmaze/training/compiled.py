@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxmaze.core.types import Json, PyTree
 from jaxmaze.envs import workers
 
 AXIS = "members"
@@ -58,7 +59,7 @@ class Program:
         self._compiling: threading.Thread | None = None
         self.failed: Exception | None = None
 
-    def prepare(self, *args: Any) -> None:
+    def prepare(self, *args: PyTree) -> None:
         """Begin to compile for arguments like these; arrays, or ``jax.ShapeDtypeStruct``.
 
         Those that will be results of such functions must say so by their :attr:`sharding`, or the
@@ -67,7 +68,7 @@ class Program:
         The next call waits for it. The compiler lets Python go on meanwhile.
         """
 
-        def shape(x: Any) -> jax.ShapeDtypeStruct:
+        def shape(x: PyTree) -> jax.ShapeDtypeStruct:
             placed = getattr(x, "sharding", None)
             spread = placed if isinstance(placed, NamedSharding) else None
             weak = getattr(x, "weak_type", False)
@@ -90,12 +91,12 @@ class Program:
             self._compiling.join()
             self._compiling = None
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: PyTree) -> PyTree:
         self.wait()
         return self._make(len(args))(*args)
 
 
-def compiler_options(effort: int) -> dict[str, Any] | None:
+def compiler_options(effort: int) -> Json | None:
     """Options for ``jax.jit``; ``effort`` is ``ONCE``, ``SHORT`` or ``LONG``."""
     if jax.default_backend() != "cpu":
         return None
@@ -129,13 +130,13 @@ def vmap_members(
     """
     count, on_cpu = num_devices(members), jax.default_backend() == "cpu"
 
-    def mapped(*args: Any) -> Any:
+    def mapped(*args: PyTree) -> PyTree:
         if not on_cpu:
             axes = tuple(None if i in shared else 0 for i in range(len(args)))
             return jax.vmap(function, in_axes=axes)(*args)
         own = [x for i, x in enumerate(args) if i not in shared]
 
-        def one(own: list[Any]) -> Any:
+        def one(own: list[Any]) -> PyTree:
             rest = iter(own)
             return function(*(x if i in shared else next(rest) for i, x in enumerate(args)))
 
@@ -145,7 +146,7 @@ def vmap_members(
     devices = jax.devices()[:count]
     mesh = jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
-    def make(arguments: int) -> Any:
+    def make(arguments: int) -> PyTree:
         jit = functools.partial(jax.jit, donate_argnums=tuple(donate), compiler_options=options)
         if count == 1:
             return jit(mapped)

@@ -18,7 +18,7 @@ from jaxmaze.config import Settings
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import ActionSpace
-from jaxmaze.core.types import Policy
+from jaxmaze.core.types import Json, Policy, PyTree
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, run_episodes
 from jaxmaze.errors import UserError
@@ -64,7 +64,7 @@ def beta(config: Settings, number: int) -> float:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _modes(networks: Networks, population: Policy, obs: Any) -> Any:
+def _modes(networks: Networks, population: Policy, obs: PyTree) -> PyTree:
     return jax.vmap(lambda p, o: networks.to_env(networks.act(p, o)[0]))(population, obs)
 
 
@@ -95,7 +95,7 @@ def play(
     envs = [environment.make(info.config) for _ in range(members * count)]
     labels: list[np.ndarray] = []
 
-    def act(obs: Any) -> np.ndarray:
+    def act(obs: PyTree) -> np.ndarray:
         shown = np.asarray(teacher(obs))
         labels.append(shown)
         # Drawn for all, always: what a member draws does not depend on the others.
@@ -127,7 +127,7 @@ def keep_round(
     number: int,
     episodes: Sequence[Episode],
     info: environment.EnvInfo,
-    provenance: dict[str, Any],
+    provenance: Json,
 ) -> None:
     """Write one member's episodes of a round, whole or not at all."""
     _write(workdir / f"seed_{seed}" / ROUNDS / f"{number:03d}", episodes, info, provenance)
@@ -135,7 +135,7 @@ def keep_round(
 
 def kept_rounds(
     workdir: Path, seed: int, count: int, info: environment.EnvInfo
-) -> tuple[list[list[Episode]], list[dict[str, Any]]]:
+) -> tuple[list[list[Episode]], list[Json]]:
     """A member's episodes and their provenance of the first ``count`` rounds; drops later ones.
 
     Raises:
@@ -152,9 +152,7 @@ def kept_rounds(
     return [list(d.episodes) for d in read], [d.provenance for d in read]
 
 
-def _apart(
-    dataset: trajectories.Dataset, count: int
-) -> tuple[list[list[Episode]], list[dict[str, Any]]]:
+def _apart(dataset: trajectories.Dataset, count: int) -> tuple[list[list[Episode]], list[Json]]:
     """The first rounds of a finished run's aggregated data set."""
     parts, provenances, at = [], [], 0
     for part in dataset.provenance["rounds"][:count]:
@@ -168,7 +166,7 @@ def keep_all(
     workdir: Path,
     seed: int,
     rounds: Sequence[Sequence[Episode]],
-    provenances: Sequence[dict[str, Any]],
+    provenances: Sequence[Json],
     info: environment.EnvInfo,
 ) -> str:
     """Write a member's aggregated data set; returns its SHA-256."""
@@ -191,7 +189,7 @@ def drop_rounds(workdir: Path) -> None:
 
 
 def _write(
-    path: Path, episodes: Sequence[Episode], info: environment.EnvInfo, provenance: dict[str, Any]
+    path: Path, episodes: Sequence[Episode], info: environment.EnvInfo, provenance: Json
 ) -> str:
     with disk.whole(path) as temporary:
         return trajectories.write(temporary, episodes, info, provenance).sha256
@@ -199,7 +197,7 @@ def _write(
 
 def padded_rows(
     rounds: Sequence[Sequence[Sequence[Episode]]], action: ActionSpace
-) -> tuple[Any, np.ndarray, np.ndarray]:
+) -> tuple[PyTree, np.ndarray, np.ndarray]:
     """Members' rows side by side: observations and labels ``[M, R, ...]``, weights ``[M, R]``.
 
     ``R`` is a power of two, so that few sizes are ever compiled; rows that fill up weigh 0.

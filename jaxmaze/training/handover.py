@@ -17,7 +17,7 @@ import numpy as np
 from jaxmaze.config import Settings
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Policy
+from jaxmaze.core.types import Json, Policy, PyTree
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, console, run_folder, trajectories
@@ -37,7 +37,7 @@ class Origin(NamedTuple):
 
     clones: Policy
     policies: Policy
-    figures: dict[str, Any]
+    figures: Json
     start: dict[str, np.ndarray]
 
 
@@ -53,7 +53,7 @@ class Demonstrations(NamedTuple):
       truncated: ``[E]``.
     """
 
-    obs: Any
+    obs: PyTree
     action: np.ndarray
     reward: np.ndarray
     episode: np.ndarray
@@ -104,7 +104,7 @@ def clones(given: Given, config: Settings) -> Policy:
     return _cycled(given.population, config.members, given.members)
 
 
-def _cycled(tree: Any, wanted: int, there: int) -> Any:
+def _cycled(tree: PyTree, wanted: int, there: int) -> PyTree:
     index = np.arange(wanted) % there
     return jax.tree.map(lambda x: x[index], tree)
 
@@ -143,7 +143,7 @@ def take(
     return Origin(own, policies, figures | shown, start)
 
 
-def _states(networks: Networks, clones: Policy, recorded: Any | None) -> Any:
+def _states(networks: Networks, clones: Policy, recorded: PyTree | None) -> PyTree:
     """States to measure exploration on: recorded ones, or drawn from the clones' statistics."""
     if recorded is not None:
         return recorded
@@ -180,7 +180,7 @@ def _started(
     """
     entropy = networks.spaces.action.entropy_of_share(config.ppo.start_exploration)
 
-    def start(clone: Policy, obs: Any, temperature: Any) -> Any:
+    def start(clone: Policy, obs: PyTree, temperature: PyTree) -> PyTree:
         if temperature is None:
             temperature = exploration.entropy_temperature(networks, clone, obs, entropy)
         params = networks.temper(clone.params, temperature)

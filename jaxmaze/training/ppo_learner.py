@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxmaze.core import critic, ppo, seeding
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Demonstrations, Policy, Rollout
+from jaxmaze.core.types import Demonstrations, Policy, PyTree, Rollout
 from jaxmaze.runs import checkpoint
 from jaxmaze.training import compiled, handover, ppo_arms
 from jaxmaze.training.ppo_arms import Arm, Demonstrated
@@ -69,7 +69,7 @@ class Population:
         each = [Demonstrations(demos.obs, demos.action) for demos in sets]
         self._shown = jax.device_put(jax.tree.map(lambda *x: np.concatenate(x), *each))
 
-    def _of_learners(self, tree: Any) -> Any:
+    def _of_learners(self, tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: np.asarray(x)[self.learners], tree)
 
     def _init(self, clones: Policy) -> ppo.State:
@@ -128,7 +128,7 @@ class Population:
         """Go back to what :meth:`whole` gave."""
         self._whole, self._state = whole, self._of_learners(whole)
 
-    def _filled(self, whole: Any, learners: Any) -> Any:
+    def _filled(self, whole: PyTree, learners: PyTree) -> PyTree:
         def fill(all_: np.ndarray, some: np.ndarray) -> np.ndarray:
             out = np.array(all_)
             out[self.learners] = some
@@ -152,7 +152,7 @@ class Population:
             return np.zeros_like(asked), {}
         networks, batch_size = self.networks, self.config.ppo.batch_size
 
-        def fit(state: Any, hyper: Any, own: Any, shared: Any) -> Any:
+        def fit(state: PyTree, hyper: PyTree, own: PyTree, shared: Any) -> PyTree:
             returns = critic.Returns(**own, **shared)
             return critic.fit(networks, batch_size, epochs, state, returns, hyper)
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxmaze.config import Settings
 from jaxmaze.core import ppo
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.core.types import Policy, PyTree, Rollout
 from jaxmaze.envs.collectors import rollout_shapes
 from jaxmaze.training import compiled, ppo_arms
 
@@ -48,8 +48,13 @@ class Updater:
         self._halves = compiled.num_devices(2 * count) > compiled.num_devices(count)
 
         def update(
-            state: ppo.State, rollout: Any, hyper: Any, clone: Policy, shown: Any, part: Any = None
-        ) -> Any:
+            state: ppo.State,
+            rollout: PyTree,
+            hyper: PyTree,
+            clone: Policy,
+            shown: PyTree,
+            part: Any = None,
+        ) -> PyTree:
             learns = (True, True) if part is None else (part == POLICY, part == VALUE)
             return ppo.update(networks, static, state, rollout, hyper, clone, shown, learns)
 
@@ -66,11 +71,11 @@ class Updater:
         lead = (count, section.num_steps, section.num_envs)
         rollout = rollout_shapes(self._config.env.backend, self._networks, lead)
 
-        def of_all(x: Any) -> jax.ShapeDtypeStruct:
+        def of_all(x: PyTree) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((count, *np.shape(x)), x.dtype)
 
         state = ppo.init(self._networks, np.random.SeedSequence(0), section.num_envs)
-        hyper = ppo.Hyper(*[np.float32(0)] * len(ppo.Hyper._fields))
+        hyper = ppo.Hyper(*[np.zeros((), np.float32)] * len(ppo.Hyper._fields))
         args = (
             *jax.tree.map(of_all, (state,)),
             rollout,
@@ -81,7 +86,7 @@ class Updater:
             self._update.prepare(state, *args[1:], None)
             return
 
-        def twice(x: Any) -> jax.ShapeDtypeStruct:
+        def twice(x: PyTree) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((2 * x.shape[0], *x.shape[1:]), x.dtype)
 
         part = jax.ShapeDtypeStruct((2 * count,), np.int32)
@@ -98,7 +103,7 @@ class Updater:
         return self._update.failed if self._count else None
 
     def __call__(
-        self, state: ppo.State, rollout: Rollout, hyper: ppo.Hyper, clones: Policy, shown: Any
+        self, state: ppo.State, rollout: Rollout, hyper: ppo.Hyper, clones: Policy, shown: PyTree
     ) -> tuple[ppo.State, dict[str, np.ndarray]]:
         """One iteration.
 
@@ -112,13 +117,13 @@ class Updater:
         Returns:
           The new states, and means over the minibatches ``[L]`` on the host.
         """
-        args: tuple[Any, ...] = (state, rollout, hyper, clones)
+        args: tuple[PyTree, ...] = (state, rollout, hyper, clones)
         if not self._halves:
             state, means = self._update(*args, shown)
             return state, jax.device_get(means)
         twice = jax.tree.map(lambda x: np.repeat(x, 2, axis=0), jax.device_get(args))
         part = np.tile(np.array([POLICY, VALUE], np.int32), self._count)
-        both: Any = jax.device_get(self._update(*twice, shown, part))
+        both: PyTree = jax.device_get(self._update(*twice, shown, part))
         policies, values = (jax.tree.map(lambda x, i=i: x[i::2], both) for i in range(2))
         state, merged = merge(policies, values)
         return state, jax.device_get(merged)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmaze.core.types import Policy
+from jaxmaze.core.types import Json, Policy, PyTree
 
 CANDIDATES = 2
 """Policies of a member that are kept on the way to the play-off, beside the last."""
@@ -95,7 +95,7 @@ def surpasses(new: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return difference.mean(-1) > standard_error(difference)
 
 
-def _rows(condition: np.ndarray, new: Any, old: Any) -> Any:
+def _rows(condition: np.ndarray, new: PyTree, old: Any) -> PyTree:
     """``new`` for the members that a condition ``[M]`` marks, ``old`` for the others."""
 
     def leaf(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -128,7 +128,7 @@ def consider(best: Best, policies: Policy, returns: np.ndarray, step: int) -> Be
     for k in reversed(range(CANDIDATES)):
         here, below = new & (place == k), new & (place < k)
 
-        def put(into: np.ndarray, value: np.ndarray, k: int = k, at: Any = (here, below)) -> Any:
+        def put(into: np.ndarray, value: np.ndarray, k: int = k, at: Any = (here, below)) -> PyTree:
             into = np.array(into)
             moved = _rows(at[1], into[:, max(k - 1, 0)], into[:, k])
             into[:, k] = _rows(at[0], value, moved)
@@ -197,7 +197,7 @@ def play_off(
     return new, {"best": of_chosen.mean(1), "last": of_last.mean(1)}
 
 
-def block(kept: Selection, member: int, unit: str) -> dict[str, Any]:
+def block(kept: Selection, member: int, unit: str) -> Json:
     """The block ``selection`` of a member in summary.json: when, and how it did, in 95 %.
 
     Args:
