@@ -44,7 +44,7 @@ def pack(networks: Networks, policies: Policy) -> Packed:
 
 @functools.lru_cache(maxsize=16)
 def _compiled(networks: Networks, tree: PyTree, shapes: tuple[tuple[int, ...], ...]) -> PyTree:
-    """What acts for policies of this structure.
+    """The compiled function that acts with policies of these shapes.
 
     Looked up once a segment, and not at every step as static arguments of one function would be:
     hashing them takes a quarter of such a call.

@@ -30,7 +30,7 @@ class Origin(NamedTuple):
     Attributes:
       clones: the policies as the run hands them over, ``[M, ...]``.
       policies: the same at the temperature that ``ppo.exploration`` asks for; what PPO starts with
-        and what drift is measured from.
+        and the reference of ``clone_kl``.
       figures: the audit's, and ``temperature``, ``entropy`` and ``action_std`` at the start.
       start: the same as arrays ``[M]``, to be logged.
     """
@@ -115,7 +115,9 @@ def take(
     networks: Networks,
     info: environment.EnvInfo,
 ) -> Origin | None:
-    """What was given as PPO starts from it, proven to act as it did; None from scratch.
+    """What PPO starts from: the policies, audited, with the exploration asked for.
+
+    None from scratch.
 
     Raises:
       UserError: one line that names what differs, if the environment is another, or the policies
