@@ -336,9 +336,11 @@ def _advanced(
     """The state after the gradient steps: statistics, EMA of the policy, weight of the anchor."""
     networks, hyper, rows = context.networks, context.hyper, context.rows
     flat = networks.flatten_obs(rows.obs)
+    flat = flat.reshape(-1, flat.shape[-1])
+    weight = None if rows.weight is None else rows.weight.reshape(-1)
     stats = optimizer.where(
         moves & (hyper.adapt_stats > 0),
-        normalization.update_stats(context.stats, flat, rows.weight),
+        normalization.update_stats(context.stats, flat, weight),
         context.stats,
     )
     after = networks.distribution(params, stats, rows.obs, rows.memory)
