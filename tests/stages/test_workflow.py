@@ -193,7 +193,7 @@ def test_a_crash_after_the_last_save_loses_no_line(finished, tmp_path):
         "from jaxmaze import api, cli\n"
         "from jaxmaze.stages import ppo\n"
         "def killed(self, *_):\n"
-        "    [saved.wait() for saved in self.checkpoints]\n"
+        "    self.files.wait()\n"
         "    os.kill(os.getpid(), 9)\n"
         "ppo._Trainer.finish = killed\n"
         "cli.prepare()\n"
