@@ -147,7 +147,7 @@ def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenanc
         for e in episodes:
             check(e, info, str(path))
             _add(digest, e)
-            size = 2 * (e.observations.nbytes + e.actions.nbytes)
+            size = 2 * sum(x.nbytes for x in jax.tree.leaves((e.observations, e.actions)))
             disk.check_room(file, size + disk.HDF5_RESERVE)
             yield _buffer(EpisodeBuffer, e)
 
