@@ -39,7 +39,7 @@ def main() -> None:
         info = environment.describe(environment.EnvConfig("LunarLander-v3"))
         data = str(run / "trajectory_data")
         episodes = trajectories.read(data, info).episodes
-        obs, action, _ = trajectories.rows(episodes, info.spaces.kind)
+        obs, action, _ = trajectories.rows(episodes, info.spaces.action)
         np.savez(rows, obs=np.asarray(obs), acts=np.asarray(action, np.int64))
         commands = {
             "imitation": [python, str(PEERS / "bc.py"), f"--data={rows}"],
