@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxmaze.config import Settings
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Json, PyTree
+from jaxmaze.core.types import Json, PyTree, Rollout
 from jaxmaze.envs import environment
 from jaxmaze.envs.actors import Segment
 from jaxmaze.envs.collectors import BACKENDS, open_collector
@@ -35,8 +35,23 @@ OF_CLONES = ("clone_kl", "anchor_coef", "critic_ready")
 """Metrics that mean nothing for a run from scratch."""
 
 
-def run(config: Settings, workdir: Path) -> Json:
+Change = Callable[[Rollout], Rollout]
+"""What may happen to experience ``[L, T, N, ...]`` before it is learned from."""
+
+
+def run(
+    config: Settings,
+    workdir: Path,
+    reported: np.ndarray | None = None,
+    change: Change | None = None,
+) -> Json:
     """One PPO run; ``config.ppo.init_from`` names a bc or ppo run to start from, if any.
+
+    Args:
+      config: all settings.
+      workdir: the run's folder.
+      reported: as in :func:`run_arms`.
+      change: likewise.
 
     Returns:
       The summary, as in summary.json.
@@ -44,18 +59,23 @@ def run(config: Settings, workdir: Path) -> Json:
     Raises:
       UserError: for a run to start from that does not fit.
     """
-    return run_arms({workdir.name: (config, workdir)})[workdir.name]
+    arms = {workdir.name: (config, workdir)}
+    return run_arms(arms, reported, change)[workdir.name]
 
 
 def run_arms(
     arms: Mapping[str, tuple[Settings, Path]],
     reported: np.ndarray | None = None,
+    change: Change | None = None,
 ) -> dict[str, Json]:
     """Train several runs as members of one program; returns their summaries by name.
 
     Args:
       arms: configuration and folder of each run, by the name that tables call it.
       reported: seeds ``[E]`` of the episodes that summaries report; the test episodes by default.
+      change: what is done with each segment between its collection and the update: a reward of
+        one's own, a bonus, a penalty. Evaluations and logged returns are the environment's. It is
+        no part of a run's identity.
 
     Raises:
       UserError: for runs to start from that do not fit.
@@ -81,7 +101,7 @@ def run_arms(
     for arm, identity in zip(listed, identities, strict=True):
         data = run_folder.about_demonstrations(arm.workdir, handover.sources_of(arm.config))
         run_folder.claim(arm.workdir, identity, demonstrations=data)
-    trainer = _Trainer(listed, networks, info, demonstrated, updater)
+    trainer = _Trainer(listed, networks, info, demonstrated, updater, change)
     try:
         trainer.train()
         return trainer.finish(evaluation.test_seeds(first) if reported is None else reported)
@@ -176,7 +196,9 @@ class _Trainer:
         info: environment.EnvInfo,
         demonstrated: Demonstrated,
         updater: Updater,
+        change: Change | None,
     ):
+        self._change = change
         self.arms, self.networks, self.start = arms, networks, time.perf_counter()
         self.files = ArmFiles(arms)
         self.info = info
@@ -275,7 +297,10 @@ class _Trainer:
             if overlap and left:
                 pending = begin(self.iteration + 1)
             with self.watch("update"):
-                means = self.population.update(segment.rollout)
+                rollout = segment.rollout
+                means = self.population.update(
+                    rollout if self._change is None else self._change(rollout)
+                )
             self.iteration += 1
             if not overlap and left:
                 pending = begin(self.iteration)

@@ -6,6 +6,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from jaxmaze import api
+from jaxmaze import config as config_lib
 from jaxmaze.core import seeding
 from jaxmaze.core.spaces import Discrete
 from jaxmaze.envs.episodes import Episode
@@ -14,7 +15,7 @@ from jaxmaze.runs import outcomes
 from jaxmaze.stages import compare, ppo
 from jaxmaze.training import dagger_data, evaluation
 from jaxmaze.training.ppo_learner import Population
-from tests.conftest import CONFIG, SMALL
+from tests.conftest import CONFIG, ROOT, SMALL
 
 PPO = {"stage": "ppo", "ppo.exploration": "kept"}
 
@@ -284,3 +285,25 @@ def test_members_rows_are_filled_up_by_rows_that_weigh_nothing():
     assert obs.shape == (2, 8, 2) and weight.sum(1).tolist() == [5, 8]
     assert action[0].tolist() == obs[0, :, 0].tolist() == [1, 1, 1, 2, 2, 0, 0, 0]
     assert weight[0].tolist() == [1] * 5 + [0] * 3 and (action[1] == 3).all()
+
+
+def test_rewards_can_be_changed_between_collection_and_update(tmp_path):
+    """Paid for the wrong thing, PPO learns the wrong thing, and its logs tell what it is worth."""
+    settings = config_lib.to_settings(
+        api.load_config(
+            ROOT / "configs" / "cartpole.py:ppo",
+            {**SMALL, "ppo.total_env_steps": 12_288, "ppo.num_envs": 8, "ppo.num_steps": 64,
+             "ppo.batch_size": 64, "ppo.eval_every": 24, "evaluation.episodes": 10, "members": 1,
+             "env.max_episode_steps": None},
+        )
+    )  # fmt: skip
+    seen = []
+
+    def falls(rollout):
+        seen.append(rollout.reward.shape)
+        return rollout._replace(reward=rollout.terminated * 1.0 - 0.1)
+
+    wrong = ppo.run(settings, tmp_path / "wrong", change=falls)
+    right = ppo.run(settings, tmp_path / "right")
+    assert seen and set(seen) == {(1, 64, 8)}
+    assert wrong["last"]["mean"] < 15 < 60 < right["last"]["mean"]
