@@ -25,6 +25,7 @@ from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.runs.stopwatch import Stopwatch
 from jaxmaze.training import audit, evaluation, handover, ppo_arms, selection
 from jaxmaze.training.arm_files import ArmFiles
+from jaxmaze.training.judge import Judge
 from jaxmaze.training.ppo_arms import Arm, Demonstrated, needs_demonstrations
 from jaxmaze.training.ppo_learner import Population
 from jaxmaze.training.ppo_update import Updater
@@ -138,54 +139,6 @@ def _take_over(
     return listed
 
 
-class _Judge:
-    """Evaluations on the way, and the best policies so far.
-
-    Attributes:
-      best: of each member, with what they were chosen by.
-      evaluator: plays episodes.
-    """
-
-    def __init__(
-        self,
-        config: Settings,
-        evaluator: evaluation.Evaluator,
-        population: Population,
-        files: ArmFiles,
-        watch: Stopwatch,
-    ):
-        self.evaluator, self.best = evaluator, selection.begin(population.policies())
-        self._config, self._section = config, config.ppo
-        self._population, self._files, self._watch = population, files, watch
-
-    def evaluate(self, step: int, bar: console.Progress) -> None:
-        """Evaluate all members, keep the best, log."""
-        seeds = evaluation.selection_seeds(self._config, self._section.eval_episodes)
-        policies = self._population.policies()
-        with self._watch("evaluate"):
-            results = self.evaluator(policies, seeds)
-        returns = np.stack([r.returns for r in results])
-        self.best = selection.consider(self.best, policies, returns, step)
-        stats = metrics.per_member([r.stats() for r in results])
-        self._files.write(step, "eval", "rollout_stats", stats, returns)
-        self._files.flush_logs()
-        score = returns.mean(1)
-        shown = [f"{a.name} {score[a.members].mean():.0f}" for a in self._files.arms]
-        bar.note(", ".join(shown))
-
-    def play_off(self, step: int) -> None:
-        """Choose between the best on the way and the last, over more episodes and other ones."""
-        if not self._section.playoff_episodes:
-            return
-        # Not the episodes on which the best was lucky.
-        seen = self._section.eval_episodes
-        more = evaluation.selection_seeds(self._config, seen + self._section.playoff_episodes)
-        self.best, means = selection.play_off(
-            self.best, self._population.policies(), self.evaluator, more[seen:], step
-        )
-        self._files.write(step, "eval", "playoff", means)
-
-
 class _Trainer:
     """The loop over iterations, and what is logged, chosen and saved on the way."""
 
@@ -228,7 +181,7 @@ class _Trainer:
     def _open(self) -> None:
         """States, checkpoints and logs, new or as an earlier start left them."""
         evaluator = evaluation.Evaluator(self.collector, self.config.evaluation.deterministic)
-        self.judge = _Judge(self.config, evaluator, self.population, self.files, self.watch)
+        self.judge = Judge(self.config, evaluator, self.population, self.files, self.watch)
         newest = self.files.newest()
         self.begun, self.iteration = newest is not None, newest or 0
         if newest is not None:
