@@ -10,7 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from jaxmaze.core.spaces import Observations
+from jaxmaze.core.observations import Observations
 from jaxmaze.core.types import Array, NetworkSpec
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {

@@ -14,7 +14,8 @@ import numpy as np
 from jaxmaze.core import normalization
 from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.encoders import ENCODERS
-from jaxmaze.core.spaces import ActionSpace, Observations, Spaces
+from jaxmaze.core.observations import Observations
+from jaxmaze.core.spaces import ActionSpace, Spaces
 from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, PyTree
 
 

@@ -19,7 +19,8 @@ import gymnasium as gym
 import numpy as np
 
 from jaxmaze import trust
-from jaxmaze.core.spaces import ActionSpace, Box, Discrete, Observations, Spaces
+from jaxmaze.core.observations import Observations
+from jaxmaze.core.spaces import ActionSpace, Box, Discrete, Spaces
 from jaxmaze.core.types import Json, PyTree
 from jaxmaze.errors import UserError
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jaxmaze.core.networks import Networks, orthogonal
-from jaxmaze.core.spaces import Box, Discrete, Observations, Spaces
+from jaxmaze.core.observations import Observations
+from jaxmaze.core.spaces import Box, Discrete, Spaces
 from jaxmaze.core.types import NetworkSpec, Policy
 
 

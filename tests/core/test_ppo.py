@@ -7,7 +7,8 @@ import pytest
 
 from jaxmaze.core import ppo, schedules
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.spaces import Box, Discrete, Observations, Spaces
+from jaxmaze.core.observations import Observations
+from jaxmaze.core.spaces import Box, Discrete, Spaces
 from jaxmaze.core.types import Demonstrations, NetworkSpec, Rollout
 from jaxmaze.training import ppo_update
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.spaces import Discrete, Observations, Spaces
+from jaxmaze.core.observations import Observations
+from jaxmaze.core.spaces import Discrete, Spaces
 from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint

@@ -10,7 +10,8 @@ import pytest
 from jaxmaze import api
 from jaxmaze import config as config_lib
 from jaxmaze.core import ppo
-from jaxmaze.core.spaces import Discrete, Observations, Spaces
+from jaxmaze.core.observations import Observations
+from jaxmaze.core.spaces import Discrete, Spaces
 from jaxmaze.envs import environment
 from jaxmaze.envs.collectors import open_collector
 from jaxmaze.policies import build_networks
