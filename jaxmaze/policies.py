@@ -53,7 +53,12 @@ class LoadedPolicy:
           ValueError: if the observations have another shape.
         """
         spaces = self.networks.spaces
-        obs = spaces.obs.arrays(obs, np.float32)
+        try:
+            obs = spaces.obs.arrays(obs, np.float32)
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(
+                f"the policy takes a batch {spaces.obs.batch()}; a part is missing: {error}"
+            ) from None
         leaves = jax.tree.leaves(obs)
         if any(not x.ndim for x in leaves) or spaces.obs.problem(obs, "the policy"):
             raise ValueError(

@@ -70,7 +70,8 @@ class Observations:
         if not self.parts[0].path:  # the usual case, at every step of every environment
             room[index] = obs
             return
-        for target, source in zip(jax.tree.leaves(room), jax.tree.leaves(obs), strict=True):
+        # By name: environments may give OrderedDicts, whose leaves JAX lists in their own order.
+        for target, source in zip(jax.tree.leaves(room), self._leaves(obs), strict=True):
             target[index] = source
 
     def arrays(self, obs: PyTree, dtype: Any) -> PyTree:
@@ -81,13 +82,15 @@ class Observations:
         """
         if not self.parts[0].path:
             return np.asarray(obs, dtype)
-        leaves = []
+        return self.build([np.asarray(x, dtype) for x in self._leaves(obs)])
+
+    def _leaves(self, obs: Any) -> Iterator[Any]:
+        """The arrays of an observation of any mappings, in the order of the parts."""
         for part in self.parts:
             inner = obs
             for name in part.path:
                 inner = inner[name]
-            leaves.append(np.asarray(inner, dtype))
-        return self.build(leaves)
+            yield inner
 
     def take(self, room: PyTree, index: int) -> PyTree:
         """A copy of one observation in ``room`` ``[K, ...]``."""
@@ -130,7 +133,7 @@ class Observations:
         for (name, shape), (other, needed) in zip(found, wanted, strict=False):
             if (name, shape) != (other, needed):
                 return (
-                    f"observations {name}of shape {shape}, but {env} has {other}{needed}"
+                    f"observations {name} of shape {shape}, but {env} has {other}{needed}"
                     if name != other
                     else f"observations of shape {shape}, but {env} has {needed}"
                 )

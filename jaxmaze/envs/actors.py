@@ -7,6 +7,7 @@ and do the same in both: whatever they compute is computed shard by shard, in ar
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -213,7 +214,9 @@ class Actor:
             run[0] += float(r)
             run[1] += 1
             if over or cut:
-                ends.append((t, k, observation, bool(over), run[0], run[1]))
+                # A copy: the environment may use the same memory for its next observation.
+                final = copy.deepcopy(observation)
+                ends.append((t, k, final, bool(over), run[0], run[1]))
                 self._start(k)
             else:
                 put(self._obs, k, observation)

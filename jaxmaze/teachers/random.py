@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
 from jaxmaze.core import seeding
@@ -14,4 +15,4 @@ def make(env: EnvInfo, seed: int) -> Callable[[np.ndarray], np.ndarray]:
     """A policy that ignores its observations; the same actions again for the same seed."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(seeding.POLICY,)))
     space = env.spaces.action
-    return lambda obs: space.uniform(rng, len(obs))
+    return lambda obs: space.uniform(rng, len(jax.tree.leaves(obs)[0]))

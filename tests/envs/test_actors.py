@@ -3,6 +3,7 @@
 import json
 import math
 
+import gymnasium as gym
 import jax
 import numpy as np
 import pytest
@@ -167,3 +168,36 @@ def test_an_evaluation_plays_each_seed_once_for_each_member():
     assert sorted((r.member, r.episode) for r in results) == [
         (m, e) for m in (0, 1) for e in range(11)
     ]
+
+
+class Reuses(gym.Env):
+    """Gives its observations in the same memory, again and again."""
+
+    observation_space = gym.spaces.Box(-1, 100, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self):
+        self._memory = np.zeros(1, np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._memory[:] = 0
+        return self._memory, {}
+
+    def step(self, action):
+        self._memory += 1
+        return self._memory, 0.0, bool(self._memory[0] >= 3), False, {}
+
+
+def test_an_environment_may_use_the_same_memory_for_all_observations(monkeypatch):
+    spec = gym.envs.registration.EnvSpec("Reuses-v0", entry_point=Reuses, max_episode_steps=9)
+    monkeypatch.setitem(gym.registry, "Reuses-v0", spec)
+    info = environment.describe(environment.EnvConfig("Reuses-v0"))
+    networks = Networks(info.spaces, NetworkSpec((4,)))
+    policy = Policy(networks.init_policy(np.random.SeedSequence(0)), networks.init_stats())
+    config = ActorConfig(info.config, networks, (0,), 2, 1)
+    with Pool(config, info, 0) as pool:
+        pool.reset(0)
+        segment = pool.collect(jax.tree.map(lambda x: x[None], policy), 0, 7).rollout
+    np.testing.assert_array_equal(segment.obs[0, :, 0, 0], [0, 1, 2, 0, 1, 2, 0])
+    np.testing.assert_array_equal(segment.next_obs[0, :, 0, 0], [1, 2, 3, 1, 2, 3, 1])
