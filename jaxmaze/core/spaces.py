@@ -2,7 +2,7 @@
 
 A kind of action is one class, :class:`Discrete` or :class:`Box`, which is asked instead of being
 told apart. To add one, write such a class, give it a line in ``ACTIONS``, and let
-:func:`jaxmaze.envs.environment.action_space` make it. All are hashable, so that they can be static.
+:func:`jaxmaze.envs.environment.actions_of` make it. All are hashable, so that they can be static.
 """
 
 from __future__ import annotations
