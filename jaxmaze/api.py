@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import ml_collections
 
@@ -17,6 +17,7 @@ from jaxmaze import config as config_lib
 from jaxmaze import stages
 from jaxmaze import trust as trust_lib
 from jaxmaze.config import ConfigLike, files, make_config
+from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
@@ -65,7 +66,7 @@ class Run:
         return str(self.folder)
 
     @property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """The final figures, as in summary.json."""
         return run_folder.summary(self.folder)
 
@@ -74,7 +75,7 @@ class Run:
         """The whole configuration as run."""
         return run_folder.load_config(self.folder)
 
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[Json]:
         """The logged steps, as in metrics.jsonl."""
         return metrics.read(self.folder)
 
@@ -93,7 +94,7 @@ def open_run(folder: str | Path) -> Run:
     return Run(folder)
 
 
-def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(path: str | Path, overrides: Mapping[str, object] | None = None) -> Config:
     """A configuration from a config file.
 
     Args:
@@ -122,7 +123,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     return override(values, overrides or {})
 
 
-def override(config: ConfigLike, overrides: Mapping[str, Any]) -> Config:
+def override(config: ConfigLike, overrides: Mapping[str, object]) -> Config:
     """A checked copy of a configuration with some values changed, by dotted name.
 
     Args:
@@ -227,7 +228,7 @@ def record(
     Raises:
       UserError: for input that cannot be used.
     """
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     function = policy if callable(policy) else None
     if function is not None:
         changes["rollout.policy"] = getattr(function, "__name__", type(function).__name__)
@@ -268,7 +269,7 @@ def dagger(config: ConfigLike, workdir: str | Path, policy: str | Path | Run | N
     Raises:
       UserError: for a teacher that cannot be asked, or does not fit.
     """
-    changes: dict[str, Any] = {"stage": "dagger"}
+    changes: dict[str, object] = {"stage": "dagger"}
     if policy is not None:
         changes["dagger.policy"] = _path(policy)
     return train(override(config, changes), workdir)
@@ -291,7 +292,7 @@ def fine_tune(config: ConfigLike, init_from: str | Path | Run | None, workdir: s
 
 def evaluate(
     config: ConfigLike, policy: str | Act | Run | Path, n_episodes: int | None = None
-) -> dict[str, Any]:
+) -> Json:
     """Evaluate a policy on the test episodes, without writing anything.
 
     Args:

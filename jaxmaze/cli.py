@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import ml_collections
 from absl import app, flags
@@ -31,7 +31,7 @@ PREFIX = "config."
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def run(main: Callable[[dict[str, Any]], Path], usage: str, fields: bool = False) -> None:
+def run(main: Callable[[dict[str, object]], Path], usage: str, fields: bool = False) -> None:
     """Run a command and exit: 0, or 2 for what the user can mend, or 130 after Ctrl-C.
 
     Args:
@@ -40,7 +40,7 @@ def run(main: Callable[[dict[str, Any]], Path], usage: str, fields: bool = False
       usage: a short description for ``--help``.
       fields: whether ``--help`` lists the fields of a configuration too.
     """
-    overrides: dict[str, Any] = {}
+    overrides: dict[str, object] = {}
 
     def parse(argv: list[str]) -> list[str]:
         rest, found = split_overrides(argv)
@@ -112,7 +112,7 @@ def _cannot_write(error: BaseException | None) -> str | None:
     return None
 
 
-def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
+def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, object]]:
     """Take ``--config.name=value`` and ``--config.name value`` out of a command line.
 
     Returns:
@@ -140,7 +140,7 @@ def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
     return rest, found
 
 
-def parse_value(name: str, text: str) -> Any:
+def parse_value(name: str, text: str) -> object:
     """The value of a field from its text.
 
     Raises:
@@ -177,7 +177,7 @@ def parse_value(name: str, text: str) -> Any:
     return text
 
 
-def config_from_flag(flag: Any, overrides: dict[str, Any]) -> ml_collections.ConfigDict:
+def config_from_flag(flag: str | None, overrides: dict[str, object]) -> ml_collections.ConfigDict:
     """The configuration of ``--config=FILE[:recipe]`` with overrides, checked as a whole.
 
     Raises:

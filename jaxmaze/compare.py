@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -58,7 +57,7 @@ if __name__ == "__main__":
     define_flags()
     sys.argv, given = split_folders(sys.argv)
 
-    def compare(overrides: dict[str, Any]) -> Path:
+    def compare(overrides: dict[str, object]) -> Path:
         """The command; it has no configuration of its own."""
         if overrides:
             raise UserError("compare takes no --config fields; it reads them from the runs")

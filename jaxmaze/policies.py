@@ -9,7 +9,6 @@ import pkgutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -165,7 +164,7 @@ def checked(policy: Act, info: EnvInfo) -> Act:
     """
     space = info.spaces.action
 
-    def act(obs: Any) -> np.ndarray:
+    def act(obs: PyTree) -> np.ndarray:
         action = np.asarray(policy(obs))
         wanted = (len(jax.tree.leaves(obs)[0]), *space.shape)
         if action.shape != wanted:

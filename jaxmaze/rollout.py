@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -40,14 +39,14 @@ def define_flags() -> None:
     )
 
 
-def main(overrides: dict[str, Any]) -> Path:
+def main(overrides: dict[str, object]) -> Path:
     """Run what the flags say; returns the folder."""
     from jaxmaze import api
     from jaxmaze.runs import run_folder
 
     if (FLAGS.config is None) == (FLAGS.run is None):
         raise UserError("give either --config=FILE (and --policy) or --run=DIR")
-    changes: dict[str, Any] = dict(overrides)
+    changes: dict[str, object] = dict(overrides)
     for flag, field in (
         ("n_episodes", "rollout.n_episodes"),
         ("seed", "seed"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -30,7 +29,7 @@ def define_flags() -> None:
     flags.DEFINE_boolean("trust", False, "Import code that the folder of --resume names.")
 
 
-def main(overrides: dict[str, Any]) -> Path:
+def main(overrides: dict[str, object]) -> Path:
     """Run what the flags say; returns the folder."""
     from jaxmaze import api
     from jaxmaze.runs import run_folder

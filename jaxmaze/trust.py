@@ -13,12 +13,13 @@ import json
 from collections.abc import Iterable, Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
 
 from jaxmaze.errors import UserError
 
 
-def check(paths: Mapping[str, str], folder: Path, trust: bool, given: Iterable[Any] = ()) -> None:
+def check(
+    paths: Mapping[str, str], folder: Path, trust: bool, given: Iterable[object] = ()
+) -> None:
     """Stop before a configuration from a run's folder makes anything be imported.
 
     Args:

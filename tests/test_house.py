@@ -30,8 +30,8 @@ FLOORS = (
 """From the lowest to the highest: a module imports from floors below, or from its own room."""
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 PURE = {
-    "__future__", "collections", "dataclasses", "flax", "functools", "jax", "math", "numpy",
-    "optax", "typing",
+    "__future__", "chex", "collections", "dataclasses", "flax", "functools", "jax", "math", "numpy",
+    "optax", "types", "typing",
 }  # fmt: skip
 STARTS_FAST = {"train", "rollout", "compare", "cli"}
 """Commands, which load what is slow to load once they need it: ``--help`` must not wait for JAX."""

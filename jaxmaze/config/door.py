@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import ml_collections
 from ml_collections import config_dict
@@ -21,7 +21,7 @@ from jaxmaze.config import sweeps
 from jaxmaze.config.settings import FIELDS, SECTIONS, STAGES, Settings, get
 from jaxmaze.errors import UserError
 
-ConfigLike: TypeAlias = ml_collections.ConfigDict | Mapping[str, Any]
+ConfigLike: TypeAlias = ml_collections.ConfigDict | Mapping[str, object]
 """A configuration, whole or partial, as a user may give it."""
 
 
@@ -63,7 +63,7 @@ def make_config(values: ConfigLike) -> ml_collections.ConfigDict:
     return config.lock()
 
 
-def _plain(values: ConfigLike) -> dict[str, Any]:
+def _plain(values: ConfigLike) -> dict[str, object]:
     """Nested dicts, whichever of the two kinds they are of."""
     pairs = values.to_dict() if isinstance(values, ml_collections.ConfigDict) else values
     return {
@@ -72,7 +72,7 @@ def _plain(values: ConfigLike) -> dict[str, Any]:
     }
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """Dotted names and values; ``env.kwargs`` is one value."""
     for key, value in values.items():
         name = f"{prefix}{key}"
@@ -84,14 +84,14 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield name, value
 
 
-def _set(config: ml_collections.ConfigDict, name: str, value: Any) -> None:
+def _set(config: ml_collections.ConfigDict, name: str, value: object) -> None:
     if name.startswith("env.kwargs."):
         name, value = "env.kwargs", config.env.kwargs.to_dict() | {name.split(".", 2)[2]: value}
     if name.startswith("sweep."):
         name, value = "sweep", config.sweep.to_dict() | {name.split(".", 1)[1]: value}
     section, _, leaf = name.rpartition(".")
     target = config[section] if section else config
-    if name == "sweep":
+    if name == "sweep" and isinstance(value, Mapping):
         value = {k: tuple(v) if isinstance(v, list | tuple) else (v,) for k, v in value.items()}
     if isinstance(value, Mapping):
         value = ml_collections.ConfigDict(dict(value))
@@ -163,7 +163,7 @@ def expected(name: str) -> str:
     return words + (", or None" if field.optional else "")
 
 
-def _fits(name: str, value: Any) -> bool:
+def _fits(name: str, value: object) -> bool:
     field = FIELDS[name]
     if value is None:
         return field.optional
@@ -182,7 +182,7 @@ def _fits(name: str, value: Any) -> bool:
         return False
     if field.choices and value not in field.choices:
         return False
-    if field.type in (int, float):
+    if isinstance(value, int | float) and field.type in (int, float):
         above = value > field.low if field.above else value >= field.low
         return above and value <= field.high
     return True
@@ -253,13 +253,13 @@ def import_paths(config: ml_collections.ConfigDict) -> dict[str, str]:
     }
 
 
-def to_dict(config: ml_collections.ConfigDict | Settings) -> dict[str, Any]:
+def to_dict(config: ml_collections.ConfigDict | Settings) -> dict[str, object]:
     """Nested plain values, as JSON can hold them and :func:`make_config` takes them back."""
     values = settings_lib.to_plain(config) if isinstance(config, Settings) else config.to_dict()
     return json.loads(json.dumps(_finite(values), default=str))
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     """JSON has no infinity: limits that are "none" are written as the text "inf"."""
     if isinstance(value, Mapping):
         return {k: _finite(v) for k, v in value.items()}
@@ -268,7 +268,7 @@ def _finite(value: Any) -> Any:
     return "inf" if isinstance(value, float) and value == math.inf else value
 
 
-def from_dict(values: Mapping[str, Any]) -> ml_collections.ConfigDict:
+def from_dict(values: Mapping[str, object]) -> ml_collections.ConfigDict:
     """The inverse of :func:`to_dict`, validated."""
     restored = {
         section: (
@@ -281,7 +281,7 @@ def from_dict(values: Mapping[str, Any]) -> ml_collections.ConfigDict:
     return validate(make_config(restored))
 
 
-def _infinite(value: Any) -> Any:
+def _infinite(value: object) -> object:
     if isinstance(value, list):
         return tuple(_infinite(v) for v in value)
     return math.inf if value == "inf" else value

@@ -31,13 +31,13 @@ class Field(NamedTuple):
       code: whether it may be a path to import from, where it names no folder.
     """
 
-    default: Any
+    default: object
     type: type
     help: str
     low: float = -math.inf
     high: float = math.inf
     above: bool = False
-    choices: tuple[Any, ...] = ()
+    choices: tuple[object, ...] = ()
     optional: bool = False
     swept: bool = False
     own: bool = False
@@ -46,7 +46,7 @@ class Field(NamedTuple):
     code: bool = False
 
 
-def field(default: Any, help: str, **limits: Any) -> Any:
+def field(default: object, help: str, **limits: object) -> Any:
     """A field of a dataclass, with what :class:`Field` says beyond type and ``optional``."""
     metadata = {_KEY: {"default": default, "help": help, **limits}}
     if isinstance(default, dict):
@@ -54,22 +54,22 @@ def field(default: Any, help: str, **limits: Any) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def positive(default: float | None, help: str, **limits: Any) -> Any:
+def positive(default: float | None, help: str, **limits: object) -> Any:
     """A number above 0."""
     return field(default, help, low=0, above=True, **limits)
 
 
-def at_least_0(default: float | None, help: str, **limits: Any) -> Any:
+def at_least_0(default: float | None, help: str, **limits: object) -> Any:
     """A number of at least 0."""
     return field(default, help, low=0, **limits)
 
 
-def count(default: int | None, help: str, low: int = 1, **limits: Any) -> Any:
+def count(default: int | None, help: str, low: int = 1, **limits: object) -> Any:
     """An integer of at least ``low``."""
     return field(default, help, low=low, **limits)
 
 
-def share(default: float | None, help: str, **limits: Any) -> Any:
+def share(default: float | None, help: str, **limits: object) -> Any:
     """A number from 0 to 1."""
     return field(default, help, **({"low": 0, "high": 1} | limits))
 
@@ -85,11 +85,9 @@ def of(section: type) -> dict[str, Field]:
     return found
 
 
-def _kind(hint: Any) -> tuple[type, bool]:
+def _kind(hint: type | types.UnionType) -> tuple[type, bool]:
     """The type of a value that an annotation stands for, and whether it may be None."""
-    optional = False
-    if isinstance(hint, types.UnionType):
-        optional = type(None) in hint.__args__
-        (hint,) = (part for part in hint.__args__ if part is not type(None))
-    kind = typing.get_origin(hint) or hint
-    return (dict if issubclass(kind, Mapping) else kind), optional
+    parts = hint.__args__ if isinstance(hint, types.UnionType) else (hint,)
+    (known,) = (part for part in parts if part is not type(None))
+    kind: type = typing.get_origin(known) or known
+    return (dict if issubclass(kind, Mapping) else kind), len(parts) > 1

@@ -44,7 +44,7 @@ class Settings:
     stage: str = field("workflow", "what train runs", choices=STAGES)
     seed: int = field(0, "member i has seed + i", low=0, high=2**31 - 1)
     members: int = fields.count(1, "seeds, trained side by side as one program")
-    sweep: Mapping[str, tuple[Any, ...]] = field({}, "values to try, by field of the stage")
+    sweep: Mapping[str, tuple[object, ...]] = field({}, "values to try, by field of the stage")
     env: Env = dataclasses.field(default_factory=Env)
     network: Network = dataclasses.field(default_factory=Network)
     rollout: Rollout = dataclasses.field(default_factory=Rollout)
@@ -52,7 +52,7 @@ class Settings:
     dagger: DAgger = dataclasses.field(default_factory=DAgger)
     ppo: PPO = dataclasses.field(default_factory=PPO)
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
-    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    more: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
         # Only asked for what is not listed above.
@@ -88,16 +88,17 @@ SECTIONS = sorted(SECTION_CLASSES)
 
 def from_plain(values: Mapping[str, Any]) -> Settings:
     """Settings out of a whole configuration's nested values, which have been checked."""
-    parts = {
+    parts: dict[str, Any] = {
         name: SECTION_CLASSES[name](**value) if name in SECTION_CLASSES else value
         for name, value in values.items()
     }
     listed = {item.name for item in dataclasses.fields(Settings)}
     more = {name: part for name, part in parts.items() if name not in listed}
-    return Settings(**{name: part for name, part in parts.items() if name in listed}, more=more)
+    own = {name: part for name, part in parts.items() if name in listed}
+    return Settings(**own, more=more)
 
 
-def to_plain(settings: Settings) -> dict[str, Any]:
+def to_plain(settings: Settings) -> dict[str, object]:
     """Nested values, the inverse of :func:`from_plain`."""
     values = dataclasses.asdict(settings)
     return values | values.pop("more")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 from jaxmaze.config.settings import STAGES, swept
 
@@ -19,7 +18,7 @@ def full_name(name: str) -> str:
     return next(f"{stage}.{name}" for stage in STAGES if name in swept(stage))
 
 
-def grid(sweep: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def grid(sweep: Mapping[str, tuple[object, ...]]) -> dict[str, dict[str, object]]:
     """Each point of the grid by a name that a folder can have, the last field varying fastest."""
     fields = sorted(sweep)
     points = [
@@ -29,5 +28,5 @@ def grid(sweep: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {",".join(f"{k}={_shown(v)}" for k, v in point.items()): point for point in points}
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)

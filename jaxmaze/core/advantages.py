@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -38,6 +39,7 @@ def gae(
     Returns:
       Advantages ``[T, ...]`` and value targets ``advantage + value`` ``[T, ...]``.
     """
+    chex.assert_equal_shape([reward, value, next_value, terminated, truncated])
     delta = reward + gamma * (1.0 - terminated) * next_value - value
     carry_on = gamma * gae_lambda * (1.0 - jnp.maximum(terminated, truncated))
 
@@ -79,6 +81,7 @@ def monte_carlo(
     Returns:
       Returns ``[T, ...]``, and 1.0 where they are known, else 0.0, ``[T, ...]``.
     """
+    chex.assert_equal_shape([reward, next_value, terminated, truncated])
     done = jnp.maximum(terminated, truncated)
 
     def step(carry: tuple[Array, Array], x: tuple[Array, ...]) -> tuple[PyTree, PyTree]:
@@ -98,6 +101,9 @@ def explained_variance(prediction: Array, target: Array, weight: Array | None = 
 
     Over the rows that ``weight`` marks, if there is one; all arrays have the same shape.
     """
+    chex.assert_equal_shape(
+        [prediction, target] if weight is None else [prediction, target, weight]
+    )
 
     def variance(x: Array) -> Array:
         return losses.mean((x - losses.mean(x, weight)) ** 2, weight)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -144,6 +145,8 @@ def epoch(
     Returns:
       The new state and the means over the pass.
     """
+    chex.assert_rank(weight, 1)
+    chex.assert_equal_shape_prefix([data.action, weight], 1)
     active = ~state.stopped & (state.epoch < hyper.num_epochs)
     key = jax.random.fold_in(shuffle.key_of(state.key), state.epoch)
     order = shuffle.marked_first(shuffle.permutation(key, len(weight)), weight)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxmaze.core import advantages, losses, normalization, optimizer, shuffle
 from jaxmaze.core.networks import Networks
@@ -70,6 +72,8 @@ def fit(
     Returns:
       The state with the fitted critic, and ``explained_variance`` and ``value_loss`` of the rows.
     """
+    chex.assert_rank([returns.reward_to_go, returns.left, returns.episode], 1)
+    chex.assert_equal_shape([returns.reward_to_go, returns.left, returns.episode])
     rows = jnp.asarray(len(returns.reward_to_go))
     count = rows if returns.weight is None else (returns.weight > 0).sum()
     (params, opt_state), loss = _passes(
@@ -98,7 +102,7 @@ def _passes(
     returns: Returns,
     hyper: Hyper,
     count: Array,
-) -> tuple[tuple[Params, Any], Array]:
+) -> tuple[tuple[Params, optax.OptState], Array]:
     """All gradient steps; parameters, moments, and the last epoch's loss."""
     rows, stats = len(returns.reward_to_go), state.policy.obs_stats
     steps = max(rows // batch_size, 1)

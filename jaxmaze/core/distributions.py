@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxmaze.core.types import Array
+from jaxmaze.core.types import Array, PyTree
 
 LOG_STD_MIN = -3.0
 """Floor of a Gaussian's log standard deviation, so that a likelihood cannot grow without bound."""
@@ -36,7 +36,7 @@ class Categorical(NamedTuple):
         log_p = jax.nn.log_softmax(self.logits)
         return -(jnp.exp(log_p) * log_p).sum(-1)
 
-    def kl(self, other: Any) -> Array:
+    def kl(self, other: PyTree) -> Array:
         """``KL(self || other)`` in nats, ``[...]``; ``other`` is of the same kind."""
         log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
         return (jnp.exp(log_p) * (log_p - log_q)).sum(-1)
@@ -93,7 +93,7 @@ class DiagGaussian(NamedTuple):
         """``sum_a log_std + 0.5 log(2 pi e)``, in nats, ``[...]``."""
         return (self._log_std() + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
-    def kl(self, other: Any) -> Array:
+    def kl(self, other: PyTree) -> Array:
         """``KL(self || other)`` in nats, ``[...]``; ``other`` is of the same kind."""
         a, b = self._log_std(), other._log_std()
         ratio = jnp.exp(2 * (a - b))

@@ -6,7 +6,6 @@ To add one, write a module like :class:`MLP` and give it a line in ``ENCODERS``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 
@@ -56,5 +55,5 @@ class MLP(nn.Module):
         return rows, carry
 
 
-ENCODERS: dict[str, type[Any]] = {"mlp": MLP}
+ENCODERS: dict[str, type[MLP]] = {"mlp": MLP}
 """Encoders by name."""

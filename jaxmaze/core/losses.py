@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import jax.numpy as jnp
 
 from jaxmaze.core.distributions import Distribution
@@ -44,6 +45,8 @@ def cloning_loss(
     Returns:
       The loss (a scalar, nats) and the mean entropy.
     """
+    chex.assert_rank(weight, 1)
+    chex.assert_equal_shape_prefix([action, weight], 1)
     entropy = weighted_mean(dist.entropy(), weight)
     return -weighted_mean(dist.log_prob(action), weight) - entropy_coef * entropy, entropy
 
@@ -79,6 +82,7 @@ def clipped_policy_loss(
       entropy_coef: weight of the entropy bonus.
       weight: ``[B]`` 0 for rows that do not count; all do by default.
     """
+    chex.assert_equal_shape([log_prob, old_log_prob, advantage, entropy])
     log_ratio = log_prob - old_log_prob
     ratio = jnp.exp(log_ratio)
     clipped = jnp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
@@ -98,4 +102,5 @@ def value_loss(value: Array, target: Array, weight: Array | None = None) -> Arra
 
     Stable-Baselines3's is the whole of it, so that its ``vf_coef`` is half of ours.
     """
+    chex.assert_equal_shape([value, target])
     return 0.5 * mean((value - target) ** 2, weight)

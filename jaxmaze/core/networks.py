@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -130,7 +131,7 @@ class Networks:
     def _drawn(self, shapes: Params, seed: np.random.SeedSequence, head_scale: float) -> Params:
         rng = np.random.default_rng(seed)
 
-        def draw(path: Any, x: jax.ShapeDtypeStruct) -> np.ndarray:
+        def draw(path: Sequence[jax.tree_util.DictKey], x: jax.ShapeDtypeStruct) -> np.ndarray:
             names = [part.key for part in path]
             if names[-1] != "kernel":
                 return np.zeros(x.shape, x.dtype)
@@ -187,7 +188,7 @@ class Networks:
         """Step after step along the leading axis of time."""
 
         def step(carry: Array, x: tuple[Array, Array]) -> tuple[Array, PyTree]:
-            applied: Any = module.apply({"params": params}, x[0], carry, x[1])
+            applied: PyTree = module.apply({"params": params}, x[0], carry, x[1])
             return applied[1], applied[0]
 
         return jax.lax.scan(step, memory.carry, (rows, memory.begin))[1]
@@ -224,7 +225,7 @@ class Networks:
         params: Params,
         stats: normalization.RunningStats,
         obs: PyTree,
-        next_obs: Any,
+        next_obs: PyTree,
         memory: Memory,
     ) -> tuple[Array, Array, Array]:
         """Values of a segment's observations and of those that follow, of a critic that remembers.
@@ -246,8 +247,8 @@ class Networks:
 
         def step(carry: Array, x: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
             row, next_row, begin = x
-            value: Any = module.apply({"params": params}, row, carry, begin)
-            beyond: Any = module.apply(
+            value: PyTree = module.apply({"params": params}, row, carry, begin)
+            beyond: PyTree = module.apply(
                 {"params": params}, next_row, value[1], jnp.zeros_like(begin)
             )
             return value[1], (value[0], beyond[0])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmaze.core.types import Array, Scalar
+from jaxmaze.core.types import Array, PyTree, Scalar
 
 EPSILON = 1e-6
 CLIP = 10.0
@@ -23,9 +24,9 @@ class RunningStats(NamedTuple):
       var: ``[*shape]``.
     """
 
-    count: Any  # type: ignore[assignment]
-    mean: Any
-    var: Any
+    count: PyTree  # type: ignore[assignment]
+    mean: PyTree
+    var: PyTree
 
 
 class ReturnStats(NamedTuple):
@@ -37,7 +38,7 @@ class ReturnStats(NamedTuple):
     """
 
     stats: RunningStats
-    accumulator: Any
+    accumulator: Array
 
 
 def init_stats(shape: tuple[int, ...] = ()) -> RunningStats:
@@ -64,6 +65,7 @@ def update_stats(stats: RunningStats, batch: Array, weight: Array | None = None)
       Statistics of all samples, the old ones and the batch's.
     """
     batch = jnp.asarray(batch, jnp.float32)
+    chex.assert_shape(batch, (None, *np.shape(stats.mean)))
     weight = jnp.ones(batch.shape[0]) if weight is None else weight
     column = weight.reshape((-1,) + (1,) * (batch.ndim - 1))
     n_batch = weight.sum()
@@ -116,6 +118,8 @@ def scale_rewards(
         g_t = gamma * accumulator + r_t
         return g_t * (1.0 - done_t), g_t
 
+    chex.assert_rank([reward, done], 2)
+    chex.assert_equal_shape([reward, done])
     accumulator, g = jax.lax.scan(step, state.accumulator, (reward, done))
     weight = None if weight is None else weight.reshape(-1)
     stats = update_stats(state.stats, g.reshape(-1), weight)

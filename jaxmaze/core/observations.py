@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from types import EllipsisType
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import DTypeLike
 
 from jaxmaze.core.types import Array, PyTree
+
+Index: TypeAlias = int | tuple[int, ...] | EllipsisType
+"""Where in an array ``[K, ...]`` or ``[T, K, ...]``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Observations:
     parts: tuple[Part, ...]
 
     @classmethod
-    def array(cls, *shape: int, dtype: Any = "float32") -> Observations:
+    def array(cls, *shape: int, dtype: DTypeLike = "float32") -> Observations:
         """Observations of one array."""
         return cls((Part((), tuple(shape), str(np.dtype(dtype))),))
 
@@ -49,11 +54,11 @@ class Observations:
         """Numbers in one observation."""
         return sum(math.prod(part.shape) for part in self.parts)
 
-    def build(self, leaves: Sequence[Any]) -> PyTree:
+    def build(self, leaves: Sequence[PyTree]) -> PyTree:
         """An observation out of its arrays."""
         if not self.parts[0].path:
             return leaves[0]
-        tree: dict[str, Any] = {}
+        tree: dict[str, PyTree] = {}
         for part, leaf in zip(self.parts, leaves, strict=True):
             inner = tree
             for name in part.path[:-1]:
@@ -61,11 +66,11 @@ class Observations:
             inner[part.path[-1]] = leaf
         return tree
 
-    def zeros(self, *lead: int, dtype: Any = None) -> PyTree:
+    def zeros(self, *lead: int, dtype: DTypeLike | None = None) -> PyTree:
         """Room for observations ``[*lead, ...]``, of the environment's types by default."""
         return self.build([np.zeros((*lead, *p.shape), dtype or p.dtype) for p in self.parts])
 
-    def put(self, room: PyTree, index: Any, obs: PyTree) -> None:
+    def put(self, room: PyTree, index: Index, obs: PyTree) -> None:
         """Write an observation into ``room`` ``[K, ...]``."""
         if not self.parts[0].path:  # the usual case, at every step of every environment
             room[index] = obs
@@ -74,7 +79,7 @@ class Observations:
         for target, source in zip(jax.tree.leaves(room), self._leaves(obs), strict=True):
             target[index] = source
 
-    def arrays(self, obs: PyTree, dtype: Any) -> PyTree:
+    def arrays(self, obs: PyTree, dtype: DTypeLike) -> PyTree:
         """Observations as arrays, out of whatever numpy makes arrays of (nested lists, say).
 
         Raises:
@@ -84,7 +89,7 @@ class Observations:
             return np.asarray(obs, dtype)
         return self.build([np.asarray(x, dtype) for x in self._leaves(obs)])
 
-    def _leaves(self, obs: Any) -> Iterator[Any]:
+    def _leaves(self, obs: PyTree) -> Iterator[PyTree]:
         """The arrays of an observation of any mappings, in the order of the parts."""
         for part in self.parts:
             inner = obs
@@ -98,7 +103,7 @@ class Observations:
             return room[index].copy()
         return jax.tree.map(lambda x: x[index].copy(), room)
 
-    def stack(self, observations: Sequence[Any]) -> PyTree:
+    def stack(self, observations: Sequence[PyTree]) -> PyTree:
         """Observations ``[N, ...]`` of the environment's types out of single ones."""
         columns = zip(*(jax.tree.leaves(x) for x in observations), strict=True)
         listed = [list(x) for x in columns] or [[] for _ in self.parts]
@@ -119,7 +124,7 @@ class Observations:
         """Observations out of rows ``[..., size]``; views of a numpy array."""
         return self.build(list(self._split(rows)))
 
-    def _split(self, rows: PyTree) -> Iterator[Any]:
+    def _split(self, rows: PyTree) -> Iterator[PyTree]:
         at = 0
         for part in self.parts:
             size = math.prod(part.shape)
@@ -141,7 +146,7 @@ class Observations:
             return f"observations of {len(found)} parts, but {env} has {len(wanted)}"
         return ""
 
-    def named(self, obs: PyTree) -> list[tuple[str, Any]]:
+    def named(self, obs: PyTree) -> list[tuple[str, PyTree]]:
         """The arrays of observations with their names; the one array has none."""
         listed = jax.tree_util.tree_flatten_with_path(obs)[0]
         return [(".".join(str(part.key) for part in path), leaf) for path, leaf in listed]

@@ -7,8 +7,7 @@ policy changes, not even the age of its moments.
 
 from __future__ import annotations
 
-from typing import Any
-
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,7 +71,7 @@ def update(
     hyper: Hyper,
     clone: Policy,
     demonstrations: Demonstrations | None = None,
-    learns: tuple[PyTree, Any] = (True, True),
+    learns: tuple[PyTree, PyTree] = (True, True),
 ) -> tuple[State, Metrics]:
     """One PPO iteration: advantages, then epochs of shuffled minibatches.
 
@@ -89,6 +88,10 @@ def update(
     Returns:
       The new state, and means over the minibatches (scalars).
     """
+    chex.assert_rank([rollout.reward, rollout.log_prob, rollout.terminated], 2)
+    chex.assert_equal_shape(
+        [rollout.reward, rollout.log_prob, rollout.terminated, rollout.truncated]
+    )
     rows, state, metrics = estimate(networks, static, state, rollout, hyper, clone)
     ready, burn_in = _burnt_in(state, hyper, metrics["mc_explained_variance"])
     state = state._replace(ready=ready, burn_in=burn_in)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import DTypeLike
 
 from jaxmaze.core import losses
 from jaxmaze.core.distributions import (
@@ -25,7 +26,7 @@ from jaxmaze.core.distributions import (
     Distribution,
 )
 from jaxmaze.core.observations import Observations, Part
-from jaxmaze.core.types import Array, Params, PyTree
+from jaxmaze.core.types import Array, JsonMap, Params, PyTree
 
 TINY = np.float32(1e-30)
 
@@ -73,10 +74,10 @@ class ActionSpace(Protocol):
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
         """Actions ``[..., *shape]`` out of float32 numbers ``[..., at least their size]``."""
 
-    def to_env(self, action: Any) -> PyTree:
+    def to_env(self, action: PyTree) -> PyTree:
         """Actions of a numpy or JAX array as the environment takes them."""
 
-    def each(self, actions: np.ndarray) -> Sequence[Any]:
+    def each(self, actions: np.ndarray) -> Sequence[PyTree]:
         """A batch of actions one by one, as an environment's ``step`` takes them."""
 
     def accept(self, actions: np.ndarray) -> np.ndarray:
@@ -112,7 +113,7 @@ class Discrete:
     n: int
     kind: ClassVar[str] = "discrete"
     shape: ClassVar[tuple[int, ...]] = ()
-    dtype: ClassVar[Any] = np.int32
+    dtype: ClassVar[DTypeLike] = np.int32
 
     @property
     def num_outputs(self) -> int:
@@ -147,10 +148,10 @@ class Discrete:
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
         return numbers[..., 0].astype(np.int32)
 
-    def to_env(self, action: Any) -> PyTree:
+    def to_env(self, action: PyTree) -> PyTree:
         return action
 
-    def each(self, actions: np.ndarray) -> Sequence[Any]:
+    def each(self, actions: np.ndarray) -> Sequence[PyTree]:
         return actions.tolist()  # type: ignore[no-any-return]  # Python's integers
 
     def accept(self, actions: np.ndarray) -> np.ndarray:
@@ -199,7 +200,7 @@ class Box:
     low: tuple[float, ...]
     high: tuple[float, ...]
     kind: ClassVar[str] = "continuous"
-    dtype: ClassVar[Any] = np.float32
+    dtype: ClassVar[DTypeLike] = np.float32
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -243,11 +244,11 @@ class Box:
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
         return numbers[..., : len(self.low)]
 
-    def to_env(self, action: Any) -> PyTree:
+    def to_env(self, action: PyTree) -> PyTree:
         """Clipped to the bounds."""
         return action.clip(np.asarray(self.low, np.float32), np.asarray(self.high, np.float32))
 
-    def each(self, actions: np.ndarray) -> Sequence[Any]:
+    def each(self, actions: np.ndarray) -> Sequence[PyTree]:
         return list(actions)
 
     def accept(self, actions: np.ndarray) -> np.ndarray:
@@ -287,7 +288,7 @@ class Box:
         return f"{len(self.low)} continuous actions from {list(self.low)} to {list(self.high)}"
 
 
-ACTIONS: dict[str, type[Any]] = {space.kind: space for space in (Discrete, Box)}
+ACTIONS: dict[str, Callable[..., ActionSpace]] = {space.kind: space for space in (Discrete, Box)}
 """The kinds of action by their name in files."""
 
 
@@ -315,7 +316,7 @@ class Spaces:
         }
 
     @classmethod
-    def from_plain(cls, values: Mapping[str, Any]) -> Spaces:
+    def from_plain(cls, values: JsonMap) -> Spaces:
         """The inverse of :meth:`to_plain`; raises KeyError or TypeError for anything else."""
         parts = tuple(
             Part(tuple(p["path"]), tuple(p["shape"]), str(p["dtype"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -16,6 +17,8 @@ Params: TypeAlias = PyTree
 """A pytree of network parameters."""
 Json: TypeAlias = dict[str, Any]
 """What a JSON object holds: a configuration, a summary, metrics."""
+JsonMap: TypeAlias = Mapping[str, Any]
+"""The same, only read."""
 
 
 class NetworkSpec(NamedTuple):

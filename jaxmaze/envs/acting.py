@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ class Packed(NamedTuple):
     """
 
     flat: PyTree
-    act: Callable[[Any, np.ndarray], Any]
+    act: Callable[[PyTree, np.ndarray], PyTree]
 
 
 def pack(networks: Networks, policies: Policy) -> Packed:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gymnasium as gym
 import jax
@@ -178,7 +178,10 @@ class Actor:
         return self._by_shard(every, carry if self._remembers else None, episodes)
 
     def _by_shard(
-        self, every: Rollout, carry: np.ndarray | None, episodes: list[tuple[int, Any]]
+        self,
+        every: Rollout,
+        carry: np.ndarray | None,
+        episodes: list[tuple[int, tuple[int, float, int]]],
     ) -> list[Segment]:
         """A segment for each shard out of arrays ``[T, K, ...]`` of all environments."""
         lead = (len(self.shards), len(self.config.learners()), self.width)

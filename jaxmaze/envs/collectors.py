@@ -6,15 +6,16 @@ A backend is a file of this folder with a class like :class:`Collector`, and a l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import jax
 import numpy as np
+from numpy.typing import DTypeLike
 
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, PyTree, Rollout
 from jaxmaze.envs.actors import ActorConfig, EpisodeResult, Segment
-from jaxmaze.envs.environment import EnvInfo
+from jaxmaze.envs.environment import EnvInfo, EnvSection
 from jaxmaze.envs.envpool import EnvpoolCollector
 from jaxmaze.envs.workers import Pool
 
@@ -76,7 +77,7 @@ def num_shards(num_envs: int, most: int) -> int:
 
 
 def open_collector(
-    section: Any,
+    section: EnvSection,
     info: EnvInfo,
     networks: Networks,
     seeds: Sequence[int],
@@ -105,7 +106,7 @@ def rollout_shapes(backend: str, networks: Networks, lead: tuple[int, int, int])
     """Shapes and types of what a backend collects, for ``lead`` ``(L, T, N)``; nothing is run."""
     spaces, carries = networks.spaces, networks.carry_size
 
-    def of(shape: tuple[int, ...], dtype: Any = np.float32) -> PyTree:
+    def of(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> PyTree:
         return jax.ShapeDtypeStruct((*lead, *shape), dtype)
 
     obs = spaces.obs.build([of(part.shape) for part in spaces.obs.parts])

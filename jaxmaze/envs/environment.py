@@ -13,19 +13,37 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from jaxmaze import trust
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.spaces import ActionSpace, Box, Discrete, Spaces
-from jaxmaze.core.types import Json, PyTree
+from jaxmaze.core.types import Json, JsonMap, PyTree
 from jaxmaze.errors import UserError
 
 MissingPackageError = gym.error.DependencyNotInstalled
 """What rendering raises without the package that it needs."""
+
+
+class EnvSection(Protocol):
+    """The ``env`` section of the settings, as far as this room reads it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def kwargs(self) -> JsonMap: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def max_episode_steps(self) -> int | None: ...
+    @property
+    def workers(self) -> int | None: ...
+    @property
+    def shards(self) -> int: ...
 
 
 class EnvConfig(NamedTuple):
@@ -42,7 +60,7 @@ class EnvConfig(NamedTuple):
     max_episode_steps: int | None = None
 
     @classmethod
-    def of(cls, section: Any) -> EnvConfig:
+    def of(cls, section: EnvSection) -> EnvConfig:
         """From the ``env`` section of a configuration."""
         try:
             kwargs = json.dumps(dict(section.kwargs))
@@ -57,7 +75,7 @@ class EnvInfo(NamedTuple):
     """What an environment looks like from outside."""
 
     config: EnvConfig
-    spec: Any
+    spec: EnvSpec
     observation_space: gym.Space
     action_space: gym.Space
     spaces: Spaces
@@ -174,6 +192,7 @@ def describe(config: EnvConfig) -> EnvInfo:
     env = make(config)
     try:
         spaces = space_spec(env.observation_space, env.action_space)
+        assert env.spec is not None  # gymnasium.make gives one
         return EnvInfo(config, env.spec, env.observation_space, env.action_space, spaces)
     finally:
         env.close()
@@ -234,7 +253,7 @@ def spec_dict(info: EnvInfo) -> Json:
     return json.loads(json.dumps(fields, default=_in_words, skipkeys=True))
 
 
-def _in_words(value: Any) -> PyTree:
+def _in_words(value: object) -> PyTree:
     """What stands in JSON for an object that it cannot hold."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
@@ -307,7 +326,7 @@ def to_send(info: EnvInfo) -> bytes | None:
 class _Sender(pickle.Pickler):
     """Refuses code that another process would not find."""
 
-    def persistent_id(self, obj: Any) -> None:
+    def persistent_id(self, obj: object) -> None:
         if not callable(obj):
             return
         _check_found(getattr(obj, "__module__", None) or "builtins")

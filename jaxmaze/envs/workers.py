@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -95,7 +95,7 @@ class Pool:
     def check(info: environment.EnvInfo) -> None:
         """Nothing more than that it could be made, which ``info`` shows."""
 
-    def _begin(self, method: str, *args: PyTree) -> Callable[[], list[list[Any]]]:
+    def _begin(self, method: str, *args: PyTree) -> Callable[[], list[PyTree]]:
         """Let all actors start; what is returned waits for their results, worker by worker."""
         if self._actor is not None:
             actor = self._actor  # in this process nothing goes on before it is waited for
@@ -205,7 +205,7 @@ class _Worker:
         else:
             _idle.append(self)
 
-    def send(self, message: Any) -> None:
+    def send(self, message: tuple[str, PyTree]) -> None:
         try:
             self._connection.send(message)
         except (BrokenPipeError, ConnectionResetError):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jaxmaze.core.types import PyTree
 from jaxmaze.runs import console
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from tensorboardX.proto.summary_pb2 import Summary
 
 
 class Board:
@@ -29,7 +34,7 @@ class Board:
 
         self._writer = EventsWriter(str(self._run / "events"))
 
-    def _try(self, write: Any, *args: PyTree) -> None:
+    def _try(self, write: Callable[..., None], *args: PyTree) -> None:
         """Do something with the file, or say once that it cannot be done."""
         try:
             write(*args)
@@ -40,7 +45,7 @@ class Board:
                 f"({error.strerror or error}); the run goes on without, see metrics.jsonl"
             )
 
-    def _add(self, summary: Any, step: int) -> None:
+    def _add(self, summary: Summary, step: int) -> None:
         from tensorboardX.proto import event_pb2
 
         if self._writer is not None:
@@ -53,7 +58,7 @@ class Board:
 
         self._add(summary.scalar(tag, value), step)
 
-    def add_figure(self, tag: str, figure: Any, step: int) -> None:
+    def add_figure(self, tag: str, figure: Figure, step: int) -> None:
         """Log a matplotlib figure as an image."""
         from tensorboardX import summary, utils
 

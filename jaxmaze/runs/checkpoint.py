@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -54,13 +53,13 @@ def blank_policies(networks: Networks, members: int) -> Policy:
     return jax.tree.map(lambda x: np.zeros((members, *x.shape), x.dtype), shapes)
 
 
-def _like(template: Any, tree: PyTree) -> PyTree:
+def _like(template: PyTree, tree: PyTree) -> PyTree:
     """``tree`` with the structure of ``template``; dtypes and shapes must agree.
 
     Orbax would cast or reshape silently.
     """
 
-    def leaf(t: Any, x: PyTree) -> np.ndarray:
+    def leaf(t: np.ndarray, x: PyTree) -> np.ndarray:
         if t.dtype != x.dtype or t.shape != x.shape:
             raise UserError(
                 f"the checkpoint holds {x.dtype}{x.shape} where the run needs {t.dtype}{t.shape}; "
@@ -159,7 +158,7 @@ class Checkpoints:
         """Wait until what was saved is on disk."""
         self._manager.wait_until_finished()
 
-    def restore(self, template: Any, step: int | None = None) -> PyTree:
+    def restore(self, template: PyTree, step: int | None = None) -> PyTree:
         """A checkpoint's training state, with structure, dtypes and shapes of a template.
 
         Args:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from jaxmaze.core.types import JsonMap
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LOSS_AND_RETURN = Path("report") / "validation_loss_and_return.png"
 
 
-def loss_and_return(lines: Sequence[Mapping[str, Any]], members: int) -> Any | None:
+def loss_and_return(lines: Sequence[JsonMap], members: int) -> Figure | None:
     """Evaluation return against validation loss: a point for each member and evaluation.
 
     A clone that predicts the teacher better does not always act better; the rank correlation over
@@ -51,9 +56,7 @@ def loss_and_return(lines: Sequence[Mapping[str, Any]], members: int) -> Any | N
     return fig
 
 
-def _by_epoch(
-    lines: Sequence[Mapping[str, Any]], name: str, members: int
-) -> dict[int, list[float]]:
+def _by_epoch(lines: Sequence[JsonMap], name: str, members: int) -> dict[int, list[float]]:
     """The members' values of an evaluation figure, by epoch."""
     return {
         line["step"]: line.get("members", {}).get(name, [line[name]] * members)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 BLOCK_BYTES = 2**26
 """Room for the arrays of many episodes, taken at once: untouched it costs nothing, and blocks of
@@ -39,7 +39,7 @@ class Blocks:
         return view
 
 
-def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """An uninitialised array that a device which computes in the host's memory can use as it is."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     buffer = np.empty(size + ALIGNMENT, np.uint8)

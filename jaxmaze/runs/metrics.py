@@ -6,9 +6,9 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxmaze.core.types import Json
 from jaxmaze.runs import disk, run_folder
@@ -56,7 +56,7 @@ class MetricsWriter:
         step: int,
         split: str,
         group: str,
-        values: Mapping[str, Any],
+        values: Mapping[str, ArrayLike],
         returns: np.ndarray | None = None,
     ) -> None:
         """Log one step's figures.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def read_episodes(run: Path, policy: str = BEST) -> Table:
       UserError: if they are missing or damaged.
     """
     path = run / run_folder.EPISODES
-    found: dict[Any, dict[int, tuple[float, int]]] = {}
+    found: dict[int | None, dict[int, tuple[float, int]]] = {}
     try:
         for text in path.read_text().splitlines():
             line = json.loads(text)

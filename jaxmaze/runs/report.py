@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from jaxmaze.core.types import Json, PyTree
+from jaxmaze.core.types import Json, JsonMap
 from jaxmaze.runs import intervals
 from jaxmaze.runs.outcomes import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = {"pretrained": "C0", "from_scratch": "C1", "pretrained_lr0": "C2", "random_lr0": "C3"}
 FEW_SEEDS = 5
@@ -45,7 +49,7 @@ class Arm(NamedTuple):
       last: those at the end, likewise.
     """
 
-    summary: Mapping[str, Any]
+    summary: JsonMap
     curve: Curve
     best: Table
     last: Table
@@ -151,7 +155,7 @@ def span(figure: Mapping[str, float] | None) -> str:
     return f"{figure['iqm']:.1f} [{figure['iqm_low']:.1f}, {figure['iqm_high']:.1f}]"
 
 
-def reached(arm: Mapping[str, Any]) -> str:
+def reached(arm: JsonMap) -> str:
     """Environment steps to the teacher, with the range over seeds."""
     if arm["curve"]["teacher"] is None or len(arm["curve"]["env_steps"]) < 2:
         return "-"
@@ -163,7 +167,7 @@ def reached(arm: Mapping[str, Any]) -> str:
     return f"{shown(arm['env_steps_to_teacher'])} [{shown(each[0])}, {shown(each[-1])}]"
 
 
-def rows(arms: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+def rows(arms: Mapping[str, JsonMap]) -> list[tuple[str, ...]]:
     """The comparison's table, one row an arm."""
     return [
         (
@@ -190,7 +194,7 @@ HEADER = (
 )
 
 
-def _draw(axes: Any, curve: Mapping[str, Any], name: str, colour: str, longest: int) -> None:
+def _draw(axes: Axes, curve: JsonMap, name: str, colour: str, longest: int) -> None:
     """One arm: its interquartile mean, with a band, or each of few seeds as a thin line."""
     steps = curve["env_steps"]
     level = len(steps) == 1  # a run without steps of its own
@@ -208,7 +212,7 @@ def _draw(axes: Any, curve: Mapping[str, Any], name: str, colour: str, longest: 
         axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
 
 
-def figure(arms: Mapping[str, Mapping[str, Any]], title: str) -> PyTree:
+def figure(arms: Mapping[str, JsonMap], title: str) -> Figure:
     """Returns against environment steps: a line and a band an arm, and the teacher.
 
     Bands are 95 % over seeds. With fewer than ``FEW_SEEDS`` such a band says little beyond how few
@@ -238,7 +242,7 @@ def figure(arms: Mapping[str, Mapping[str, Any]], title: str) -> PyTree:
     return fig
 
 
-def curve_of(lines: Sequence[Mapping[str, Any]], seeds: np.ndarray) -> Curve | None:
+def curve_of(lines: Sequence[JsonMap], seeds: np.ndarray) -> Curve | None:
     """The evaluation curve in a run's metrics, None without evaluations.
 
     Args:
@@ -252,7 +256,7 @@ def curve_of(lines: Sequence[Mapping[str, Any]], seeds: np.ndarray) -> Curve | N
     return Curve(np.array(steps), np.array(returns, np.float64), seeds)
 
 
-def save(fig: Any, path: Path) -> None:
+def save(fig: Figure, path: Path) -> None:
     """Write a figure as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, dpi=150)

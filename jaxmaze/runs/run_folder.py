@@ -10,7 +10,7 @@ import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ml_collections
 
@@ -56,7 +56,7 @@ def default_workdir(config_name: str, recipe: str) -> Path:
     return path
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write a JSON file whole or not at all."""
     with disk.whole(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")
@@ -157,7 +157,7 @@ def finished_note(run: Path, more: str) -> str:
     )
 
 
-def identity(config: Settings, kind: str, **more: Any) -> Json:
+def identity(config: Settings, kind: str, **more: object) -> Json:
     """What makes a run this run: its configuration, and hashes of the data it starts from."""
     return {"kind": kind, "seed": config.seed, "config": config_lib.to_dict(config), **more}
 
@@ -196,7 +196,7 @@ def _holds(workdir: Path, wanted: Json) -> bool:
     return True
 
 
-def claim(workdir: Path, wanted: Json, **about: Any) -> bool:
+def claim(workdir: Path, wanted: Json, **about: object) -> bool:
     """Take a folder for a run: write its config.json, or find that it holds this very run.
 
     Args:

@@ -12,10 +12,11 @@ import warnings
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
+from numpy.typing import DTypeLike
 
 from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, PyTree
@@ -23,6 +24,10 @@ from jaxmaze.envs.environment import EnvInfo, space_spec, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 from jaxmaze.runs import disk, memory
+
+if TYPE_CHECKING:
+    from minari.data_collector import EpisodeBuffer
+    from minari.dataset.minari_storage import MinariStorage
 
 DATASET_ID = "trajectory_data-v0"
 LABELS = "teacher_action"
@@ -59,7 +64,7 @@ def fingerprint(episodes: Sequence[Episode]) -> str:
     return digest.hexdigest()
 
 
-def _add(digest: Any, e: Episode) -> None:
+def _add(digest: hashlib._Hash, e: Episode) -> None:
     """One more episode to a fingerprint."""
     labels = () if e.labels is None else (e.labels,)
     for array in (*jax.tree.leaves(e.observations), e.actions, e.rewards, *labels):
@@ -143,7 +148,7 @@ def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenanc
     storage = MinariStorage.new(data, *spaces, env_spec=spec_for_data(info), data_format="hdf5")
     digest = hashlib.sha256()
 
-    def buffers() -> Iterator[Any]:
+    def buffers() -> Iterator[EpisodeBuffer]:
         for e in episodes:
             check(e, info, str(path))
             _add(digest, e)
@@ -168,7 +173,7 @@ def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenanc
     return digest.hexdigest()
 
 
-def _buffer(cls: Any, episode: Episode) -> PyTree:
+def _buffer(cls: type[EpisodeBuffer], episode: Episode) -> PyTree:
     ends = np.zeros(episode.length, bool)
     ends[-1] = True
     never = np.zeros(episode.length, bool)
@@ -213,7 +218,7 @@ def read(path: str | Path, info: EnvInfo) -> Dataset:
     return Dataset(tuple(episodes), provenance, sha256)
 
 
-def _check_spaces(path: str | Path, storage: Any, info: EnvInfo) -> None:
+def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> None:
     """The spaces that the data set says it has must be the environment's."""
     found = space_spec(storage.observation_space, storage.action_space)
     if found != info.spaces:
@@ -244,7 +249,7 @@ def _open(folder: Path) -> PyTree:
         raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
 
 
-def _parts(folder: Path, storage: Any) -> Generator[tuple[Json, int | None], None, None]:
+def _parts(folder: Path, storage: MinariStorage) -> Generator[tuple[Json, int | None], None, None]:
     """Each episode as Minari gives it, and its seed; one at a time."""
     try:
         count = storage.total_episodes
@@ -257,7 +262,7 @@ def _parts(folder: Path, storage: Any) -> Generator[tuple[Json, int | None], Non
         raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
 
 
-def _read_episodes(folder: Path, storage: Any) -> list[Episode]:
+def _read_episodes(folder: Path, storage: MinariStorage) -> list[Episode]:
     """The episodes as they are on disk; flags and lengths checked, as Minari checks nothing."""
     episodes: list[Episode] = []
     blocks: dict[str, memory.Blocks] = defaultdict(memory.Blocks)
@@ -309,7 +314,7 @@ def rows(episodes: Sequence[Episode], action: ActionSpace) -> tuple[PyTree, np.n
     lengths = [e.length for e in episodes]
     taken = [e.actions if e.labels is None else e.labels for e in episodes]
 
-    def together(parts: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
+    def together(parts: Sequence[np.ndarray], dtype: DTypeLike) -> np.ndarray:
         whole = memory.aligned((sum(lengths), *parts[0].shape[1:]), dtype)
         at = 0
         for part, length in zip(parts, lengths, strict=True):

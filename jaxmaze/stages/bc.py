@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -156,7 +156,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     return summary
 
 
-def _member(config: Settings, progress: Progress, member: int, result: Any) -> Json:
+def _member(config: Settings, progress: Progress, member: int, result: outcomes.Evaluation) -> Json:
     """One member's part of the summary."""
     block: Json = {
         "seed": config.seed + member,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from jaxmaze import policies
 from jaxmaze.config import Settings
-from jaxmaze.core.types import Json
+from jaxmaze.core.types import Json, JsonMap
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
@@ -193,7 +192,7 @@ def gain(run: Path, other: Path) -> dict[str, float]:
     return report.block(intervals.estimate(ours.returns - theirs.returns))
 
 
-def show(arms: Mapping[str, Any], teacher: Mapping[str, Any] | None) -> None:
+def show(arms: JsonMap, teacher: JsonMap | None) -> None:
     """Print the table."""
     counts = sorted({a["episodes"] for a in arms.values()})
     title = f"Returns on {' or '.join(map(str, counts))} episodes a seed that chose nothing"

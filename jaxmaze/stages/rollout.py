@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 import numpy as np
 
@@ -140,7 +140,7 @@ def _play(
 class _EpisodeLog:
     """Writes one line an episode as it ends."""
 
-    def __init__(self, file: Any):
+    def __init__(self, file: TextIO):
         self._file = file
 
     def __call__(self, episode: Episode) -> None:
@@ -219,7 +219,7 @@ class _Tally:
         self._returns: list[float] = []
         self._lengths: list[int] = []
         self._terminated = 0
-        self._actions: Any = 0.0
+        self._actions = np.zeros(1)
 
     def counted(self, episodes: Iterable[Episode]) -> Iterator[Episode]:
         """The same episodes, counted as they pass."""

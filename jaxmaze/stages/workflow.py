@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 from jaxmaze import policies
 from jaxmaze.config import Settings
@@ -82,7 +81,7 @@ def _shown(summary: Json) -> tuple[Json, Json]:
     return summary["arms"], summary["teacher"]["evaluation"]
 
 
-def _with(config: Settings, stage: str, **fields: Any) -> Settings:
+def _with(config: Settings, stage: str, **fields: object) -> Settings:
     """The configuration of one stage; ``fields`` are set in the stage's section."""
     return config.replace(stage=stage).replace(stage, **fields)
 

@@ -10,21 +10,21 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from jaxmaze import policies
+from jaxmaze.config import Settings
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import ActionSpace
-from jaxmaze.core.types import Json, Policy, PyTree
+from jaxmaze.core.types import Json, JsonMap, Policy, PyTree
 from jaxmaze.envs import environment
 from jaxmaze.envs.environment import EnvInfo
-from jaxmaze.envs.episodes import play_episodes
+from jaxmaze.envs.episodes import Episode, play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.runs import disk, run_folder, trajectories
 from jaxmaze.runs.checkpoint import digest
@@ -63,11 +63,11 @@ class Record(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _log_probs(networks: Networks, policy: Policy, obs: PyTree, action: Any) -> PyTree:
+def _log_probs(networks: Networks, policy: Policy, obs: PyTree, action: PyTree) -> PyTree:
     return networks.distribution(policy.params, policy.obs_stats, obs).log_prob(action)
 
 
-def log_probs(networks: Networks, population: Policy, obs: PyTree, action: Any) -> np.ndarray:
+def log_probs(networks: Networks, population: Policy, obs: PyTree, action: PyTree) -> np.ndarray:
     """Log-probabilities ``[M, S]``, member by member.
 
     One program of one shape, whatever the number of members: the same numbers to the bit on the
@@ -85,7 +85,7 @@ def _play(
     info: EnvInfo,
     seeds: np.ndarray,
     record: bool,
-) -> list[list[Any]]:
+) -> list[list[Episode]]:
     """Each member's deterministic episodes, again in one shape for all."""
     count = len(jax.tree.leaves(population)[0])
     each = [jax.tree.map(lambda x, m=m: x[m], population) for m in range(count)]
@@ -100,7 +100,7 @@ def write(
     networks: Networks,
     population: Policy,
     info: EnvInfo,
-    config: Any,
+    config: Settings,
     demonstrated: tuple[PyTree, np.ndarray] | None = None,
     temperature: np.ndarray | None = None,
 ) -> None:
@@ -144,7 +144,7 @@ def _array_of(part: str) -> str:
     return f"obs.{part}" if part else "obs"
 
 
-def _visited(episodes: list[Any], action: ActionSpace) -> tuple[PyTree, np.ndarray]:
+def _visited(episodes: list[Episode], action: ActionSpace) -> tuple[PyTree, np.ndarray]:
     return trajectories.rows(episodes, action)[:2]
 
 
@@ -203,7 +203,7 @@ def read(run: Path, networks: Networks) -> Record | None:
         ) from error
 
 
-def env_difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+def env_difference(theirs: JsonMap, ours: JsonMap) -> str:
     """The first argument of two ``env`` sections that differs, in words; empty if none does.
 
     An argument that only one of them spells out may be the environment's own default: that is left
@@ -226,7 +226,7 @@ def check(
     networks: Networks,
     population: Policy,
     info: EnvInfo,
-    config: Any,
+    config: Settings,
     record: Record | None,
 ) -> Json:
     """Compare policies taken over from a run with what the run has on record.
@@ -300,7 +300,7 @@ def _verdict(figures: Json, gap: np.ndarray, record: Record, raw: Json) -> str:
     return ""
 
 
-def _differs(config: Any, message: str) -> None:
+def _differs(config: Settings, message: str) -> None:
     if config.ppo.audit == "stop":
         raise UserError(
             f"{message}; use the same, or --config.ppo.audit=report to go on all the same"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import jax
 import numpy as np
@@ -56,7 +55,7 @@ class Fitter:
         def statistics(data: Demonstrations, train: PyTree) -> PyTree:
             return bc.statistics(networks, data.obs, train)
 
-        def select(state: bc.State, better: Any) -> bc.State:
+        def select(state: bc.State, better: PyTree) -> bc.State:
             return bc.select(state, better, patience)
 
         shared = () if own_data else (0,)
@@ -117,11 +116,11 @@ class Fitter:
             epoch, self.members, shared=self._shared, effort=compiled.SHORT
         )
 
-    def hyper(self, num_epochs: Any) -> bc.Hyper:
+    def hyper(self, num_epochs: int | np.ndarray) -> bc.Hyper:
         """Hyper-parameters of the members, which stop after ``num_epochs`` ``[M]``."""
         section = self.section
 
-        def each(value: Any) -> np.ndarray:
+        def each(value: float | np.ndarray) -> np.ndarray:
             return np.broadcast_to(np.float32(value), (self.members,))
 
         return bc.Hyper(

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -53,7 +52,9 @@ class Program:
         when it is called, unless it was prepared for other arguments than it is given.
     """
 
-    def __init__(self, make: Callable[[int], Any], sharding: NamedSharding | None = None):
+    def __init__(
+        self, make: Callable[[int], jax.stages.Wrapped], sharding: NamedSharding | None = None
+    ):
         """``make`` gives the jitted function for a number of arguments."""
         self._make, self.sharding = functools.cache(make), sharding
         self._compiling: threading.Thread | None = None
@@ -104,7 +105,7 @@ def compiler_options(effort: int) -> Json | None:
 
 
 def vmap_members(
-    function: Callable[..., Any],
+    function: Callable[..., PyTree],
     members: int,
     shared: Sequence[int] = (),
     donate: Sequence[int] = (),
@@ -136,7 +137,7 @@ def vmap_members(
             return jax.vmap(function, in_axes=axes)(*args)
         own = [x for i, x in enumerate(args) if i not in shared]
 
-        def one(own: list[Any]) -> PyTree:
+        def one(own: list[PyTree]) -> PyTree:
             rest = iter(own)
             return function(*(x if i in shared else next(rest) for i, x in enumerate(args)))
 

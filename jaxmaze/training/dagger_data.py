@@ -8,7 +8,6 @@ import shutil
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -111,14 +110,14 @@ def play(
     try:
         # One episode a slot, all begun at once: step t of each is call t.
         queues = [deque([(k % count, int(seed))]) for k, seed in enumerate(seeds.reshape(-1))]
-        found: list[Any] = [None] * len(envs)
+        found: dict[int, Episode] = {}
         for slot, episode in run_episodes(envs, act, queues, record=True):
             taught = np.stack([labels[t][slot] for t in range(episode.length)])
             found[slot] = dataclasses.replace(episode, labels=taught.astype(episode.actions.dtype))
     finally:
         for env in envs:
             env.close()
-    return [found[m * count : (m + 1) * count] for m in range(members)]
+    return [[found[m * count + i] for i in range(count)] for m in range(members)]
 
 
 def keep_round(

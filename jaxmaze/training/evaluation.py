@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
+from jaxmaze.config import Settings
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
@@ -21,13 +21,13 @@ NUM_ENVS = 16
 """Environments of a member in an evaluation that belongs to no training."""
 
 
-def test_seeds(config: Any) -> np.ndarray:
+def test_seeds(config: Settings) -> np.ndarray:
     """Seeds of the episodes that results are reported on."""
     section = config.evaluation
     return seeding.episode_seeds(section.seed, seeding.TEST, section.episodes)
 
 
-def selection_seeds(config: Any, num: int) -> np.ndarray:
+def selection_seeds(config: Settings, num: int) -> np.ndarray:
     """Seeds of the episodes that curves are drawn from and the best model is chosen by."""
     return selection_seeds_of(config.evaluation.seed, num)
 
@@ -37,7 +37,7 @@ def selection_seeds_of(seed: int, num: int) -> np.ndarray:
     return seeding.episode_seeds(seed, seeding.SELECTION, num)
 
 
-def sweep_seeds(config: Any) -> np.ndarray:
+def sweep_seeds(config: Settings) -> np.ndarray:
     """Seeds of the episodes by which a sweep chooses between its points: nobody else's."""
     section = config.evaluation
     return seeding.episode_seeds(section.seed, seeding.SWEEP, section.episodes)
@@ -96,7 +96,7 @@ class Evaluator:
 
 @contextlib.contextmanager
 def open_evaluator(
-    config: Any, info: environment.EnvInfo, networks: Networks, members: Sequence[int]
+    config: Settings, info: environment.EnvInfo, networks: Networks, members: Sequence[int]
 ) -> Iterator[Evaluator]:
     """An evaluator that belongs to no training, for members with these root seeds."""
     opened = open_collector(config.env, info, networks, members, NUM_ENVS, say=console.say)
@@ -104,7 +104,7 @@ def open_evaluator(
         yield Evaluator(collector, config.evaluation.deterministic)
 
 
-def of_run(run: Path, config: Any, seeds: np.ndarray) -> list[outcomes.Evaluation]:
+def of_run(run: Path, config: Settings, seeds: np.ndarray) -> list[outcomes.Evaluation]:
     """Each member's handed-over policy of a finished run on ``seeds`` ``[E]``.
 
     Args:

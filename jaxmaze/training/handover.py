@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from jaxmaze.config import Settings
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Json, Policy, PyTree
+from jaxmaze.core.types import Json, Params, Policy, PyTree
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, console, run_folder, trajectories
@@ -57,7 +57,7 @@ class Demonstrations(NamedTuple):
     action: np.ndarray
     reward: np.ndarray
     episode: np.ndarray
-    final_obs: Any
+    final_obs: PyTree
     truncated: np.ndarray
 
 
@@ -175,7 +175,7 @@ def _started(
     clones: Policy,
     states: np.ndarray,
     wanted: np.ndarray | None,
-) -> tuple[np.ndarray, Any, dict[str, np.ndarray]]:
+) -> tuple[np.ndarray, Params, dict[str, np.ndarray]]:
     """Temperature, the clones' parameters at it, and how much they explore in ``states``.
 
     All ``[M, ...]``, in one program, because compiling is all that takes time here.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -152,7 +151,7 @@ class Population:
             return np.zeros_like(asked), {}
         networks, batch_size = self.networks, self.config.ppo.batch_size
 
-        def fit(state: PyTree, hyper: PyTree, own: PyTree, shared: Any) -> PyTree:
+        def fit(state: PyTree, hyper: PyTree, own: PyTree, shared: PyTree) -> PyTree:
             returns = critic.Returns(**own, **shared)
             return critic.fit(networks, batch_size, epochs, state, returns, hyper)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -53,7 +52,7 @@ class Updater:
             hyper: PyTree,
             clone: Policy,
             shown: PyTree,
-            part: Any = None,
+            part: PyTree = None,
         ) -> PyTree:
             learns = (True, True) if part is None else (part == POLICY, part == VALUE)
             return ppo.update(networks, static, state, rollout, hyper, clone, shown, learns)

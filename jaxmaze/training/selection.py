@@ -7,8 +7,8 @@ of one policy between episodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -19,6 +19,14 @@ CANDIDATES = 2
 """Policies of a member that are kept on the way to the play-off, beside the last."""
 FIRST_ROUND = 0.4
 """Share of the play-off's episodes that all candidates play."""
+
+
+class Played(Protocol):
+    """How a policy's episodes went."""
+
+    @property
+    def returns(self) -> np.ndarray:
+        """``[E]`` undiscounted."""
 
 
 class Selection(NamedTuple):
@@ -95,7 +103,7 @@ def surpasses(new: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return difference.mean(-1) > standard_error(difference)
 
 
-def _rows(condition: np.ndarray, new: PyTree, old: Any) -> PyTree:
+def _rows(condition: np.ndarray, new: PyTree, old: PyTree) -> PyTree:
     """``new`` for the members that a condition ``[M]`` marks, ``old`` for the others."""
 
     def leaf(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -128,7 +136,12 @@ def consider(best: Best, policies: Policy, returns: np.ndarray, step: int) -> Be
     for k in reversed(range(CANDIDATES)):
         here, below = new & (place == k), new & (place < k)
 
-        def put(into: np.ndarray, value: np.ndarray, k: int = k, at: Any = (here, below)) -> PyTree:
+        def put(
+            into: np.ndarray,
+            value: np.ndarray,
+            k: int = k,
+            at: tuple[np.ndarray, ...] = (here, below),
+        ) -> PyTree:
             into = np.array(into)
             moved = _rows(at[1], into[:, max(k - 1, 0)], into[:, k])
             into[:, k] = _rows(at[0], value, moved)
@@ -149,7 +162,11 @@ def consider(best: Best, policies: Policy, returns: np.ndarray, step: int) -> Be
 
 
 def play_off(
-    best: Best, last: Policy, evaluator: Callable[..., list[Any]], seeds: np.ndarray, step: int
+    best: Best,
+    last: Policy,
+    evaluator: Callable[[Policy, np.ndarray], Sequence[Played]],
+    seeds: np.ndarray,
+    step: int,
 ) -> tuple[Best, dict[str, np.ndarray]]:
     """Choose between the candidates and the last policies, over many episodes.
 

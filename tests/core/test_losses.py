@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmaze.core import losses
+from jaxmaze.core import advantages, losses, normalization
 from jaxmaze.core.distributions import Categorical
 
 
@@ -51,3 +51,17 @@ def test_advantages_are_normalised_over_all_rows():
     x = np.random.default_rng(0).normal(5, 3, (8, 4)).astype(np.float32)
     out = np.asarray(losses.normalize_advantages(x))
     assert out.mean() == pytest.approx(0.0, abs=1e-5) and out.std() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_arrays_of_other_shapes_are_refused_and_not_broadcast():
+    row, column = jnp.ones(4), jnp.ones((4, 1))
+    with pytest.raises(AssertionError, match="shape"):
+        losses.value_loss(row, column)
+    with pytest.raises(AssertionError, match="shape"):
+        losses.clipped_policy_loss(row, row, column, row, 0.2, 0.0)
+    with pytest.raises(AssertionError, match="shape"):
+        advantages.gae(column, row, column, column, column, 0.9, 0.9)
+    with pytest.raises(AssertionError, match="shape"):
+        advantages.explained_variance(row, column)
+    with pytest.raises(AssertionError, match="shape"):
+        normalization.update_stats(normalization.init_stats((3,)), jnp.ones((5, 2)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from jaxmaze.config.fields import count, field
 
@@ -14,7 +13,7 @@ class Env:
     """The environment, and what steps it."""
 
     id: str = field(None, "a registered id, or package.module:Name-v0", code=True)
-    kwargs: Mapping[str, Any] = field({}, "the environment's own arguments")
+    kwargs: Mapping[str, object] = field({}, "the environment's own arguments")
     backend: str = field(
         "gymnasium", "what steps the training environments", choices=("gymnasium", "envpool")
     )

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Protocol
 
 from jaxmaze.config.fields import at_least_0, count, field, positive, share
 from jaxmaze.errors import UserError
 
 SCHEDULES = ("linear", "constant")
+
+
+class HasStage(Protocol):
+    """Of all settings what this section's check reads."""
+
+    @property
+    def stage(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +93,7 @@ class PPO:
         200, "other ones, between the best on the way and the last; 0: none", low=0
     )
 
-    def check(self, settings: Any) -> None:
+    def check(self, settings: HasStage) -> None:
         """What the fields say together, given all settings.
 
         Raises:
