@@ -224,15 +224,15 @@ def orders(static: Static, key: Array, rows: Rows) -> Array:
 
 def own_rows(hyper: Hyper, demonstrations: Demonstrations) -> tuple[Array, Array]:
     """The first row of the member's own demonstrations, and how many there are."""
-    first = jnp.asarray(hyper.shown_first, jnp.int32)
-    count = jnp.asarray(hyper.shown_count, jnp.int32)
+    first = jnp.asarray(hyper.demo_first, jnp.int32)
+    count = jnp.asarray(hyper.demo_count, jnp.int32)
     return first, jnp.where(count > 0, count, len(demonstrations.action))
 
 
 def policy_loss(
     context: Context, params: Params, rows: Rows, shown: Demonstrations | None
 ) -> tuple[Array, Metrics]:
-    """PPO's loss, with what holds the policy to its clone."""
+    """PPO's loss, with KL(clone || policy) and the cloning loss where they are asked for."""
     networks, hyper, static = context.networks, context.hyper, context.static
     dist = networks.distribution(params, context.stats, rows.obs, rows.memory)
     loss = losses.clipped_policy_loss(
@@ -251,9 +251,9 @@ def policy_loss(
         "approx_kl": loss.approx_kl,
         "clip_fraction": loss.clip_fraction,
     }
-    if static.anchored and rows.clone is not None:
+    if static.kickstarts and rows.clone is not None:
         total = total + context.rates.anchor * losses.mean(rows.clone.kl(dist), rows.weight)
-    if static.rehearses and shown is not None:
+    if static.keeps_cloning and shown is not None:
         demonstrated = networks.distribution(params, context.stats, shown.obs)
         ones = jnp.ones(len(shown.action))
         cloning, _ = losses.cloning_loss(demonstrated, shown.action, ones, 0.0)
@@ -268,7 +268,7 @@ def update_policy(
     """All gradient steps of the policy; means over the minibatches."""
     hyper, order, demonstrations = context.hyper, context.order, context.demonstrations
     chosen: Array = jnp.zeros((len(order), 0), jnp.int32)
-    if context.static.rehearses and demonstrations is not None:
+    if context.static.keeps_cloning and demonstrations is not None:
         draw = jax.random.fold_in(context.key, context.static.num_epochs)
         first, count = own_rows(hyper, demonstrations)
         size = (len(order), context.static.batch_size)
@@ -336,7 +336,7 @@ def update_value(
 def _advanced(
     context: Context, state: State, params: Params, moves: Array
 ) -> tuple[State, Metrics]:
-    """The state after the gradient steps: statistics, EMA of the policy, weight of the anchor."""
+    """The state after the gradient steps: statistics, EMA of parameters, weight of the KL."""
     networks, hyper, rows = context.networks, context.hyper, context.rows
     flat = networks.flatten_obs(rows.obs)
     flat = flat.reshape(-1, flat.shape[-1])
@@ -378,7 +378,7 @@ def _rates(
     """What the schedules give ``iteration`` iterations after the burn-in."""
     left = schedules.left(iteration, jnp.maximum(static.num_iterations - burn_in, 1))
     rate = left if static.linear_schedule else 1.0
-    hold = left if static.linear_anchor else jnp.ones(())
+    hold = left if static.decays_linearly else jnp.ones(())
     adapts = jnp.isfinite(hyper.anchor_target_kl)
     return Rates(
         hyper.learning_rate * rate,

@@ -22,9 +22,10 @@ class Static(NamedTuple):
       num_iterations: iterations of the whole run, for the learning-rate schedule.
       linear_schedule: whether the learning rate falls linearly to 0.
       cloned: whether any member starts from a clone, whose distance is then measured.
-      anchored: whether any member is held to its clone (:attr:`Hyper.anchor_coef`).
-      rehearses: whether any member goes on cloning (:attr:`Hyper.cloning_coef`).
-      linear_anchor: whether both holds are let go linearly until the end.
+      kickstarts: whether any member's loss has KL(clone || policy) (:attr:`Hyper.anchor_coef`);
+        Schmitt et al. (2018), "Kickstarting Deep Reinforcement Learning".
+      keeps_cloning: whether any member's loss has the cloning loss (:attr:`Hyper.cloning_coef`).
+      decays_linearly: whether the weights of these two decay linearly to 0.
     """
 
     num_epochs: int
@@ -32,9 +33,9 @@ class Static(NamedTuple):
     num_iterations: int
     linear_schedule: bool
     cloned: bool = True
-    anchored: bool = False
-    rehearses: bool = False
-    linear_anchor: bool = True
+    kickstarts: bool = False
+    keeps_cloning: bool = False
+    decays_linearly: bool = True
 
 
 class Hyper(NamedTuple):
@@ -59,8 +60,8 @@ class Hyper(NamedTuple):
       cloning_coef: weight of the cloning loss on demonstrations in the policy's loss.
       average_decay: how slowly the averaged policy follows, an iteration; 0 for no averaging.
       adapt_stats: 1.0 if the observation statistics follow the data, 0.0 if they stay.
-      shown_first: the first row of the member's own demonstrations among all members'.
-      shown_count: how many rows are its own; 0 if all are.
+      demo_first: the first row of the member's own demonstrations among all members'.
+      demo_count: how many rows are its own; 0 if all are.
     """
 
     learning_rate: Scalar
@@ -79,8 +80,8 @@ class Hyper(NamedTuple):
     cloning_coef: Scalar
     average_decay: Scalar
     adapt_stats: Scalar
-    shown_first: Scalar = 0
-    shown_count: Scalar = 0
+    demo_first: Scalar = 0
+    demo_count: Scalar = 0
 
 
 class Rows(NamedTuple):
@@ -113,7 +114,7 @@ class Rows(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Learning rates of policy and value, and the weights of both anchors, in one iteration."""
+    """One iteration's learning rates, and weights of the KL to the clone and the cloning loss."""
 
     policy: Scalar
     value: Scalar
@@ -135,7 +136,7 @@ class State(NamedTuple):
       iteration: updates done.
       burn_in: how many of them only the critic learned.
       ready: whether the burn-in is over.
-      anchor_factor: what the anchor's weight is multiplied by, adapted to its target.
+      anchor_factor: factor of the KL's weight, adapted to the divergence wanted.
       value_carry: ``[N, C]`` what the critic remembers after its last segment; None for nothing.
     """
 

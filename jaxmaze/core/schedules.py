@@ -1,4 +1,4 @@
-"""What changes over a run: rates that fall, a weight that follows a target, an average."""
+"""What changes over a run: linear decay, an adaptive KL coefficient, an EMA of parameters."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from jaxmaze.core.types import Array, PyTree, Scalar
 
 
 def left(iteration: Array, span: Array) -> Array:
-    """The share of a run that is left: 1 until iteration 0, 0 from iteration ``span`` on."""
+    """Linear decay: 1 until iteration 0, 0 from iteration ``span`` on."""
     return 1.0 - jnp.clip(iteration / span, 0.0, 1.0)
 
 
 def adapted(factor: Array, divergence: Array, target: Scalar) -> Array:
-    """A penalty's factor, doubled where the policy drifts too far, halved where it is held close.
+    """An adaptive KL coefficient's factor: doubled above the target, halved below it.
 
     Schulman et al. (2017), "Proximal Policy Optimization Algorithms", section 4, with the clone in
     the old policy's place. Kept within 0.001 and 1000.
@@ -24,7 +24,7 @@ def adapted(factor: Array, divergence: Array, target: Scalar) -> Array:
 
 
 def averaged(average: PyTree, new: PyTree, iteration: Array, decay: Scalar) -> PyTree:
-    """The exponential average of pytrees, quick at first and slower as iterations go by.
+    """The exponential moving average (EMA) of pytrees, with a decay that grows at first.
 
     Polyak & Juditsky (1992), "Acceleration of Stochastic Approximation by Averaging"; the decay is
     ``min(decay, (1 + iteration) / (10 + iteration))``, so that the start is soon forgotten. With

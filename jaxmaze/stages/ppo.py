@@ -26,7 +26,7 @@ from jaxmaze.runs.stopwatch import Stopwatch
 from jaxmaze.training import audit, evaluation, handover, ppo_arms, selection
 from jaxmaze.training.arm_files import ArmFiles
 from jaxmaze.training.judge import Judge
-from jaxmaze.training.ppo_arms import Arm, Demonstrated, needs_demonstrations
+from jaxmaze.training.ppo_arms import Arm, DemonstrationSets, needs_demonstrations
 from jaxmaze.training.ppo_learner import Population
 from jaxmaze.training.ppo_update import Updater
 
@@ -92,7 +92,7 @@ def run_arms(
     updater = Updater(configs, networks)
     if not all(map(run_folder.finished, folders)):
         updater.prepare()  # in the background, while data are read and clones are checked
-    demonstrated = Demonstrated(info)
+    demonstrated = DemonstrationSets(info)
     identities = [_identity(c, given[c.ppo.init_from], demonstrated) for c in configs]
     done = [run_folder.already_finished(*x) for x in zip(folders, identities, strict=True)]
     if all(done):
@@ -110,7 +110,9 @@ def run_arms(
         trainer.close()
 
 
-def _identity(config: Settings, given: handover.Given | None, demonstrated: Demonstrated) -> Json:
+def _identity(
+    config: Settings, given: handover.Given | None, demonstrated: DemonstrationSets
+) -> Json:
     """What makes a run this run: the policies it starts from, and the data it learns from, too."""
     hashes: dict[str, str | None] = {}
     if given is not None:
@@ -147,7 +149,7 @@ class _Trainer:
         arms: list[Arm],
         networks: Networks,
         info: environment.EnvInfo,
-        demonstrated: Demonstrated,
+        demonstrated: DemonstrationSets,
         updater: Updater,
         change: Change | None,
     ):

@@ -1,4 +1,4 @@
-"""The handover from a clone to PPO: what is taken over, proven to be the clone, and how it starts.
+"""The handover from a clone to PPO: its policies, audited, its data, and its exploration.
 
 Three things come over from the run that ``ppo.init_from`` names: policies with their observation
 statistics; the demonstrations they were cloned from, where the critic or the policy's loss asks for
@@ -25,7 +25,7 @@ from jaxmaze.training import audit, compiled
 
 
 class Origin(NamedTuple):
-    """What PPO starts from.
+    """The policies that PPO starts from, audited.
 
     Attributes:
       clones: the policies as the run hands them over, ``[M, ...]``.

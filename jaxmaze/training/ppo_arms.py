@@ -75,7 +75,7 @@ def needs_demonstrations(config: Settings) -> bool:
     return section.init_from is not None and asks
 
 
-class Demonstrated:
+class DemonstrationSets:
     """The data sets behind the members of all arms that ask for any; each is kept once.
 
     Attributes:
@@ -143,9 +143,9 @@ def static(configs: Sequence[Settings]) -> ppo.Static:
         num_iterations=num_iterations(config),
         linear_schedule=section.learning_rate_schedule == "linear",
         cloned=bool(cloned),
-        anchored=any(ppo_section.anchor_coef > 0 for ppo_section in cloned),
-        rehearses=any(ppo_section.cloning_coef > 0 for ppo_section in cloned),
-        linear_anchor=section.anchor_schedule == "linear",
+        kickstarts=any(ppo_section.anchor_coef > 0 for ppo_section in cloned),
+        keeps_cloning=any(ppo_section.cloning_coef > 0 for ppo_section in cloned),
+        decays_linearly=section.anchor_schedule == "linear",
     )
 
 

@@ -12,7 +12,7 @@ from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Demonstrations, Policy, PyTree, Rollout
 from jaxmaze.runs import checkpoint
 from jaxmaze.training import compiled, handover, ppo_arms
-from jaxmaze.training.ppo_arms import Arm, Demonstrated
+from jaxmaze.training.ppo_arms import Arm, DemonstrationSets
 from jaxmaze.training.ppo_update import Updater
 
 
@@ -32,7 +32,7 @@ class Population:
         self,
         arms: Sequence[Arm],
         networks: Networks,
-        demonstrated: Demonstrated,
+        demonstrated: DemonstrationSets,
         updater: Updater,
     ):
         self.arms, self.networks, self.demonstrated = arms, networks, demonstrated
@@ -49,12 +49,12 @@ class Population:
         self._hyper, self._clones = self._of_learners(hyper), self._of_learners(clones)
         self._whole = self._init(clones)
         self._state = self._of_learners(self._whole)
-        self._updater, self._shown = updater, None
-        if demonstrated.sets and ppo_arms.static([a.config for a in arms]).rehearses:
-            self._show()
+        self._updater, self._demos = updater, None
+        if demonstrated.sets and ppo_arms.static([a.config for a in arms]).keeps_cloning:
+            self._lay_out_demonstrations()
 
-    def _show(self) -> None:
-        """Lay out the demonstrations to go on cloning from, and tell the learners which are theirs.
+    def _lay_out_demonstrations(self) -> None:
+        """Put the demonstrations for the cloning loss on the device; each learner has its own rows.
 
         Those without any go on cloning with weight 0, from whichever they are shown.
         """
@@ -63,10 +63,10 @@ class Population:
         starts = np.cumsum(counts) - counts
         mine = np.maximum(np.array(self.demonstrated.of_member)[self.learners], 0)
         self._hyper = self._hyper._replace(
-            shown_first=starts[mine].astype(np.int32), shown_count=counts[mine].astype(np.int32)
+            demo_first=starts[mine].astype(np.int32), demo_count=counts[mine].astype(np.int32)
         )
         each = [Demonstrations(demos.obs, demos.action) for demos in sets]
-        self._shown = jax.device_put(jax.tree.map(lambda *x: np.concatenate(x), *each))
+        self._demos = jax.device_put(jax.tree.map(lambda *x: np.concatenate(x), *each))
 
     def _of_learners(self, tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: np.asarray(x)[self.learners], tree)
@@ -100,7 +100,7 @@ class Population:
           Means over the minibatches, ``[L]``.
         """
         self._state, means = self._updater(
-            self._state, rollout, self._hyper, self._clones, self._shown
+            self._state, rollout, self._hyper, self._clones, self._demos
         )
         return means
 

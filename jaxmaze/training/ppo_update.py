@@ -64,8 +64,8 @@ class Updater:
 
     def prepare(self) -> None:
         """Begin to compile in the background, if all that shapes the program is known."""
-        if not self._count or self._static.rehearses:
-            return  # how many rows are rehearsed is known once they are read
+        if not self._count or self._static.keeps_cloning:
+            return  # the number of demonstrations, a shape, is known once they are read
         section, count = self._config.ppo, self._count
         lead = (count, section.num_steps, section.num_envs)
         rollout = rollout_shapes(self._config.env.backend, self._networks, lead)

@@ -204,7 +204,7 @@ def test_a_critic_does_not_end_the_burn_in_by_its_own_opinion():
 
 
 def test_cloning_on_demonstrations_keeps_what_they_show():
-    static = STATIC._replace(rehearses=True, linear_anchor=False)
+    static = STATIC._replace(keeps_cloning=True, decays_linearly=False)
     obs = jnp.sign(jax.random.normal(jax.random.key(3), (256, 2)))
     # The demonstrator looks at the second coordinate, the reward at nothing.
     shown = Demonstrations(obs, (obs[:, 1] > 0).astype(jnp.int32))
@@ -222,13 +222,13 @@ def test_cloning_on_demonstrations_keeps_what_they_show():
 
 
 def test_cloning_goes_on_with_ones_own_demonstrations():
-    static = STATIC._replace(rehearses=True)
+    static = STATIC._replace(keeps_cloning=True)
     obs = jnp.sign(jax.random.normal(jax.random.key(3), (90, 2)))
     bad = jnp.full((60, 2), jnp.nan)  # another member's, before and after
     shown = Demonstrations(jnp.concatenate([bad, obs, bad]), jnp.zeros(210, jnp.int32))
     state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
     for fields in ({}, {"critic_burn_in": 1}):  # in motion and at rest
-        own = {"shown_first": 60, "shown_count": 90, "cloning_coef": 1.0} | fields
+        own = {"demo_first": 60, "demo_count": 90, "cloning_coef": 1.0} | fields
         after, m = one_update(state, None, static, shown, **own)
         assert np.isfinite(float(m["cloning_loss"]))
         assert all(np.isfinite(x).all() for x in jax.tree.leaves(after.policy.params))
@@ -260,7 +260,7 @@ def test_the_anchor_follows_its_target():
     h = hyper(anchor_target_kl=0.1, anchor_coef=0.5)
     r = ppo._rates(STATIC, jnp.int32(40), 0, jnp.float32(4.0), h)
     assert float(r.anchor) == 2.0
-    static = STATIC._replace(anchored=True)
+    static = STATIC._replace(kickstarts=True)
     start = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
 
     def drift(target):
@@ -294,7 +294,7 @@ def test_the_drift_from_the_clone_is_measured():
 
 
 def test_an_anchor_holds_the_policy_to_its_clone():
-    static = STATIC._replace(anchored=True, linear_anchor=False)
+    static = STATIC._replace(kickstarts=True, decays_linearly=False)
     start = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
 
     def drift(coef):
@@ -315,7 +315,7 @@ def test_the_anchor_is_let_go_by_its_schedule():
     expected = np.array([1.0, 1.0, *np.linspace(1, 0, 11)])
     np.testing.assert_allclose([w.anchor for w in weights], 0.5 * expected, atol=1e-6)
     np.testing.assert_allclose([w.cloning for w in weights], expected, atol=1e-6)
-    constant = static._replace(linear_anchor=False)
+    constant = static._replace(decays_linearly=False)
     assert float(rates(constant, 7, 2, anchor_coef=0.5).anchor) == 0.5
 
 

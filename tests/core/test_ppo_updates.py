@@ -238,8 +238,8 @@ def test_the_anchor_is_the_clones_divergence_from_the_policy():
         NETWORKS, STATIC, state, segment, h, clone.policy._replace(params=grown)
     )
 
-    def loss(anchored):
-        static = STATIC._replace(anchored=anchored, linear_anchor=False)
+    def loss(kickstarts):
+        static = STATIC._replace(kickstarts=kickstarts, decays_linearly=False)
         context = context_of(state, rows, h, None, static)
         return float(ppo.policy_loss(context, state.policy.params, rows, None)[0])
 

@@ -10,7 +10,7 @@ from jaxmaze.core import ppo
 from jaxmaze.training import ppo_arms
 
 OF_CLONES = ("critic_burn_in", "anchor_coef", "cloning_coef")
-FIELDS = sorted({*ppo.Hyper._fields} - {"adapt_stats", "shown_first", "shown_count"})
+FIELDS = sorted({*ppo.Hyper._fields} - {"adapt_stats", "demo_first", "demo_count"})
 
 
 def hyper(small, origin, **fields):
