@@ -44,7 +44,7 @@ def main() -> None:
     cli.prepare()
     rows = []
     for env in args.envs.split(","):
-        data, figures = expert(env, args.episodes)
+        data, about = expert(env, args.episodes)
         config = {
             "env": {"id": env},
             "members": args.members,
@@ -53,17 +53,24 @@ def main() -> None:
         }
         with tempfile.TemporaryDirectory() as folder:
             clone = jaxmaze.clone(config, data, Path(folder) / "clone").summary
-        span = figures["expert"] - figures["random"]
+        span = about["expert"] - about["random"]
         each = [m["evaluation"]["mean"] for m in clone["members"]]
-        scores = [(mean - figures["random"]) / span for mean in each]
-        rows.append([
-            env, figures["algorithm"], f"{figures['random']:.1f}", f"{figures['expert']:.1f}",
-            f"{sum(each) / len(each):.1f}", f"{sum(scores) / len(scores):.3f}",
-            f"{min(scores):.3f}", f"{max(scores):.3f}",
-        ])  # fmt: skip
+        scores = [(mean - about["random"]) / span for mean in each]
+        rows.append(
+            [
+                env,
+                about["algorithm"],
+                f"{about['random']:.1f}",
+                f"{about['expert']:.1f}",
+                f"{sum(each) / len(each):.1f}",
+                f"{sum(scores) / len(scores):.3f}",
+                f"{min(scores):.3f}",
+                f"{max(scores):.3f}",
+            ]
+        )
         print(*rows[-1], flush=True)
-    header = ["environment", "expert", "random", "expert's return", "clone's", "score", "worst seed",
-              "best seed"]  # fmt: skip
+    figures = ("random", "expert's return", "clone's", "score", "worst seed", "best seed")
+    header = ["environment", "expert", *figures]
     report(f"Clones of {args.episodes} recorded episodes", header, rows, args.out)
 
 
