@@ -24,6 +24,7 @@ from jaxmaze.errors import UserError
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
 from jaxmaze.runs import console, metrics, outcomes, run_folder
 from jaxmaze.stages import compare as compare_stage
+from jaxmaze.stages import inspect as inspect_stage
 from jaxmaze.stages import rollout as rollout_stage
 from jaxmaze.training import evaluation
 
@@ -36,6 +37,7 @@ __all__ = [
     "dagger",
     "evaluate",
     "fine_tune",
+    "inspect",
     "load_config",
     "load_policy",
     "make_config",
@@ -349,6 +351,37 @@ def compare(
     named = compare_stage.labels([run_folder.delivering(Path(_path(folder))) for folder in folders])
     compare_stage.run(named, Path(workdir), taught)
     return Run(workdir)
+
+
+def inspect(
+    data: str | Path | Run,
+    workdir: str | Path | None = None,
+    *,
+    config: ConfigLike | None = None,
+    trust: bool = False,
+    replay: int = inspect_stage.REPLAYED,
+) -> Run:
+    """Look at recorded episodes: what is wrong with them, and what to do about it.
+
+    Args:
+      data: a rollout, or a folder with a Minari dataset, which may be broken.
+      workdir: the folder to write; ``outputs/<data>-inspect/<time>`` by default.
+      config: says which environment was recorded; the one that the data name by default.
+      trust: whether code that the data's folder names may be imported.
+      replay: how many episodes are played again in that environment.
+
+    Returns:
+      The handle of what was written; its ``summary["verdict"]`` is ``"ok"``, ``"warning"`` or
+      ``"unfit"``.
+
+    Raises:
+      UserError: for what is no data set at all.
+    """
+    path = Path(_path(data))
+    folder = workdir or run_folder.default_workdir(path.resolve().name or "data", "inspect")
+    settings = None if config is None else config_lib.to_settings(config)
+    inspect_stage.run(path, Path(folder), settings, trust, replay)
+    return Run(folder)
 
 
 def _path(run: str | Path | Run) -> str:

@@ -1,4 +1,4 @@
-"""What the three commands share: reading overrides, and errors as one line.
+"""What the commands share: reading overrides, and errors as one line.
 
 Overrides of the form ``--config.section.field=value`` are read here against the table of fields, so
 that a wrong name or type is one clear line; everything else is absl's.
@@ -31,7 +31,12 @@ PREFIX = "config."
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def run(main: Callable[[dict[str, object]], Path], usage: str, fields: bool = False) -> None:
+def run(
+    main: Callable[[dict[str, object]], Path],
+    usage: str,
+    fields: bool = False,
+    status: Callable[[Path], int] = lambda folder: 0,
+) -> None:
     """Run a command and exit: 0, or 2 for what the user can mend, or 130 after Ctrl-C.
 
     Args:
@@ -39,6 +44,7 @@ def run(main: Callable[[dict[str, object]], Path], usage: str, fields: bool = Fa
         line printed.
       usage: a short description for ``--help``.
       fields: whether ``--help`` lists the fields of a configuration too.
+      status: the exit code of a command that has written a folder, where that is not always 0.
     """
     overrides: dict[str, object] = {}
 
@@ -55,7 +61,7 @@ def run(main: Callable[[dict[str, object]], Path], usage: str, fields: bool = Fa
 
     sys.modules["__main__"].__doc__ = f"{usage}\n\n{help_lib.text()}" if fields else usage
     try:
-        app.run(lambda _: _finish(main(overrides)), flags_parser=parse)
+        app.run(lambda _: _finish(main(overrides), status), flags_parser=parse)
     except UserError as error:
         _fail(str(error), 2)
     except WorkerError as error:
@@ -74,8 +80,9 @@ def run(main: Callable[[dict[str, object]], Path], usage: str, fields: bool = Fa
         _fail("interrupted; the same command with the same --workdir goes on where it stopped", 130)
 
 
-def _finish(folder: Path) -> None:
+def _finish(folder: Path, status: Callable[[Path], int]) -> int:
     print(folder, flush=True)
+    return status(folder)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -20,12 +20,13 @@ FLOORS = (
     ("config",),
     ("teachers",),
     ("runs",),
+    ("inspection",),
     ("policies",),
     ("training",),
     ("stages",),
     ("api",),
     ("cli",),
-    ("train", "rollout", "compare"),
+    ("train", "rollout", "compare", "inspect"),
 )
 """From the lowest to the highest: a module imports from floors below, or from its own room."""
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
@@ -33,7 +34,7 @@ PURE = {
     "__future__", "chex", "collections", "dataclasses", "flax", "functools", "jax", "math", "numpy",
     "optax", "types", "typing",
 }  # fmt: skip
-STARTS_FAST = {"train", "rollout", "compare", "cli"}
+STARTS_FAST = {"train", "rollout", "compare", "inspect", "cli"}
 """Commands, which load what is slow to load once they need it: ``--help`` must not wait for JAX."""
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import rich.box
 import rich.console
+import rich.markup
 import rich.progress
 import rich.table
 
@@ -52,16 +53,23 @@ def progress(description: str, total: int) -> Iterator[Progress]:
         yield _Bar(bars, bars.add_task(description, total=total, note=""))
 
 
+def escape(text: str) -> str:
+    """Text for a table's cell, in which square brackets would be read as colours."""
+    return rich.markup.escape(text)
+
+
 def say(text: str) -> None:
     """Print a line as it is: neither wrapped nor coloured."""
     console.print(text, markup=False, soft_wrap=True)
 
 
-def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; the first column is left-aligned, the others right."""
+def table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)
+) -> None:
+    """Print a table; the columns in ``left`` are left-aligned, the others right."""
     t = rich.table.Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
     for i, name in enumerate(header):
-        t.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
+        t.add_column(name, justify="left" if i in left else "right", no_wrap=i == 0)
     for row in rows:
         t.add_row(*row)
     console.print(t)

@@ -60,12 +60,12 @@ def fingerprint(episodes: Sequence[Episode]) -> str:
     """SHA-256 over the arrays and ends of the episodes, whatever file they come from."""
     digest = hashlib.sha256()
     for e in episodes:
-        _add(digest, e)
+        add_to_fingerprint(digest, e)
     return digest.hexdigest()
 
 
-def _add(digest: hashlib._Hash, e: Episode) -> None:
-    """One more episode to a fingerprint."""
+def add_to_fingerprint(digest: hashlib._Hash, e: Episode) -> None:
+    """Add one more episode to a fingerprint."""
     labels = () if e.labels is None else (e.labels,)
     for array in (*jax.tree.leaves(e.observations), e.actions, e.rewards, *labels):
         digest.update(str((array.dtype.str, array.shape)).encode())
@@ -151,7 +151,7 @@ def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenanc
     def buffers() -> Iterator[EpisodeBuffer]:
         for e in episodes:
             check(e, info, str(path))
-            _add(digest, e)
+            add_to_fingerprint(digest, e)
             size = 2 * sum(x.nbytes for x in jax.tree.leaves((e.observations, e.actions)))
             disk.check_room(file, size + disk.HDF5_RESERVE)
             yield _buffer(EpisodeBuffer, e)

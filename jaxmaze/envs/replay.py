@@ -1,0 +1,201 @@
+"""Recorded actions played again from the recorded seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from jaxmaze import trust
+from jaxmaze.core.types import Json, PyTree
+from jaxmaze.envs import environment
+from jaxmaze.envs.leaves import arrays_of
+from jaxmaze.errors import UserError
+
+ROUNDING = 1e-5
+"""Relative and absolute difference that other machines and versions may make."""
+
+
+class Source(NamedTuple):
+    """Something to make an environment with.
+
+    Attributes:
+      name: the environment's.
+      make: makes one.
+    """
+
+    name: str
+    make: Callable[[], gym.Env]
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """How an episode went when it was played again.
+
+    Attributes:
+      index: its number.
+      steps: how many were played.
+      differs_at: the first observation that differs (0: after the reset); None if none does.
+      difference: the largest one between finite numbers.
+      rewards_differ: whether the rewards do.
+      error: what the environment raised, in words; empty if nothing.
+    """
+
+    index: int
+    steps: int
+    differs_at: int | None
+    difference: float
+    rewards_differ: bool
+    error: str = ""
+
+    @property
+    def same(self) -> bool:
+        """Whether it went as recorded, up to rounding."""
+        return self.differs_at is None and not self.rewards_differ and not self.error
+
+
+def source_of(config: environment.EnvConfig) -> Source:
+    """The environment of a configuration."""
+    return Source(config.id, lambda: environment.make(config))
+
+
+def source_in_data(text: object, trusted: bool) -> Source:
+    """The environment that a data set names.
+
+    Only one that is registered in this process already is made without being asked: all else is
+    code that whoever wrote the data wants to have imported.
+
+    Args:
+      text: gymnasium's specification as JSON, as Minari keeps it.
+      trusted: whether code that it names may be imported.
+
+    Raises:
+      UserError: if it names none, or one that may not or cannot be made.
+    """
+    if not isinstance(text, str):
+        raise UserError("the data name no environment; give one with --config")
+    try:
+        found = json.loads(text)
+        name = found["id"]
+        kwargs = {k: v for k, v in (found.get("kwargs") or {}).items() if k != "render_mode"}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError("the data's environment is not JSON; give one with --config") from None
+    wrapped = bool(found.get("additional_wrappers"))
+    known = name in gym.registry and not wrapped and ":" not in json.dumps(list(_texts(kwargs)))
+    if not known and not trusted:
+        raise UserError(
+            f"the data name an environment whose code would be imported ({name}, "
+            f"{found.get('entry_point')}): if you trust whoever made them, say so with --trust (in "
+            "Python: trust=True), or give the environment with --config"
+        )
+    if name in gym.registry and not wrapped:
+        limit = found.get("max_episode_steps")
+        return source_of(environment.EnvConfig(name, json.dumps(kwargs), limit))
+    return Source(name, lambda: _from_spec(text, found))
+
+
+def _texts(value: PyTree) -> list[str]:
+    """All texts in nested JSON."""
+    if isinstance(value, str):
+        return [value]
+    parts = value.items() if isinstance(value, Mapping) else value
+    if not isinstance(value, Mapping | list | tuple):
+        return []
+    return [text for part in parts for text in _texts(part)]
+
+
+def _from_spec(text: str, found: Json) -> gym.Env:
+    """Make an environment out of its specification; imports what that names."""
+    points = [
+        found.get("entry_point"),
+        *(w.get("entry_point") for w in found["additional_wrappers"]),
+    ]
+    with environment.current_folder_first():
+        for point in points:
+            if isinstance(point, str):
+                trust.refuse_runs(point.partition(":")[0])
+        try:
+            spec = gym.envs.registration.EnvSpec.from_json(text)
+            spec.kwargs.pop("render_mode", None)
+            return gym.make(spec, disable_env_checker=True)
+        except Exception as error:  # Whatever a stranger's code raises.
+            raise UserError(
+                f"{found['id']} cannot be made: {type(error).__name__}: {error}"
+            ) from error
+
+
+def play(
+    env: gym.Env,
+    index: int,
+    seed: int,
+    options: Json,
+    actions: PyTree,
+    observations: Mapping[str, np.ndarray],
+    rewards: np.ndarray,
+) -> Replay:
+    """Play an episode's actions again and compare.
+
+    Args:
+      env: the environment.
+      index: the episode's number.
+      seed: what it was reset with.
+      options: likewise.
+      actions: ``[T, ...]`` a pytree as the environment takes them.
+      observations: ``[T + 1, ...]`` by name; what is not finite in them is not compared.
+      rewards: ``[T]`` likewise.
+    """
+    steps = len(rewards)
+    seen: list[dict[str, np.ndarray]] = []
+    earned: list[float] = []
+    error = ""
+    try:
+        seen.append(arrays_of(env.reset(seed=seed, options=options or None)[0]))
+        for t in range(steps):
+            observation, reward, terminated, truncated, _ = env.step(_at(actions, t))
+            seen.append(arrays_of(observation))
+            earned.append(float(reward))
+            if terminated or truncated:
+                break
+    except Exception as raised:  # An environment may raise anything.
+        error = " ".join(f"{type(raised).__name__}: {raised}".split())
+    at, largest = _difference(seen, observations)
+    if at is None and len(seen) < steps + 1:
+        at = len(seen)  # it ended before the recorded episode did
+    ours, theirs = np.array(earned), rewards[: len(earned)].astype(np.float64)
+    finite = np.isfinite(theirs)
+    alike = np.allclose(ours[finite], theirs[finite], ROUNDING, ROUNDING)
+    return Replay(index, len(earned), at, largest, not alike, error)
+
+
+def _at(actions: PyTree, t: int) -> PyTree:
+    """The action of one step."""
+    if isinstance(actions, Mapping):
+        return {key: _at(part, t) for key, part in actions.items()}
+    if isinstance(actions, tuple):
+        return tuple(_at(part, t) for part in actions)
+    return actions[t]
+
+
+def _difference(
+    seen: list[dict[str, np.ndarray]], recorded: Mapping[str, np.ndarray]
+) -> tuple[int | None, float]:
+    """The first observation that differs, and by how much observations do at most."""
+    first: int | None = None
+    largest = 0.0
+    for name, theirs in recorded.items():
+        for t, each in enumerate(seen[: len(theirs)]):
+            ours = each.get(name)
+            if ours is None or ours.shape != theirs[t].shape:
+                return 0, float("inf")
+            a, b = np.asarray(ours, np.float64), np.asarray(theirs[t], np.float64)
+            kept = np.isfinite(a) & np.isfinite(b)
+            apart = np.abs(a - b)[kept]
+            largest = max(largest, float(apart.max(initial=0.0)))
+            if (apart > ROUNDING * (1 + np.abs(b[kept]))).any():
+                first = t if first is None else min(first, t)
+                break
+    return first, largest

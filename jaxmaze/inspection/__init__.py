@@ -1,0 +1,1 @@
+"""The dataset doctor: recorded episodes read whatever is wrong with them, and judged."""

@@ -1,0 +1,61 @@
+"""What a check says: a verdict, and one plain sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxmaze.core.types import Json
+
+OK, SKIPPED, WARNING, UNFIT = "ok", "skipped", "warning", "unfit"
+VERDICTS = (OK, SKIPPED, WARNING, UNFIT)
+"""From the best to the worst."""
+SHOWN = 5
+"""Names or episodes that a sentence lists."""
+
+
+class Check(NamedTuple):
+    """What one check found.
+
+    Attributes:
+      name: the check's.
+      verdict: one of ``VERDICTS``.
+      says: one sentence: what it means and what to do.
+      figures: what it rests on, for summary.json.
+    """
+
+    name: str
+    verdict: str
+    says: str
+    figures: Json
+
+
+def worst(checks: Sequence[Check]) -> str:
+    """The verdict on the whole data set."""
+    found = max((c.verdict for c in checks), key=VERDICTS.index)
+    return OK if found == SKIPPED else found
+
+
+def listed(items: Sequence[object] | np.ndarray) -> str:
+    """The first few of them, in words."""
+    more = "" if len(items) <= SHOWN else f" and {len(items) - SHOWN} more"
+    return ", ".join(map(str, items[:SHOWN])) + more
+
+
+def percent(share: float) -> str:
+    """A share to read."""
+    return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.2g} %"
+
+
+def spread(x: np.ndarray) -> Json:
+    """How numbers are distributed, for summary.json."""
+    if not len(x):
+        return {}
+    names = ("min", "quarter", "median", "three_quarters", "max")
+    values = np.quantile(x, (0, 0.25, 0.5, 0.75, 1))
+    return dict(zip(names, values.tolist(), strict=True)) | {
+        "mean": float(x.mean()),
+        "std": float(x.std()),
+    }
