@@ -25,6 +25,7 @@ def _new(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
     axes = fig.subplots(rows, columns, squeeze=False)
     for each in axes.flat:
         each.grid(alpha=0.3)
+        each.set_axisbelow(True)
     return fig, axes
 
 
@@ -37,7 +38,7 @@ def _by_episode(s: Survey, values: np.ndarray, name: str, title: str) -> Any:
         mine = finite & (s.ends == end)
         if mine.any():
             order.scatter(
-                s.index[mine], values[mine], 16, colour, marker, alpha=0.7, label=label, lw=0.8
+                s.index[mine], values[mine], 16, colour, marker=marker, alpha=0.7, label=label, lw=0.8
             )
     order.set(xlabel="episode, in the order of recording", ylabel=name)
     order.legend(fontsize="small", title="how it ended", title_fontsize="small")
@@ -112,7 +113,7 @@ def features(s: Survey) -> Any:
             width = len(s.index) // 10
             smooth = np.convolve(s.means[:, i], np.full(width, 1 / width), "valid")
             axes.plot(s.index[width // 2 :][: len(smooth)], smooth, color=COLOURS[1], lw=1.8)
-        axes.set(xlabel="episode", ylabel="mean in it")
+        axes.set(xlabel="episode", ylabel="mean in the episode")
 
     title = "Numbers of the observation over the order of episodes (line: moving average)"
     return _grid(s.features, draw, title)
