@@ -228,7 +228,11 @@ def minari(folder, env, count=12, limit=None):
             obs.append(found)
             rewards.append(reward)
         ends = np.arange(1, len(taken) + 1) == len(taken)
-        parts = [np.array(x) for x in zip(*obs, strict=True)] if isinstance(found, tuple) else np.array(obs)
+        parts = (
+            [np.array(x) for x in zip(*obs, strict=True)]
+            if isinstance(found, tuple)
+            else np.array(obs)
+        )
         episodes.append(
             {
                 "seed": seed,
@@ -244,7 +248,9 @@ def minari(folder, env, count=12, limit=None):
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "FrozenLake-v1", "Blackjack-v1", "Taxi-v4"])
-def test_other_spaces_are_read_and_played_again_from_minaris_own_specification(env, tmp_path, undrawn):
+def test_other_spaces_are_read_and_played_again_from_minaris_own_specification(
+    env, tmp_path, undrawn
+):
     data = minari(tmp_path / "data", env, limit=30)
     summary = jaxmaze.inspect(data, tmp_path / "inspected").summary
     replay = summary["checks"]["replay"]
@@ -281,7 +287,9 @@ def test_code_that_data_name_is_imported_only_if_trusted(tmp_path, monkeypatch, 
     assert not marker.exists()
 
 
-def test_code_that_a_run_names_is_imported_only_if_trusted(recorded, tmp_path, monkeypatch, undrawn):
+def test_code_that_a_run_names_is_imported_only_if_trusted(
+    recorded, tmp_path, monkeypatch, undrawn
+):
     monkeypatch.chdir(tmp_path)
     marker = tmp_path / "marker"
     (tmp_path / "sown.py").write_text(f"open({str(marker)!r}, 'w').close()")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-ROLLOUT, TRAINING, SELECTION, TEST, POLICY, AGGREGATION, MIXTURE, ACTION, SWEEP = range(9)
+ROLLOUT, TRAINING, SELECTION, TEST, POLICY, AGGREGATION, MIXTURE, ACTION, SWEEP, CURVE = range(10)
 """What a seed is for. Selecting a model and reporting it never use the same episodes."""
 
 STAGE_BC, STAGE_PPO, STAGE_DAGGER = 101, 102, 103

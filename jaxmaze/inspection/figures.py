@@ -38,7 +38,14 @@ def _by_episode(s: Survey, values: np.ndarray, name: str, title: str) -> Any:
         mine = finite & (s.ends == end)
         if mine.any():
             order.scatter(
-                s.index[mine], values[mine], 16, colour, marker=marker, alpha=0.7, label=label, lw=0.8
+                s.index[mine],
+                values[mine],
+                16,
+                colour,
+                marker=marker,
+                alpha=0.7,
+                label=label,
+                lw=0.8,
             )
     order.set(xlabel="episode, in the order of recording", ylabel=name)
     order.legend(fontsize="small", title="how it ended", title_fontsize="small")

@@ -105,8 +105,8 @@ def bounds(s: Survey) -> Check:
         return Check(
             "bounds",
             WARNING,
-            f"{_shares(edge)} of the steps have actions within 1 % of a bound: a clone's mean action "
-            "is less extreme, so compare its returns with the teacher's.",
+            f"{_shares(edge)} of the steps have actions within 1 % of a bound: a clone's mean "
+            "action is less extreme, so compare its returns with the teacher's.",
             figures,
         )
     return Check("bounds", OK, "all actions lie within their bounds, few on them.", figures)

@@ -1,0 +1,123 @@
+"""Clones of more and more episodes: a table, a figure and a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmaze.core.types import Json, PyTree
+from jaxmaze.runs import intervals, report
+
+CLONES, TEACHER = "#0072B2", "#D55E00"  # Okabe & Ito (2008): told apart by all eyes
+HEADER = (
+    "episodes",
+    "steps",
+    "draws x seeds",
+    "return: IQM [95 %]",
+    "gain on the row above [95 %]",
+)
+COLUMNS = ("episodes", "draw", "seed", "steps", "mean_return", "std_return", "test_episodes")
+
+
+class Point(NamedTuple):
+    """Clones of so many episodes, which were drawn ``D`` times.
+
+    Attributes:
+      episodes: how many.
+      steps: ``[D]`` steps in them.
+      seeds: ``[D, M]`` of the clones.
+      returns: ``[D, M, E]`` on the test episodes.
+    """
+
+    episodes: int
+    steps: np.ndarray
+    seeds: np.ndarray
+    returns: np.ndarray
+
+    def table(self) -> np.ndarray:
+        """Returns as :func:`jaxmaze.runs.intervals.estimate` takes them.
+
+        Clones of one draw have their episodes in common, so that a draw counts once; where there is
+        one draw, its clones do.
+        """
+        return self.returns.mean(1) if len(self.returns) > 1 else self.returns[0]
+
+
+def summary(points: Sequence[Point]) -> list[Json]:
+    """What summary.json says of each point, in the order of their numbers of episodes."""
+    blocks: list[Json] = []
+    for i, point in enumerate(points):
+        # The same test episodes, and each draw has those of the smaller one among its own.
+        gained = None if i == 0 else intervals.estimate(point.table() - points[i - 1].table())
+        blocks.append(
+            {
+                "episodes": point.episodes,
+                "steps": float(point.steps.mean()),
+                "draws": len(point.returns),
+                "members": point.returns.shape[1],
+                **report.block(intervals.estimate(point.table())),
+                "gain": None if gained is None else report.block(gained),
+                "of_draws": point.returns.mean((1, 2)).tolist(),
+            }
+        )
+    return blocks
+
+
+def rows(blocks: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """The table, one row a number of episodes."""
+    return [
+        (
+            str(b["episodes"]),
+            f"{b['steps']:,.0f}",
+            f"{b['draws']} x {b['members']}",
+            report.span(b),
+            report.span(b["gain"]),
+        )
+        for b in blocks
+    ]
+
+
+def write_csv(path: Path, points: Sequence[Point]) -> None:
+    """One line a clone."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for p in points:
+            for d, m in np.ndindex(*p.seeds.shape):
+                x = p.returns[d, m]
+                first = (p.episodes, d, int(p.seeds[d, m]), int(p.steps[d]))
+                writer.writerow((*first, float(x.mean()), float(x.std()), len(x)))
+
+
+def figure(blocks: Sequence[Mapping[str, Any]], teacher: float, title: str) -> PyTree:
+    """Returns against episodes: the interquartile mean, its interval, each draw, the teacher."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasAgg(fig)
+    axes = fig.add_subplot()
+    x = [b["episodes"] for b in blocks]
+    value, low, high = (np.array([b[k] for b in blocks]) for k in ("iqm", "iqm_low", "iqm_high"))
+    axes.fill_between(x, low, high, color=CLONES, alpha=0.2, lw=0, label="95 % interval")
+    axes.plot(x, value, "o-", color=CLONES, label="clones: IQM")
+    draws = [(b["episodes"], y) for b in blocks for y in b["of_draws"]]
+    if len(draws) > len(x):
+        axes.plot(*zip(*draws, strict=True), "x", color=CLONES, ms=5, alpha=0.6, label="each draw")
+    axes.axhline(teacher, color=TEACHER, ls="--", lw=1.5, label="teacher, as recorded")
+    # Not the interval's: that of two draws would leave nothing to be seen.
+    shown = [*(y for _, y in draws), teacher]
+    margin = 0.15 * max(max(shown) - min(shown), 1e-6)
+    axes.set_ylim(min(shown) - margin, max(shown) + margin)
+    if max(x) >= 10 * min(x):
+        axes.set_xscale("log")
+    axes.set_xticks(x, [str(n) for n in x])
+    axes.minorticks_off()
+    axes.set(xlabel="recorded episodes", ylabel="return on the test episodes", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize="small")
+    return fig

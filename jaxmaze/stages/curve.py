@@ -1,0 +1,235 @@
+"""Is a demonstration worth it: the clones' return against the number of recorded episodes.
+
+Like the workflow, it calls other stages: each point is a bc run in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxmaze import stages
+from jaxmaze.config import Settings
+from jaxmaze.config.sections.curve import Curve
+from jaxmaze.core import seeding
+from jaxmaze.core.types import Json
+from jaxmaze.envs import environment
+from jaxmaze.envs.episodes import Episode
+from jaxmaze.errors import UserError
+from jaxmaze.runs import console, curves, disk, metrics, outcomes, report, run_folder, trajectories
+from jaxmaze.training import bc_learner
+
+KIND = "curve"
+NEXT = "to fine-tune a clone of the most episodes, start a ppo run"
+FIGURE, TABLE = "report/curve.png", "curve.csv"
+DATA = "data"
+"""The folder of the episodes that were drawn."""
+
+
+def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> Json:
+    """Clone ``config.curve.episodes`` episodes of ``config.bc.data``, each number several times.
+
+    A draw is an order of all recorded episodes; its points take the first ones, so that more
+    episodes are those of the smaller point and others. All clones play the same test episodes, by
+    which nothing was chosen.
+
+    Args:
+      config: the configuration.
+      workdir: the run's folder; what is finished in it is not done again.
+      reported: seeds ``[E]`` of the episodes to report; the test episodes by default.
+
+    Returns:
+      The summary, as in summary.json.
+
+    Raises:
+      UserError: for data that cannot be used, or are too few.
+    """
+    if config.bc.data is None:
+        raise UserError("config.bc.data is not set; it must be a folder with recorded episodes")
+    info = environment.describe(environment.EnvConfig.of(config.env))
+    dataset = trajectories.read(config.bc.data, info)
+    counts = sorted(config.curve.episodes)
+    if counts[-1] > len(dataset.episodes):
+        raise UserError(
+            f"config.curve.episodes={config.curve.episodes} asks for {counts[-1]} episodes, but "
+            f"{config.bc.data} has {len(dataset.episodes)}; record more, or ask for fewer"
+        )
+    most = _name(counts[-1], 0)
+    identity = run_folder.identity(config, KIND, data_sha256=dataset.sha256)
+    if run_folder.claim(workdir, identity, hands_over=most):
+        console.say(f"{workdir} is finished already")
+        show(run_folder.summary(workdir))
+        return run_folder.summary(workdir)
+    start = time.perf_counter()
+    _note(config, counts)
+    points = []
+    for n in counts:
+        parts = []
+        for draw in range(config.curve.draws):
+            console.say(f"clone {n} of {len(dataset.episodes)} episodes, draw {draw}")
+            parts.append(_clone(config, workdir, dataset, info, n, draw, reported))
+        points.append(_point(n, parts))
+    last = run_folder.summary(workdir / most)
+    teacher = outcomes.of_episodes(dataset.episodes)
+    summary = {
+        "kind": KIND,
+        "env_steps": 0,
+        "wall_seconds": time.perf_counter() - start,
+        "evaluation": last["evaluation"],
+        "members": last["members"],
+        "data": {
+            "sha256": dataset.sha256,
+            "episodes": len(dataset.episodes),
+            "steps": dataset.num_steps,
+            **dataset.provenance,
+        },
+        "teacher": {"evaluation": teacher.summary()},
+        "points": curves.summary(points),
+    }
+    _draw(workdir, points, summary)
+    run_folder.write_json(workdir / run_folder.SUMMARY, summary)
+    show(summary)
+    console.say(f"figure: {workdir / FIGURE}")
+    return summary
+
+
+def _name(episodes: int, draw: int) -> str:
+    """The folder of a point's run."""
+    return f"episodes={episodes},draw={draw}"
+
+
+def _note(config: Settings, counts: Sequence[int]) -> None:
+    """Say what cannot be the same for few episodes."""
+    if counts[0] == 1 and config.bc.validation_percentage > 0:
+        console.say(
+            "note: one episode leaves none to validate on: its clones are trained for all epochs"
+        )
+
+
+def _clone(
+    config: Settings,
+    workdir: Path,
+    dataset: trajectories.Dataset,
+    info: environment.EnvInfo,
+    count: int,
+    draw: int,
+    reported: np.ndarray | None,
+) -> tuple[int, tuple[int, ...], np.ndarray]:
+    """Clone the first episodes of a draw; gives their steps, the seeds, and returns ``[M, E]``."""
+    order = seeding.generator(config.seed, seeding.CURVE, draw).permutation(len(dataset.episodes))
+    # In their recorded order: all episodes are the very data set, whichever the draw.
+    drawn = np.sort(order[:count])
+    episodes = [dataset.episodes[i] for i in drawn]
+    folder = workdir / _name(count, draw)
+    data = _write(config, workdir, dataset, info, drawn, folder.name)
+    wanted = _at(config, dataset, episodes, draw, data)
+    stages.run_all("bc", {folder.name: (wanted, folder)}, reported)
+    table = outcomes.read_episodes(folder)
+    return sum(e.length for e in episodes), bc_learner.member_seeds(wanted), table.returns
+
+
+def _write(
+    config: Settings,
+    workdir: Path,
+    dataset: trajectories.Dataset,
+    info: environment.EnvInfo,
+    drawn: np.ndarray,
+    name: str,
+) -> Path:
+    """The episodes drawn as a data set of their own, so that the point's run is like any other."""
+    if len(drawn) == len(dataset.episodes):
+        return Path(str(config.bc.data)).resolve()
+    place = workdir / DATA / name
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        chosen = [
+            dataclasses.replace(dataset.episodes[old], index=new) for new, old in enumerate(drawn)
+        ]
+        origin = {"sha256": dataset.sha256, "episodes": drawn.tolist()}
+        with disk.whole(place) as temporary:
+            trajectories.write(
+                temporary, chosen, info, {**dataset.provenance, "drawn_from": origin}
+            )
+    return place.resolve()
+
+
+def _at(
+    config: Settings,
+    dataset: trajectories.Dataset,
+    episodes: Sequence[Episode],
+    draw: int,
+    data: Path,
+) -> Settings:
+    """The configuration of one point: as the user's, as far as its episodes allow."""
+    section = config.bc
+    seeded = config.replace(stage="bc", seed=config.seed + draw * config.members)
+    lengths = np.array([e.length for e in episodes])
+    percentage = _held_out(section.validation_percentage, len(episodes))
+    smallest = min(
+        int(lengths[~trajectories.split(len(episodes), percentage, seed)].sum())
+        for seed in bc_learner.member_seeds(seeded)
+    )
+    batch = min(section.batch_size, smallest)
+    times = 1.0
+    if config.curve.equal_updates:
+        mean = dataset.num_steps / len(dataset.episodes)
+        most = math.ceil(max(config.curve.episodes) * mean / section.batch_size)
+        times = max(1.0, most / math.ceil(int(lengths.sum()) / batch))
+    epochs = round(section.num_epochs * times)
+    every = round(section.eval_every * times)
+    if section.best_by != "return":
+        every = epochs  # evaluations on the way would choose nothing
+    fields: Json = {
+        "data": str(data),
+        "batch_size": batch,
+        "validation_percentage": percentage,
+        "num_epochs": epochs,
+        "patience": round(section.patience * times),
+        "eval_every": every,
+    }
+    # The curve's own fields are no part of what makes a point this run.
+    return seeded.replace("bc", **fields).replace("curve", **dataclasses.asdict(Curve()))
+
+
+def _held_out(percentage: float, count: int) -> float:
+    """The percentage of so few episodes that leaves at least one on each side."""
+    if percentage == 0 or count == 1:
+        return 0.0
+    held_out = math.ceil(count * percentage / 100 - 0.5)
+    if 0 < held_out < count:
+        return percentage
+    return 100 / count * min(max(held_out, 1), count - 1)
+
+
+def _point(count: int, parts: Sequence[tuple[int, tuple[int, ...], np.ndarray]]) -> curves.Point:
+    steps, seeds, returns = zip(*parts, strict=True)
+    return curves.Point(count, np.array(steps), np.array(seeds), np.stack(returns))
+
+
+def _draw(workdir: Path, points: Sequence[curves.Point], summary: Json) -> None:
+    """The figure, here and in TensorBoard, and the CSV file."""
+    draws, members, tested = points[0].returns.shape
+    title = f"{draws} draws x {members} seeds, {tested} test episodes each"
+    teacher = summary["teacher"]["evaluation"]["mean"]
+    fig = curves.figure(summary["points"], teacher, title)
+    report.save(fig, workdir / FIGURE)
+    curves.write_csv(workdir / TABLE, points)
+    with metrics.MetricsWriter(workdir) as writer:
+        writer.board.add_figure("curve/returns", fig, 0)
+
+
+def show(summary: Json) -> None:
+    """Print the table."""
+    tested = summary["evaluation"]["episodes"] // len(summary["members"])
+    title = f"Returns of clones on {tested} test episodes, by the episodes they were cloned from"
+    console.table(title, curves.HEADER, curves.rows(summary["points"]))
+    e = summary["teacher"]["evaluation"]
+    console.say(
+        f"teacher, as recorded: mean return {e['mean']:.1f} ± {e['std']:.1f} over {e['episodes']} "
+        "episodes"
+    )
