@@ -91,9 +91,15 @@ def drifting(episodes):
     return episodes
 
 
+def stump():
+    """The last two steps of an episode, with a return like others'."""
+    last = {k: v if k == "seed" else v[-2:] for k, v in episode(30).items()}
+    return last | {"observations": episode(30)["observations"][-3:], "rewards": np.full(2, 22.0)}
+
+
 def coarse(obs):
     """Observations that recur."""
-    return obs.round().clip(-2, 2) + np.array([0, 0, 0], np.float32)
+    return obs.round().clip(-2, 2)
 
 
 def dithering(obs, space):
@@ -112,32 +118,92 @@ def noisy(obs, space):
 
 
 DEFECTS = {
-    "observations are missing": ("structure", "unfit", THREE, lambda: changed(3, "observations", lambda x: x[:-2])),
-    "rewards are missing": ("structure", "unfit", THREE, lambda: changed(3, "rewards", lambda x: x[:-1])),
-    "it goes on after its end": ("structure", "unfit", THREE, lambda: changed(3, "terminations", poke(5, True))),
-    "another shape": ("structure", "unfit", THREE, lambda: changed(3, "observations", lambda x: x[:, :2])),
-    "NaN in an observation": ("numbers", "unfit", THREE, lambda: changed(3, "observations", poke((5, 2), np.nan))),
-    "an infinite reward": ("numbers", "unfit", THREE, lambda: changed(3, "rewards", poke(5, np.inf))),
-    "NaN in an action": ("numbers", "unfit", REAL, lambda: changed(3, "actions", poke((5, 0), np.nan), REAL)),
+    "observations are missing": (
+        "structure",
+        "unfit",
+        THREE,
+        lambda: changed(3, "observations", lambda x: x[:-2]),
+    ),
+    "rewards are missing": (
+        "structure",
+        "unfit",
+        THREE,
+        lambda: changed(3, "rewards", lambda x: x[:-1]),
+    ),
+    "it goes on after its end": (
+        "structure",
+        "unfit",
+        THREE,
+        lambda: changed(3, "terminations", poke(5, True)),
+    ),
+    "another shape": (
+        "structure",
+        "unfit",
+        THREE,
+        lambda: changed(3, "observations", lambda x: x[:, :2]),
+    ),
+    "NaN in an observation": (
+        "numbers",
+        "unfit",
+        THREE,
+        lambda: changed(3, "observations", poke((5, 2), np.nan)),
+    ),
+    "an infinite reward": (
+        "numbers",
+        "unfit",
+        THREE,
+        lambda: changed(3, "rewards", poke(5, np.inf)),
+    ),
+    "NaN in an action": (
+        "numbers",
+        "unfit",
+        REAL,
+        lambda: changed(3, "actions", poke((5, 0), np.nan), REAL),
+    ),
     "a failure": ("returns", "warning", THREE, lambda: changed(3, "rewards", poke(-1, -500.0))),
-    "a stump": ("lengths", "warning", THREE, lambda: [*of(), {k: v if k == "seed" else v[-3 if k == "observations" else -2 :] for k, v in episode(30).items()} | {"rewards": np.full(2, 22.0)}]),
+    "a stump": ("lengths", "warning", THREE, lambda: [*of(), stump()]),
     "one episode": ("lengths", "warning", REAL, lambda: of(REAL)[:1]),
     "no end": ("ends", "warning", THREE, lambda: changed(3, "terminations", lambda x: x & False)),
     "a copy": ("duplicate episodes", "warning", THREE, lambda: [*of(), episode(3)]),
     "a frozen sensor": ("duplicate steps", "warning", THREE, lambda: of(change=frozen)),
-    "an unused action": ("actions", "warning", THREE, lambda: of(act=lambda *a: teacher(*a).clip(0, 1))),
+    "an unused action": (
+        "actions",
+        "warning",
+        THREE,
+        lambda: of(act=lambda *a: teacher(*a).clip(0, 1)),
+    ),
     "one action": ("actions", "unfit", THREE, lambda: of(act=lambda *a: teacher(*a) * 0)),
-    "a number that is constant": ("actions", "warning", REAL, lambda: of(REAL, act=lambda *a: teacher(*a) * np.array([1, 0], np.float32))),
+    "a number that is constant": (
+        "actions",
+        "warning",
+        REAL,
+        lambda: of(REAL, act=lambda *a: teacher(*a) * np.array([1, 0], np.float32)),
+    ),
     "no such action": ("bounds", "unfit", THREE, lambda: changed(3, "actions", poke(5, 7))),
-    "a little outside": ("bounds", "warning", REAL, lambda: changed(3, "actions", poke((5, 1), 1.01), REAL)),
+    "a little outside": (
+        "bounds",
+        "warning",
+        REAL,
+        lambda: changed(3, "actions", poke((5, 1), 1.01), REAL),
+    ),
     "other units": ("bounds", "unfit", REAL, lambda: of(REAL, act=lambda *a: teacher(*a) * 100)),
-    "on the bounds": ("bounds", "warning", REAL, lambda: of(REAL, act=lambda o, s: np.sign(o[:, :2]))),
-    "a constant feature": ("features", "warning", THREE, lambda: of(change=lambda o: o * [1, 1, 0])),
+    "on the bounds": (
+        "bounds",
+        "warning",
+        REAL,
+        lambda: of(REAL, act=lambda o, s: np.sign(o[:, :2])),
+    ),
+    "a constant feature": (
+        "features",
+        "warning",
+        THREE,
+        lambda: of(change=lambda o: o * [1, 1, 0]),
+    ),
     "drift": ("drift", "warning", THREE, lambda: drifting(of())),
     "it does not look": ("determinism", "unfit", THREE, lambda: of(act=dithering, change=coarse)),
     "it looks at times": ("determinism", "warning", THREE, lambda: of(act=hasty, change=coarse)),
     "noise": ("determinism", "unfit", REAL, lambda: of(REAL, act=noisy, change=coarse)),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -166,9 +232,11 @@ def test_a_defect_turns_its_own_check_and_no_other(defect, tmp_path, undrawn):
 
 
 def test_observations_that_nearly_recur_are_compared_across_episodes(tmp_path, undrawn):
-    near = [lambda o: o.clip(-1, 1) / 4, lambda o: (o.clip(-1, 1) + 1e-3 * np.sin(999 * o)) / 4]
+    def near(obs):
+        return obs.clip(-1, 1) + 1e-3 * np.sin(999 * obs)
+
     for i, (act, wanted) in enumerate([(teacher, "ok"), (dithering, "unfit")]):
-        episodes = [episode(k, THREE, act, near[1]) for k in range(100)]
+        episodes = [episode(k, THREE, act, near) for k in range(100)]
         each = verdicts(store(tmp_path / str(i) / "data", episodes))[1]
         assert each["determinism"] == wanted
 

@@ -53,6 +53,16 @@ def progress(description: str, total: int) -> Iterator[Progress]:
         yield _Bar(bars, bars.add_task(description, total=total, note=""))
 
 
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Print nothing for a while: what each of many runs has to say would hide the whole."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
 def escape(text: str) -> str:
     """Text for a table's cell, in which square brackets would be read as colours."""
     return rich.markup.escape(text)

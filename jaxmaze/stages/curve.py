@@ -68,12 +68,15 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     start = time.perf_counter()
     _note(config, counts)
     points = []
-    for n in counts:
-        parts = []
-        for draw in range(config.curve.draws):
-            console.say(f"clone {n} of {len(dataset.episodes)} episodes, draw {draw}")
-            parts.append(_clone(config, workdir, dataset, info, n, draw, reported))
-        points.append(_point(n, parts))
+    with console.progress("curve", len(counts) * config.curve.draws) as bar:
+        for n in counts:
+            parts = []
+            for draw in range(config.curve.draws):
+                bar.note(f"{n} episodes, draw {draw}")
+                parts.append(_clone(config, workdir, dataset, info, n, draw, reported))
+                bar.advance()
+            points.append(_point(n, parts))
+            console.say(f"clones of {n} episodes: mean return {points[-1].returns.mean():.1f}")
     last = run_folder.summary(workdir / most)
     teacher = outcomes.of_episodes(dataset.episodes)
     summary = {
@@ -128,7 +131,8 @@ def _clone(
     folder = workdir / _name(count, draw)
     data = _write(config, workdir, dataset, info, drawn, folder.name)
     wanted = _at(config, dataset, episodes, draw, data)
-    stages.run_all("bc", {folder.name: (wanted, folder)}, reported)
+    with console.hushed():
+        stages.run_all("bc", {folder.name: (wanted, folder)}, reported)
     table = outcomes.read_episodes(folder)
     return sum(e.length for e in episodes), bc_learner.member_seeds(wanted), table.returns
 
