@@ -423,6 +423,7 @@ def test_disagreement_is_that_of_a_naive_loop():
 # The command.
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_its_folder_and_says_unfit_by_its_exit_code(tmp_path):
     good = store(tmp_path / "good", of())
     bad = store(tmp_path / "bad", DEFECTS["NaN in an observation"][3]())
