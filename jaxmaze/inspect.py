@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -51,7 +50,7 @@ def split_words(argv: list[str]) -> tuple[list[str], list[str]]:
     return flagged, words
 
 
-def main(data: list[str], overrides: dict[str, Any]) -> Path:
+def main(data: list[str], overrides: dict[str, object]) -> Path:
     """Inspect the one data set in ``data``; returns the folder written."""
     from jaxmaze import api
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxmaze.inspection.survey import ENDS, Survey
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe & Ito (2008): told apart by all eyes. Markers differ too.
 COLOURS = ("#0072B2", "#E69F00", "#CC79A7", "#000000")
@@ -16,7 +20,7 @@ SHOWN = 12
 """Features and numbers of an action that have room in a figure."""
 
 
-def _new(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+def _new(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -29,7 +33,7 @@ def _new(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
     return fig, axes
 
 
-def _by_episode(s: Survey, values: np.ndarray, name: str, title: str) -> Any:
+def _by_episode(s: Survey, values: np.ndarray, name: str, title: str) -> Figure:
     """A figure of each episode over their order, and of how they are distributed."""
     fig, axes = _new(1, 2, (9, 3.6))
     order, spread = axes[0]
@@ -59,17 +63,17 @@ def _by_episode(s: Survey, values: np.ndarray, name: str, title: str) -> Any:
     return fig
 
 
-def returns(s: Survey) -> Any:
+def returns(s: Survey) -> Figure:
     """Returns by episode."""
     return _by_episode(s, s.returns, "return", "Returns")
 
 
-def lengths(s: Survey) -> Any:
+def lengths(s: Survey) -> Figure:
     """Lengths by episode."""
     return _by_episode(s, s.lengths.astype(np.float64), "length (steps)", "Lengths")
 
 
-def _grid(names: list[str], draw: Callable[[Any, int], None], title: str) -> Any:
+def _grid(names: list[str], draw: Callable[[Axes, int], None], title: str) -> Figure:
     """A small plot for each of the first few names."""
     shown = min(len(names), SHOWN)
     columns = min(4, max(shown, 1))
@@ -87,10 +91,10 @@ def _grid(names: list[str], draw: Callable[[Any, int], None], title: str) -> Any
     return fig
 
 
-def actions(s: Survey) -> Any:
+def actions(s: Survey) -> Figure:
     """How often each action was taken, or how each of its numbers is distributed."""
 
-    def draw(axes: Any, i: int) -> None:
+    def draw(axes: Axes, i: int) -> None:
         column, x = s.columns[i], s.actions[:, i]
         x = x[np.isfinite(x)]
         if column.discrete:
@@ -98,7 +102,8 @@ def actions(s: Survey) -> Any:
             axes.bar(choices, 100 * count / max(len(x), 1), color=COLOURS[0])
             axes.set(xlabel="action", ylabel="% of the steps")
             axes.set_xlim(column.low - 0.6, column.high + 0.6)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            step = max(1, int(column.high - column.low) // 8)
+            axes.set_xticks(range(int(column.low), int(column.high) + 1, step))
             return
         if len(x):
             weights = np.full(len(x), 100 / len(x))
@@ -111,10 +116,10 @@ def actions(s: Survey) -> Any:
     return _grid([c.name for c in s.columns], draw, f"Actions of {len(s.actions):,} steps")
 
 
-def features(s: Survey) -> Any:
+def features(s: Survey) -> Figure:
     """The mean of each number of the observation in each episode, in their order."""
 
-    def draw(axes: Any, i: int) -> None:
+    def draw(axes: Axes, i: int) -> None:
         axes.plot(s.index, s.means[:, i], ".", ms=4, color=COLOURS[0])
         if len(s.index) >= 20:
             width = len(s.index) // 10

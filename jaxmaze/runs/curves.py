@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from jaxmaze.core.types import Json, PyTree
+from jaxmaze.core.types import Json, JsonMap
 from jaxmaze.runs import intervals, report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CLONES, TEACHER = "#0072B2", "#D55E00"  # Okabe & Ito (2008): told apart by all eyes
 HEADER = (
@@ -67,7 +70,7 @@ def summary(points: Sequence[Point]) -> list[Json]:
     return blocks
 
 
-def rows(blocks: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+def rows(blocks: Sequence[JsonMap]) -> list[tuple[str, ...]]:
     """The table, one row a number of episodes."""
     return [
         (
@@ -93,7 +96,7 @@ def write_csv(path: Path, points: Sequence[Point]) -> None:
                 writer.writerow((*first, float(x.mean()), float(x.std()), len(x)))
 
 
-def figure(blocks: Sequence[Mapping[str, Any]], teacher: float, title: str) -> PyTree:
+def figure(blocks: Sequence[JsonMap], teacher: float, title: str) -> Figure:
     """Returns against episodes: the interquartile mean, its interval, each draw, the teacher."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

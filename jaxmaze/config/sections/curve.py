@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from jaxmaze.config.fields import count, field
 from jaxmaze.errors import UserError
@@ -19,7 +18,7 @@ class Curve:
         True, "few episodes are passed over more often, so that all clones get as many updates"
     )
 
-    def check(self, settings: Any) -> None:
+    def check(self, settings: object) -> None:
         """What the fields say together, given all settings.
 
         Raises:
