@@ -12,8 +12,7 @@ from minari.dataset.minari_storage import MinariStorage
 
 import jaxmaze
 from jaxmaze.errors import UserError
-from jaxmaze.inspection import agreement, figures
-from jaxmaze.inspection.hashing import row_hashes
+from jaxmaze.inspection import figures
 from tests.conftest import command
 
 BOX = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
@@ -386,38 +385,6 @@ def test_images_and_nested_observations_are_read(tmp_path, undrawn):
     run = jaxmaze.inspect(data, tmp_path / "inspected")
     assert run.summary["verdict"] == "ok"
     assert run.summary["checks"]["features"]["features"] == 2
-
-
-# The parts.
-
-
-def test_rows_have_equal_hashes_only_if_they_are_equal():
-    rng = np.random.default_rng(0)
-    whole = rng.integers(0, 3, (5000, 5)).astype(np.float32)
-    text = rng.integers(0, 2, 5000)
-    found = row_hashes([whole, text], 5000)
-    rows = np.concatenate([whole, text[:, None]], 1)
-    _, same = np.unique(rows, axis=0, return_inverse=True)
-    _, hashed = np.unique(found, return_inverse=True)
-    assert len(np.unique(found)) == same.max() + 1
-    assert len(np.unique(np.stack([same, hashed]), axis=1).T) == same.max() + 1
-    zero = row_hashes([np.array([0.0, -0.0])], 2)
-    assert zero[0] == zero[1]
-    assert row_hashes([np.array([1]), np.array([2])], 1) != row_hashes([[2], np.array([1])], 1)
-
-
-def test_disagreement_is_that_of_a_naive_loop():
-    rng = np.random.default_rng(0)
-    states, actions = rng.integers(0, 9, 60).astype(np.uint64), rng.integers(0, 3, (60, 1))
-    found = agreement.exact(states, actions, True)
-    shares = []
-    for i in range(60):
-        others = [j for j in range(60) if j != i and states[j] == states[i]]
-        shares.append(np.mean([actions[i, 0] != actions[j, 0] for j in others]))
-    assert found.recurring == 60
-    assert found.differing == pytest.approx(np.mean(shares))
-    pairs = [actions[i, 0] != actions[j, 0] for i in range(60) for j in range(60) if i != j]
-    assert found.chance == pytest.approx(np.mean(pairs))
 
 
 # The command.

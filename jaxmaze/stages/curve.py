@@ -77,12 +77,21 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
                 bar.advance()
             points.append(_point(n, parts))
             console.say(f"clones of {n} episodes: mean return {points[-1].returns.mean():.1f}")
-    last = run_folder.summary(workdir / most)
-    teacher = outcomes.of_episodes(dataset.episodes)
-    summary = {
+    summary = _summary(dataset, run_folder.summary(workdir / most), points)
+    summary["wall_seconds"] = time.perf_counter() - start
+    _draw(workdir, points, summary)
+    run_folder.write_json(workdir / run_folder.SUMMARY, summary)
+    show(summary)
+    console.say(f"figure: {workdir / FIGURE}")
+    return summary
+
+
+def _summary(dataset: trajectories.Dataset, last: Json, points: Sequence[curves.Point]) -> Json:
+    """The summary, without the time: ``last`` is that of the run that is handed over."""
+    return {
         "kind": KIND,
         "env_steps": 0,
-        "wall_seconds": time.perf_counter() - start,
+        "wall_seconds": 0.0,
         "evaluation": last["evaluation"],
         "members": last["members"],
         "data": {
@@ -91,14 +100,9 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
             "steps": dataset.num_steps,
             **dataset.provenance,
         },
-        "teacher": {"evaluation": teacher.summary()},
+        "teacher": {"evaluation": outcomes.of_episodes(dataset.episodes).summary()},
         "points": curves.summary(points),
     }
-    _draw(workdir, points, summary)
-    run_folder.write_json(workdir / run_folder.SUMMARY, summary)
-    show(summary)
-    console.say(f"figure: {workdir / FIGURE}")
-    return summary
 
 
 def _name(episodes: int, draw: int) -> str:
