@@ -230,6 +230,18 @@ def test_a_defect_turns_its_own_check_and_no_other(defect, tmp_path, undrawn):
     assert set(each.values()) <= {"ok", "skipped"}, each
 
 
+def test_the_same_step_with_another_outcome_is_no_copy(tmp_path, undrawn):
+    def meet_again(obs):
+        obs[::10] = 0.3
+        return obs
+
+    summary = jaxmaze.inspect(
+        store(tmp_path / "data", of(change=meet_again)), tmp_path / "a"
+    ).summary
+    assert summary["checks"]["duplicate steps"]["copies"] == 0
+    assert summary["checks"]["determinism"]["recurring"] > 100
+
+
 def test_observations_that_nearly_recur_are_compared_across_episodes(tmp_path, undrawn):
     def near(obs):
         return obs.clip(-1, 1) + 1e-3 * np.sin(999 * obs)

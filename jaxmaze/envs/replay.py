@@ -82,6 +82,8 @@ def source_in_data(text: object, trusted: bool) -> Source:
         found = json.loads(text)
         name = found["id"]
         kwargs = {k: v for k, v in (found.get("kwargs") or {}).items() if k != "render_mode"}
+        if not isinstance(name, str):
+            raise TypeError(name)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise UserError("the data's environment is not JSON; give one with --config") from None
     wrapped = bool(found.get("additional_wrappers"))
@@ -153,10 +155,10 @@ def play(
     earned: list[float] = []
     error = ""
     try:
-        seen.append(arrays_of(env.reset(seed=seed, options=options or None)[0]))
+        seen.append(_copied(env.reset(seed=seed, options=options or None)[0]))
         for t in range(steps):
             observation, reward, terminated, truncated, _ = env.step(_at(actions, t))
-            seen.append(arrays_of(observation))
+            seen.append(_copied(observation))
             earned.append(float(reward))
             if terminated or truncated:
                 break
@@ -169,6 +171,11 @@ def play(
     finite = np.isfinite(theirs)
     alike = np.allclose(ours[finite], theirs[finite], ROUNDING, ROUNDING)
     return Replay(index, len(earned), at, largest, not alike, error)
+
+
+def _copied(observation: PyTree) -> dict[str, np.ndarray]:
+    """An observation's arrays, which an environment may use again."""
+    return {name: array.copy() for name, array in arrays_of(observation).items()}
 
 
 def _at(actions: PyTree, t: int) -> PyTree:

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from jaxmaze.core.types import PyTree
+from jaxmaze.core.types import Json, PyTree
 from jaxmaze.envs import replay
 from jaxmaze.errors import UserError
 from jaxmaze.inspection.recordings import Recorded, Recordings
@@ -75,15 +75,16 @@ def _play(recordings: Recordings, env: PyTree, episodes: list[int]) -> list[repl
 def _verdict(played: list[replay.Replay], name: str) -> Check:
     other = [p for p in played if not p.same]
     steps = sum(p.steps for p in played)
-    figures = {
+    largest = max((p.difference for p in played), default=0.0)
+    figures: Json = {
         "environment": name,
         "episodes": len(played),
         "steps": steps,
         "differ": [p.index for p in other],
-        "largest_difference": max((p.difference for p in played), default=0.0),
+        "largest_difference": largest,
     }
     if not other:
-        how = "up to rounding" if figures["largest_difference"] else "to the bit"
+        how = "up to rounding" if largest else "to the bit"
         return Check(
             "replay",
             OK,

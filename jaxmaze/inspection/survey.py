@@ -343,30 +343,34 @@ class _Sample:
     def __init__(self, size: int) -> None:
         self._size, self._seen = size, 0
         self._rng = np.random.default_rng(0)
-        self._keys, self._index = np.zeros(0), np.zeros(0, int)
-        self._rows: np.ndarray | None = None
+        self._limit = np.inf
+        self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._kept = 0
 
     def add(self, rows: np.ndarray) -> None:
         """``[n, F]`` more."""
         keys = self._rng.random(len(rows))
-        limit = self._keys.max() if len(self._keys) >= self._size else np.inf
-        kept = np.flatnonzero(keys < limit)
-        index = self._seen + kept
+        kept = np.flatnonzero(keys < self._limit)
+        self._parts.append((keys[kept], self._seen + kept, rows[kept]))
         self._seen += len(rows)
-        if not len(kept):
-            return
-        old = rows[:0] if self._rows is None else self._rows
-        self._keys = np.concatenate([self._keys, keys[kept]])
-        self._index = np.concatenate([self._index, index])
-        self._rows = np.concatenate([old, rows[kept]])
-        if len(self._keys) > self._size:  # the smallest keys are a uniform sample of all so far
-            best = np.argpartition(self._keys, self._size)[: self._size]
-            self._keys, self._index = self._keys[best], self._index[best]
-            self._rows = self._rows[best]
+        self._kept += len(kept)
+        if self._kept > 2 * self._size:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Keep the rows of the smallest keys, which are a uniform sample of all so far."""
+        keys, index, rows = (np.concatenate(x) for x in zip(*self._parts, strict=True))
+        if len(keys) > self._size:
+            best = np.argpartition(keys, self._size)[: self._size]
+            keys, index, rows = keys[best], index[best], rows[best]
+            self._limit = keys.max()
+        self._parts, self._kept = [(keys, index, rows)], len(keys)
 
     def result(self, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices ``[S]`` in the order of the steps, and their rows ``[S, F]``."""
-        if self._rows is None:
-            return self._index, np.zeros((0, width))
-        order = np.argsort(self._index)
-        return self._index[order], self._rows[order]
+        if not self._parts:
+            return np.zeros(0, int), np.zeros((0, width))
+        self._shrink()
+        _, index, rows = self._parts[0]
+        order = np.argsort(index)
+        return index[order], rows[order]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxmaze.inspection import agreement
+from jaxmaze.inspection import agreement, survey
 from jaxmaze.inspection.hashing import row_hashes
 
 
@@ -59,3 +59,17 @@ def test_neighbours_are_of_other_episodes_and_near():
     assert agreement.near(rows, actions, np.zeros(6, int), True).recurring == 0
     assert agreement.near(rows[:1], actions[:1], np.zeros(1, int), True) is None
     assert agreement.near(np.ones((6, 1)), actions, np.arange(6), True) is None
+
+
+def test_a_sample_is_of_all_rows_alike():
+    sample, counts = survey._Sample(50), np.random.default_rng(0).integers(1, 30, 200)
+    rows = np.arange(counts.sum(), dtype=float)[:, None]
+    for part in np.split(rows, np.cumsum(counts)[:-1]):
+        sample.add(part)
+    index, found = sample.result(1)
+    assert len(index) == 50 == len(set(index.tolist())) and (np.diff(index) > 0).all()
+    np.testing.assert_array_equal(found[:, 0], index)
+    assert abs(index.mean() / len(rows) - 0.5) < 0.15
+    few = survey._Sample(50)
+    few.add(rows[:20])
+    np.testing.assert_array_equal(few.result(1)[0], np.arange(20))
