@@ -78,6 +78,12 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "playoff_episodes": 200,  # other ones, between the best rounds and the last; 0 for none
     }
 
+    config.curve = {  # --config.stage=curve: is a demonstration worth it
+        "episodes": (1, 3, 10, 30, 100),  # to clone from
+        "draws": 5,  # times that as many are drawn, each with seeds of its own
+        "equal_updates": True,  # few episodes are passed over more often
+    }
+
     config.ppo = {
         # "init_from": a bc or ppo run to start from; from scratch if not set
         "learning_rate": 5e-4,  # of the policy; 0 keeps it as it is

@@ -260,7 +260,7 @@ def test_clones_are_judged_by_return_and_tested_on_different_episodes(
 def test_no_two_purposes_share_a_seed():
     streams = [
         seeding.ROLLOUT, seeding.TRAINING, seeding.SELECTION, seeding.TEST, seeding.POLICY,
-        seeding.AGGREGATION, seeding.MIXTURE, seeding.ACTION, seeding.SWEEP,
+        seeding.AGGREGATION, seeding.MIXTURE, seeding.ACTION, seeding.SWEEP, seeding.CURVE,
         seeding.STAGE_BC, seeding.STAGE_PPO, seeding.STAGE_DAGGER,
     ]  # fmt: skip
     assert len(set(streams)) == len(streams)
