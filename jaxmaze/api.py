@@ -22,7 +22,7 @@ from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
-from jaxmaze.runs import console, metrics, outcomes, run_folder
+from jaxmaze.runs import console, metrics, outcomes, run_folder, sources
 from jaxmaze.stages import compare as compare_stage
 from jaxmaze.stages import inspect as inspect_stage
 from jaxmaze.stages import rollout as rollout_stage
@@ -168,15 +168,25 @@ def train(config: ConfigLike, workdir: str | Path) -> Run:
 
 def _absolute(config: Config) -> Config:
     """Paths as absolute ones, so that a run can be resumed from any folder."""
-    changes = {}
+    changes: dict[str, object] = {}
     for name, field in config_lib.FIELDS.items():
         value = config_lib.get(config, name) if field.folder or field.code else None
         if value is None:
             continue
+        if field.several:
+            changes[name] = _absolute_paths(value)
         # What may be code is a folder too, unless a teacher is called so.
-        if field.folder or (value not in registered() and Path(value).is_dir()):
+        elif field.folder or (value not in registered() and Path(value).is_dir()):
             changes[name] = str(Path(value).resolve())
     return override(config, changes)
+
+
+def _absolute_paths(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Paths of data sets as absolute ones; Minari ids that are no folders stay as they are."""
+    if isinstance(names, tuple):
+        return tuple(str(_absolute_paths(name)) for name in names)
+    is_id = sources.is_id(names) and not Path(names).is_dir()
+    return names if is_id else str(Path(names).resolve())
 
 
 def resume(folder: str | Path, trust: bool = False) -> Run:
@@ -245,18 +255,24 @@ def record(
     return Run(workdir)
 
 
-def clone(config: ConfigLike, data: str | Path | Run, workdir: str | Path) -> Run:
+def clone(
+    config: ConfigLike, data: str | Path | Run | Sequence[str | Path | Run], workdir: str | Path
+) -> Run:
     """Clone recorded episodes by behavioural cloning.
 
     Args:
       config: the configuration.
-      data: a rollout, or a folder with a Minari dataset.
+      data: a rollout, a folder with a Minari dataset, a Minari id, or several of these.
       workdir: the folder to write.
 
     Raises:
       UserError: for data that cannot be used.
     """
-    return train(override(config, {"stage": "bc", "bc.data": _path(data)}), workdir)
+    if isinstance(data, str | Path | Run):
+        names: str | tuple[str, ...] = _path(data)
+    else:
+        names = tuple(_path(each) for each in data)
+    return train(override(config, {"stage": "bc", "bc.data": names}), workdir)
 
 
 def dagger(config: ConfigLike, workdir: str | Path, policy: str | Path | Run | None = None) -> Run:

@@ -255,8 +255,8 @@ def policy_loss(
         total = total + context.rates.anchor * losses.mean(rows.clone.kl(dist), rows.weight)
     if static.keeps_cloning and shown is not None:
         demonstrated = networks.distribution(params, context.stats, shown.obs)
-        ones = jnp.ones(len(shown.action))
-        cloning, _ = losses.cloning_loss(demonstrated, shown.action, ones, 0.0)
+        weight = jnp.ones(len(shown.action)) if shown.weight is None else shown.weight
+        cloning, _ = losses.cloning_loss(demonstrated, shown.action, weight, 0.0)
         total = total + context.rates.cloning * cloning
         metrics["cloning_loss"] = cloning
     return total, metrics

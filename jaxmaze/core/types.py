@@ -80,7 +80,9 @@ class Demonstrations(NamedTuple):
     Attributes:
       obs: ``[R, *shape]`` raw observations.
       action: ``[R, ...]`` the teacher's actions, unclipped.
+      weight: ``[R]`` how much a row counts in a loss, of mean 1; None if all count alike.
     """
 
     obs: PyTree
     action: Array
+    weight: Array | None = None

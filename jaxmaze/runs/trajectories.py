@@ -23,7 +23,7 @@ from jaxmaze.core.types import Json, PyTree
 from jaxmaze.envs.environment import EnvInfo, space_spec, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
-from jaxmaze.runs import disk, memory
+from jaxmaze.runs import clipping, disk, memory
 
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
@@ -44,16 +44,27 @@ class Dataset:
       episodes: in the order of their indices.
       provenance: policy, environment and versions, as recorded; JSON-like.
       sha256: hash over all arrays, in hexadecimal.
+      weights: ``[E]`` how much a step of each episode counts in a loss; None if all count alike.
+      remarks: what a user should know of how the data were taken, a line each.
     """
 
     episodes: tuple[Episode, ...]
     provenance: Json
     sha256: str
+    weights: np.ndarray | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def num_steps(self) -> int:
         """Steps of all episodes together."""
         return sum(e.length for e in self.episodes)
+
+    def row_weights(self) -> np.ndarray | None:
+        """The weights of all steps ``[R]``, of mean 1; None if all count alike."""
+        if self.weights is None:
+            return None
+        each = np.repeat(self.weights, [e.length for e in self.episodes])
+        return (each / each.mean()).astype(np.float32)
 
 
 def fingerprint(episodes: Sequence[Episode]) -> str:
@@ -188,13 +199,14 @@ def _buffer(cls: type[EpisodeBuffer], episode: Episode) -> PyTree:
     )
 
 
-def read(path: str | Path, info: EnvInfo) -> Dataset:
+def read(path: str | Path, info: EnvInfo, clip: bool = False) -> Dataset:
     """Read a Minari dataset and check every episode against the environment.
 
     Args:
       path: a ``trajectory_data`` folder, a Minari dataset's folder, a folder with its files, or a
         run's folder that holds ``trajectory_data``.
       info: the environment that the episodes must fit.
+      clip: whether actions outside their bounds are clipped; they are refused otherwise.
 
     Raises:
       UserError: one line, if it is not a dataset, or not one of this environment.
@@ -203,19 +215,34 @@ def read(path: str | Path, info: EnvInfo) -> Dataset:
     storage = _open(folder)
     raw = storage.read_raw_metadata(folder)
     _check_spaces(path, storage, info)
-    episodes = _read_episodes(folder, storage)
+    episodes, cut = _read_episodes(folder, storage)
     if not episodes:
         raise UserError(f"{path} holds a dataset without episodes; record some first")
+    sha256, remarks = fingerprint(episodes), []
+    if cut:
+        remarks.append(
+            f"{path}: {cut} of {len(episodes)} episodes neither terminate nor are truncated at "
+            "their last step; they are taken as truncated there"
+        )
+    bounds = clipping.outside(episodes, info.spaces.action)
+    if bounds.steps and not clip:
+        raise UserError(
+            f"{path} has actions outside the bounds of {info.config.id} in {bounds}; clip them "
+            "with config.bc.clip_actions=True, if they are not those of another environment"
+        )
+    if clip and bounds.steps:
+        episodes = clipping.clip(episodes, info.spaces.action)
+        remarks.append(f"{path}: actions outside their bounds in {bounds} are clipped")
     for episode in episodes:
         check(episode, info, str(path))
-    sha256 = fingerprint(episodes)
     if raw.get("jaxmaze_sha256", sha256) != sha256:
         raise UserError(f"{path} has changed since it was recorded: its checksum does not fit")
     try:
         provenance = json.loads(raw.get("jaxmaze_provenance", "{}"))
     except (TypeError, json.JSONDecodeError):
         raise UserError(f"{path} is damaged: its provenance is not JSON; record it again") from None
-    return Dataset(tuple(episodes), provenance, sha256)
+    mended = fingerprint(episodes) if clip and bounds.steps else sha256
+    return Dataset(tuple(episodes), provenance, mended, remarks=tuple(remarks))
 
 
 def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> None:
@@ -230,7 +257,10 @@ def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> No
 
 def _data_folder(path: Path) -> Path:
     if not path.is_dir():
-        raise UserError(f"{path} is not a folder; give one with a Minari dataset")
+        raise UserError(
+            f"{path} is not a folder; give one with a Minari dataset, or a Minari id such as "
+            "cartpole/expert-v0"
+        )
     for folder in (path, path / "data", path / "trajectory_data" / "data"):
         if (folder / "metadata.json").is_file():
             return folder
@@ -262,9 +292,13 @@ def _parts(folder: Path, storage: MinariStorage) -> Generator[tuple[Json, int | 
         raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
 
 
-def _read_episodes(folder: Path, storage: MinariStorage) -> list[Episode]:
-    """The episodes as they are on disk; flags and lengths checked, as Minari checks nothing."""
+def _read_episodes(folder: Path, storage: MinariStorage) -> tuple[list[Episode], int]:
+    """The episodes as they are on disk, and how many of them have no end.
+
+    Flags and lengths are checked, as Minari checks nothing.
+    """
     episodes: list[Episode] = []
+    cut = 0
     blocks: dict[str, memory.Blocks] = defaultdict(memory.Blocks)
     with contextlib.closing(_parts(folder, storage)) as parts:  # closes the file, come what may
         for i, (part, seed) in enumerate(parts):
@@ -278,6 +312,7 @@ def _read_episodes(folder: Path, storage: MinariStorage) -> list[Episode]:
                 raise UserError(f"{folder}: episode {i} has nested actions; only arrays")
             rewards, labels = np.asarray(part["rewards"], np.float64), _labels(part)
             # An episode without an end flag was cut by whoever recorded it: truncated.
+            cut += not (len(ends[0]) and (ends[0][-1] or ends[1][-1]))
             episodes.append(
                 Episode(
                     i,
@@ -289,7 +324,7 @@ def _read_episodes(folder: Path, storage: MinariStorage) -> list[Episode]:
                     None if labels is None else blocks["labels"].put(labels),
                 )
             )
-    return episodes
+    return episodes, cut
 
 
 def _put(blocks: dict[str, memory.Blocks], observations: PyTree) -> PyTree:

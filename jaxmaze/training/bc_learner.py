@@ -132,7 +132,9 @@ class Fitter:
         )
 
 
-def rows_on_device(obs: np.ndarray, action: np.ndarray, members: int = 1) -> Demonstrations:
+def rows_on_device(
+    obs: PyTree, action: PyTree, members: int = 1, weight: np.ndarray | None = None
+) -> Demonstrations:
     """Demonstrations as the compiled functions take them.
 
     Args:
@@ -140,16 +142,17 @@ def rows_on_device(obs: np.ndarray, action: np.ndarray, members: int = 1) -> Dem
         (:func:`jaxmaze.runs.memory.aligned`).
       action: ``[R, ...]``, likewise.
       members: the population that shares them; they go to each device that has some of it.
+      weight: ``[R]`` how much a row counts; None if all count alike.
     """
     # The split of compiled.vmap_members: data that lie otherwise would be moved at every call.
     count, devices = compiled.num_devices(members), jax.devices()
     if count == 1:
-        return jax.device_put(Demonstrations(obs, action), may_alias=True)
+        return jax.device_put(Demonstrations(obs, action, weight), may_alias=True)
     mesh = jax.make_mesh(
         (count,), (compiled.AXIS,), axis_types=(AxisType.Auto,), devices=devices[:count]
     )
     everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.device_put(Demonstrations(obs, action), everywhere, may_alias=True)
+    return jax.device_put(Demonstrations(obs, action, weight), everywhere, may_alias=True)
 
 
 def stop_if_diverged(epoch: int, *groups: dict[str, np.ndarray]) -> None:
