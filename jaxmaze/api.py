@@ -17,12 +17,13 @@ from jaxmaze import config as config_lib
 from jaxmaze import stages
 from jaxmaze import trust as trust_lib
 from jaxmaze.config import ConfigLike, files, make_config
+from jaxmaze.config.sections.rollout import is_minari_id
 from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
-from jaxmaze.runs import console, metrics, outcomes, run_folder, sources
+from jaxmaze.runs import console, metrics, outcomes, run_folder
 from jaxmaze.stages import compare as compare_stage
 from jaxmaze.stages import inspect as inspect_stage
 from jaxmaze.stages import rollout as rollout_stage
@@ -185,7 +186,7 @@ def _absolute_paths(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
     """Paths of data sets as absolute ones; Minari ids that are no folders stay as they are."""
     if isinstance(names, tuple):
         return tuple(str(_absolute_paths(name)) for name in names)
-    is_id = sources.is_id(names) and not Path(names).is_dir()
+    is_id = is_minari_id(names) and not Path(names).is_dir()
     return names if is_id else str(Path(names).resolve())
 
 

@@ -79,6 +79,13 @@ def share(default: float | None, help: str, **limits: object) -> Any:
     return field(default, help, **({"low": 0, "high": 1} | limits))
 
 
+def names_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The texts in a field that may have several; none if it is not set."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 def of(section: type) -> dict[str, Field]:
     """The fields of a section's dataclass by name."""
     hints = typing.get_type_hints(section)

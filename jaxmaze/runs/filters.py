@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxmaze.config.sections.bc import BC, names_of
+from jaxmaze.config.fields import names_of
+from jaxmaze.config.sections.bc import BC
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
-from jaxmaze.runs.trajectories import Dataset
+from jaxmaze.runs.dataset import Dataset
 
 NO_REWARDS = "not recorded"
 """What ``rewards`` in a provenance says of data whose rewards nobody knows; they are 0."""

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 import socket
 import urllib.parse
 import urllib.request
@@ -17,43 +16,34 @@ from typing import Any
 import numpy as np
 
 from jaxmaze import config as config_lib
-from jaxmaze.config.sections.bc import BC, names_of
+from jaxmaze.config.fields import names_of
+from jaxmaze.config.sections.bc import BC
+from jaxmaze.config.sections.rollout import is_minari_id
 from jaxmaze.core.types import Json
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
 from jaxmaze.runs import console, filters, run_folder, trajectories
-from jaxmaze.runs.trajectories import Dataset
+from jaxmaze.runs.about import minari_root
+from jaxmaze.runs.dataset import Dataset
 
-_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+", re.ASCII)
 TAKING = ("data_weights", "clip_actions", "seeds", "min_return", "top_fraction", "first_n")
 """The fields of ``config.bc`` that say what is taken of the data, and how."""
 SECONDS_TO_CONNECT = 5.0
 
 
-def is_id(name: str) -> bool:
-    """Whether a text has the form of a Minari id, ``(namespace/)(env/)name-vN``."""
-    return _ID.fullmatch(name) is not None
-
-
-def root() -> Path:
-    """Where Minari keeps its data sets."""
-    # As minari.storage.datasets_root_dir has it, which also makes the folder.
-    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
-
-
 def locate(name: str) -> Path:
     """The folder of a data set that is named by its folder or by its Minari id.
 
-    A folder is meant first. An id is looked up below :func:`root`, and downloaded if it is not
+    A folder is meant first. An id is looked up below Minari's root, and downloaded if it is not
     there.
 
     Raises:
       UserError: for an id that is not there and cannot be downloaded; names where it was searched.
     """
     path = Path(name)
-    if path.is_dir() or not is_id(name):
+    if path.is_dir() or not is_minari_id(name):
         return path
-    place = root() / name
+    place = minari_root() / name
     if not (place / "data").is_dir():
         _download(name)
     return place
@@ -69,12 +59,12 @@ def _download(name: str) -> None:
 
     try:
         _check_network()
-        console.say(f"downloading the Minari data set {name} to {root()}")
+        console.say(f"downloading the Minari data set {name} to {minari_root()}")
         minari.download_dataset(name)
     except (Exception, SystemExit) as error:  # whatever Minari's layers raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
-            f"{name} is neither a folder nor a Minari data set in {root()}, and it cannot be "
+            f"{name} is neither a folder nor a Minari data set in {minari_root()}, and cannot be "
             f"downloaded: {lines[0]}"
         ) from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -24,47 +23,17 @@ from jaxmaze.envs.environment import EnvInfo, space_spec, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 from jaxmaze.runs import clipping, disk, memory
+from jaxmaze.runs.about import About, metadata
+from jaxmaze.runs.dataset import Dataset
 
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 
-DATASET_ID = "trajectory_data-v0"
 LABELS = "teacher_action"
 """The name of an episode's labels among Minari's infos."""
 FILE_BATCH, LARGE_BATCH = 16, 512
 """Episodes until a file is opened anew, as HDF5 hoards; and in large files, which open slowly."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """Episodes with where they come from.
-
-    Attributes:
-      episodes: in the order of their indices.
-      provenance: policy, environment and versions, as recorded; JSON-like.
-      sha256: hash over all arrays, in hexadecimal.
-      weights: ``[E]`` how much a step of each episode counts in a loss; None if all count alike.
-      remarks: what a user should know of how the data were taken, a line each.
-    """
-
-    episodes: tuple[Episode, ...]
-    provenance: Json
-    sha256: str
-    weights: np.ndarray | None = None
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def num_steps(self) -> int:
-        """Steps of all episodes together."""
-        return sum(e.length for e in self.episodes)
-
-    def row_weights(self) -> np.ndarray | None:
-        """The weights of all steps ``[R]``, of mean 1; None if all count alike."""
-        if self.weights is None:
-            return None
-        each = np.repeat(self.weights, [e.length for e in self.episodes])
-        return (each / each.mean()).astype(np.float32)
 
 
 def fingerprint(episodes: Sequence[Episode]) -> str:
@@ -119,7 +88,13 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
             raise UserError(f"{where} has {problem}: is it data of another environment?")
 
 
-def write(path: Path, episodes: Sequence[Episode], info: EnvInfo, provenance: Json) -> Dataset:
+def write(
+    path: Path,
+    episodes: Sequence[Episode],
+    info: EnvInfo,
+    provenance: Json,
+    about: About = About(),  # noqa: B008  (frozen)
+) -> Dataset:
     """Check episodes and write them as a Minari dataset in the folder ``path/data``.
 
     Raises:
@@ -127,10 +102,16 @@ def write(path: Path, episodes: Sequence[Episode], info: EnvInfo, provenance: Js
     """
     for episode in episodes:  # all of them, before anything is written
         check(episode, info, str(path))
-    return Dataset(tuple(episodes), provenance, write_each(path, episodes, info, provenance))
+    return Dataset(tuple(episodes), provenance, write_each(path, episodes, info, provenance, about))
 
 
-def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenance: Json) -> str:
+def write_each(
+    path: Path,
+    episodes: Iterable[Episode],
+    info: EnvInfo,
+    provenance: Json,
+    about: About = About(),  # noqa: B008  (frozen)
+) -> str:
     """Check and write episodes one by one as they come, so that none has to be kept.
 
     The data set is in ``path/data``, and not whole before this returns its SHA-256.
@@ -140,12 +121,12 @@ def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenanc
       episodes: in the order of their indices.
       info: the environment that they must fit.
       provenance: JSON-like.
+      about: what the data set says of itself.
 
     Raises:
       UserError: if an episode is not whole, or a dataset is there already.
       OSError: if there is no room for the next episode.
     """
-    import minari
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 
@@ -155,14 +136,21 @@ def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenanc
     data.mkdir(parents=True, exist_ok=True)
     file = data / "main_data.hdf5"
     disk.check_room(file, disk.HDF5_RESERVE)
-    spaces = info.observation_space, info.action_space
-    storage = MinariStorage.new(data, *spaces, env_spec=spec_for_data(info), data_format="hdf5")
-    digest = hashlib.sha256()
+    storage = MinariStorage.new(
+        data,
+        info.observation_space,
+        info.action_space,
+        env_spec=None if info.spec is None else spec_for_data(info),
+        data_format="hdf5",
+        jpeg_encoding=False,
+    )
+    digest, returns = hashlib.sha256(), list[float]()
 
     def buffers() -> Iterator[EpisodeBuffer]:
         for e in episodes:
             check(e, info, str(path))
             add_to_fingerprint(digest, e)
+            returns.append(e.episode_return)
             size = 2 * sum(x.nbytes for x in jax.tree.leaves((e.observations, e.actions)))
             disk.check_room(file, size + disk.HDF5_RESERVE)
             yield _buffer(EpisodeBuffer, e)
@@ -171,17 +159,9 @@ def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenanc
     for first in left:
         storage.update_episodes(itertools.chain((first,), itertools.islice(left, size - 1)))
         size = min(size + size // 4, LARGE_BATCH)
-    storage.update_metadata(
-        {
-            "dataset_id": DATASET_ID,
-            "minari_version": minari.__version__,
-            "algorithm_name": str(provenance.get("policy", "unknown")),
-            "description": "Episodes recorded by jaxmaze; see the field jaxmaze_provenance.",
-            "jaxmaze_provenance": json.dumps(provenance),
-            "jaxmaze_sha256": digest.hexdigest(),
-        }
-    )
-    return digest.hexdigest()
+    sha256 = digest.hexdigest()
+    storage.update_metadata(metadata(about, info, provenance, sha256, returns))
+    return sha256
 
 
 def _buffer(cls: type[EpisodeBuffer], episode: Episode) -> PyTree:

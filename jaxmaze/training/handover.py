@@ -16,7 +16,8 @@ import jax
 import numpy as np
 
 from jaxmaze.config import Settings
-from jaxmaze.config.sections.bc import BC, names_of
+from jaxmaze.config.fields import names_of
+from jaxmaze.config.sections.bc import BC
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Json, Params, Policy, PyTree
@@ -252,8 +253,8 @@ def _read(
         )
     if wanted not in (None, dataset.sha256):
         raise UserError(
-            f"{', '.join(names_of(section.data))} has changed since {config.ppo.init_from} was cloned "
-            "from it; name the demonstrations to use with --config.bc.data=DIR"
+            f"{', '.join(names_of(section.data))} has changed since {config.ppo.init_from} was "
+            "cloned from it; name the demonstrations to use with --config.bc.data=DIR"
         )
     obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.action)
     demos = Demonstrations(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from jaxmaze.config.fields import at_least_0, count, field, positive, share
+from jaxmaze.config.fields import at_least_0, count, field, names_of, positive, share
 from jaxmaze.errors import UserError
 
 
@@ -56,10 +56,3 @@ class BC:
                 f"config.bc.data_weights={weights} has {len(weights)} weights, but config.bc.data "
                 f"names {len(names)} data sets; give one weight for each"
             )
-
-
-def names_of(data: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """The folders and ids in ``bc.data``, however many; none if it is not set."""
-    if data is None:
-        return ()
-    return (data,) if isinstance(data, str) else tuple(data)
