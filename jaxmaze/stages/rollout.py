@@ -138,7 +138,7 @@ def _play(
                 episodes = _rendered(info, act, seeds, render, workdir, on_episode)
             episodes = tally.counted(episodes)
             if provenance is not None:
-                _record(config, workdir, episodes, info, provenance)
+                _record(workdir, episodes, info, provenance, _about(config, info))
             else:
                 deque(episodes, maxlen=0)  # plays them and keeps none
     return tally
@@ -181,19 +181,18 @@ def _about(config: Settings, info: environment.EnvInfo) -> about.About:
 
 
 def _record(
-    config: Settings,
     workdir: Path,
     episodes: Iterable[Episode],
     info: environment.EnvInfo,
     provenance: Json,
+    said: about.About = about.About(),  # noqa: B008  (frozen)
 ) -> None:
     """Write the data set beside its place and move it there, so that it is whole or absent.
 
     Episodes are written as they are played: memory holds those that run, whatever their number.
     """
     with disk.whole(workdir / run_folder.TRAJECTORIES) as temporary:
-        about_data = _about(config, info)
-        trajectories.write_each(temporary, episodes, info, provenance, about_data)
+        trajectories.write_each(temporary, episodes, info, provenance, said)
 
 
 def _rendered(
