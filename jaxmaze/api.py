@@ -24,6 +24,8 @@ from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
 from jaxmaze.runs import console, metrics, outcomes, run_folder
+from jaxmaze.runs.arrays import dataset
+from jaxmaze.runs.converters import convert
 from jaxmaze.stages import compare as compare_stage
 from jaxmaze.stages import inspect as inspect_stage
 from jaxmaze.stages import rollout as rollout_stage
@@ -35,7 +37,9 @@ __all__ = [
     "UserError",
     "clone",
     "compare",
+    "convert",
     "dagger",
+    "dataset",
     "evaluate",
     "fine_tune",
     "inspect",
