@@ -252,19 +252,16 @@ def read_d3rlpy(file: Path, info: EnvInfo, columns: Columns) -> Iterator[Raw]:
         with h5py.File(file, "r") as h5:
             if "observations" in h5:  # version 1: flat
                 flat = {k: h5[k][()] for k in ("observations", "actions", "rewards", "terminals")}
-                ends = h5["episode_terminals"][()] if "episode_terminals" in h5 else None
-                found = Flat(
-                    flat["observations"], flat["actions"], flat["rewards"], flat["terminals"]
-                )
-                marks = None if ends is None else ends.astype(bool).reshape(-1)
-                if marks is not None:
-                    marks[-1] = True
-                yield from arrays.split(found, info, ends=marks)
+                ended = flat["terminals"].reshape(-1) > 0
+                marks = h5["episode_terminals"][()] if "episode_terminals" in h5 else ended
+                cut = (marks.reshape(-1) > 0) & ~ended
+                values = (flat["observations"], flat["actions"], flat["rewards"])
+                yield from arrays.split(Flat(*values, ended, cut), info)
                 return
             for i in range(int(h5["num_episodes"][()])):
                 part = {k: h5[f"{k}_{i}"][()] for k in ("observations", "actions", "rewards")}
-                ended = bool(h5[f"terminated_{i}"][()])
-                yield Raw(part["observations"], part["actions"], part["rewards"], ended, not ended)
+                whole = bool(h5[f"terminated_{i}"][()])
+                yield Raw(part["observations"], part["actions"], part["rewards"], whole, not whole)
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(

@@ -83,7 +83,7 @@ def write(path: Path, raws: Iterable[Raw], info: EnvInfo, provenance: Json, abou
     with disk.whole(path) as temporary:
         episodes = writer.episodes(raws, str(path))
         # What is noticed on the way belongs to the provenance, which is written at the end.
-        trajectories.write_each(temporary, episodes, info, writer.noticed(provenance), about)
+        trajectories.write_each(temporary, episodes, info, writer.noticed(provenance), about, path)
     writer.say(path)
     return path
 

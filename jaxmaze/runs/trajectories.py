@@ -111,6 +111,7 @@ def write_each(
     info: EnvInfo,
     provenance: Json,
     about: About = About(),  # noqa: B008  (frozen)
+    where: Path | None = None,
 ) -> str:
     """Check and write episodes one by one as they come, so that none has to be kept.
 
@@ -122,6 +123,7 @@ def write_each(
       info: the environment that they must fit.
       provenance: JSON-like.
       about: what the data set says of itself.
+      where: what messages call the folder, if it is not to stay there.
 
     Raises:
       UserError: if an episode is not whole, or a dataset is there already.
@@ -148,7 +150,7 @@ def write_each(
 
     def buffers() -> Iterator[EpisodeBuffer]:
         for e in episodes:
-            check(e, info, str(path))
+            check(e, info, str(where or path))
             add_to_fingerprint(digest, e)
             returns.append(e.episode_return)
             size = 2 * sum(x.nbytes for x in jax.tree.leaves((e.observations, e.actions)))

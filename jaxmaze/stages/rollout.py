@@ -192,7 +192,8 @@ def _record(
     Episodes are written as they are played: memory holds those that run, whatever their number.
     """
     with disk.whole(workdir / run_folder.TRAJECTORIES) as temporary:
-        trajectories.write_each(temporary, episodes, info, provenance, said)
+        where = workdir / run_folder.TRAJECTORIES
+        trajectories.write_each(temporary, episodes, info, provenance, said, where)
 
 
 def _rendered(
