@@ -173,12 +173,13 @@ def _of_npz(file: Path, info: EnvInfo) -> Iterator[Raw]:
             f"it has no {'observations' if found['observations'] is None else 'actions'}; it has "
             f"{', '.join(names) or 'nothing'}"
         )
-    flags = [found["terminations"], found["truncations"]]
-    whole = lengths is None and ends is None and not any(np.ndim(x) for x in flags if x is not None)
-    if whole:  # one episode, whose flags may be single ones
-        lengths = [len(found["actions"])]
-        for name in ("terminations", "truncations", "seeds"):
-            found[name] = None if found[name] is None else np.reshape(found[name], -1)
+    for name in ("terminations", "truncations", "seeds"):
+        if found[name] is not None and not np.ndim(found[name]):  # one for the whole file
+            found[name] = np.reshape(found[name], 1)
+    rows = len(found["actions"])
+    flags = [found[name] for name in ("terminations", "truncations")]
+    if lengths is None and ends is None and not any(len(x) == rows for x in flags if x is not None):
+        lengths = [rows]  # an episode a file
     yield from arrays.split(Flat(**found), info, lengths, ends)
 
 

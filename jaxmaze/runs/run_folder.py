@@ -234,7 +234,9 @@ def _difference(wanted: Json, found: Json, prefix: str = "") -> str:
         field = config_lib.FIELDS.get(name.removeprefix("config."))
         if field is not None and name.startswith("config.") and not field.identity:
             continue
-        other = found.get(key)
+        # A field that there was not yet: its default does what was done before.
+        missing = field is not None and key not in found
+        other = field.default if missing and field is not None else found.get(key)
         if isinstance(value, dict) and isinstance(other, dict):
             inner = _difference(value, other, f"{name}.")
             if inner:
