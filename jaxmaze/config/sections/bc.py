@@ -51,7 +51,8 @@ class BC:
           UserError: if there is not one weight a data set.
         """
         names, weights = names_of(self.data), self.data_weights
-        if weights is not None and len(weights) != len(names):
+        # Data may be named later: by jaxmaze.clone, or by a workflow.
+        if weights is not None and names and len(weights) != len(names):
             raise UserError(
                 f"config.bc.data_weights={weights} has {len(weights)} weights, but config.bc.data "
                 f"names {len(names)} data sets; give one weight for each"
