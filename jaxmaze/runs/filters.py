@@ -56,6 +56,9 @@ def apply(dataset: Dataset, section: BC) -> Dataset:
         f"{words}: {len(episodes)} of {len(dataset.episodes)} episodes remain "
         f"({left.num_steps:,} of {dataset.num_steps:,} steps)"
     )
+    missing = sorted(set(section.seeds or ()) - {e.seed for e in dataset.episodes})
+    if missing:
+        line += f"; none has the seed {' or '.join(map(str, missing[:5]))}"
     return dataclasses.replace(left, remarks=(*dataset.remarks, line))
 
 
@@ -89,7 +92,10 @@ def _of(dataset: Dataset, seeds: bool) -> str:
 
 
 def _shown(value: object) -> str:
-    return "(" + ",".join(map(str, value)) + ")" if isinstance(value, tuple) else f"{value:g}"  # type: ignore[str-format]
+    if not isinstance(value, tuple):
+        return f"{value:g}"
+    few = ",".join(map(str, value[:5]))
+    return f"({few})" if len(value) <= 5 else f"({few},...)"
 
 
 def _names(section: BC) -> str:

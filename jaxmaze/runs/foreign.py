@@ -174,13 +174,11 @@ class _Writer:
         else:
             console.say(f"mean return {np.mean(self._returns):.5g}")
         if self._cut:
-            console.say(
-                f"{self._cut} episodes have no end of their own; they are taken as truncated"
-            )
+            console.say(f"{self._cut} of them have no end of their own: taken as truncated")
         if self._repeated:
             console.say(
-                f"the final observations of {self._repeated} episodes are not known; they repeat "
-                "the last one"
+                f"{self._repeated} of them have no observation after the last step: the one before "
+                "it is repeated"
             )
 
 

@@ -108,6 +108,12 @@ def test_what_remains_is_said_once(data, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_seeds_that_no_episode_has_are_named(data):
+    (line,) = read(data[0], seeds=(101, 7, *range(102, 110))).remarks
+    assert line.startswith("bc.seeds=(101,7,102,103,104,...): 4 of 5 episodes remain")
+    assert line.endswith("; none has the seed 7 or 105 or 106 or 107 or 108")
+
+
 def test_ties_in_the_top_fraction_go_to_the_first(tmp_path):
     same = write(tmp_path / "d", *(episode(i) for i in range(10)))
     assert [e.seed for e in read(same, top_fraction=0.3).episodes] == [100, 101, 102]
