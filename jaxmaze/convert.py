@@ -32,6 +32,7 @@ def define_flags() -> None:
         flags.DEFINE_list(name, None, f"Columns of a table with {name}, by name or as obs_*.")
     for name in COLUMN:
         flags.DEFINE_string(name, None, f"Column of a table with {name}.")
+    flags.DEFINE_boolean("clip_actions", False, "Clip actions outside their bounds.")
     flags.DEFINE_string("policy", None, "Who acted; for the record.")
     flags.DEFINE_string("dataset_id", None, "Minari id, such as cartpole/mine-v0.")
     flags.DEFINE_string("author", None, "Who made the data.")
@@ -56,6 +57,7 @@ def main(sources: list[str], overrides: dict[str, Any]) -> Path:
         if value is not None
     }
     workdir = FLAGS.workdir or run_folder.default_workdir(cli.name_of(FLAGS.config)[0], "data")
+    given["clip_actions"] = FLAGS.clip_actions
     return api.convert(sources[0], workdir, env=config, **given)
 
 
@@ -68,8 +70,9 @@ def split_sources(argv: list[str]) -> tuple[list[str], list[str]]:
             sources.append(word)
         else:
             flagged.append(word)
-            # All flags take a value; it may be the next word.
-            if "=" not in word and "help" not in word and i + 1 < len(argv):
+            # Most flags take a value; it may be the next word.
+            alone = "help" in word or word.lstrip("-").removeprefix("no") == "clip_actions"
+            if "=" not in word and not alone and i + 1 < len(argv):
                 i += 1
                 flagged.append(argv[i])
         i += 1

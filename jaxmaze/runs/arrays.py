@@ -30,6 +30,7 @@ def dataset(
     lengths: Given = None,
     next_observations: Given = None,
     seeds: Sequence[int] | None = None,
+    clip_actions: bool = False,
     policy: str = "recorded",
     dataset_id: str | None = None,
     author: str | tuple[str, ...] | None = None,
@@ -58,6 +59,7 @@ def dataset(
       lengths: ``[E]`` steps of each episode.
       next_observations: ``[R, ...]``, which tell the final ones.
       seeds: ``[E]`` what the environment was reset with, where known.
+      clip_actions: whether actions outside their bounds are clipped; they are refused otherwise.
       policy: who acted.
       dataset_id: Minari id, such as ``"cartpole/mine-v0"``.
       author: one or several.
@@ -76,7 +78,8 @@ def dataset(
     about = About(
         dataset_id or DATASET_ID, names_of(author), names_of(author_email), code_permalink
     )
-    return write(Path(path), raws, info, {"policy": policy, "source": {"format": "arrays"}}, about)
+    provenance = {"policy": policy, "source": {"format": "arrays"}}
+    return write(Path(path), raws, info, provenance, about, clip_actions)
 
 
 class Flat(NamedTuple):

@@ -48,6 +48,7 @@ def convert(
     truncations: str | None = None,
     episodes: str | None = None,
     seeds: str | None = None,
+    clip_actions: bool = False,
     policy: str = "recorded",
     dataset_id: str | None = None,
     author: str | tuple[str, ...] | None = None,
@@ -70,6 +71,7 @@ def convert(
       truncations: likewise.
       episodes: name of the column whose value tells episodes apart.
       seeds: name of the column with the episodes' seeds.
+      clip_actions: whether actions outside their bounds are clipped; they are refused otherwise.
       policy: who acted.
       dataset_id: Minari id, such as ``"cartpole/mine-v0"``.
       author: one or several.
@@ -103,7 +105,8 @@ def convert(
         if name != "csv" and any(columns):
             raise UserError(f"names of columns are for tables; {name} has names of its own")
         raws, said = READERS[name](file, info, columns), {"format": name, "file": file.name}
-    return write(Path(path), raws, info, {"policy": policy, "source": said}, about)
+    provenance = {"policy": policy, "source": said}
+    return write(Path(path), raws, info, provenance, about, clip_actions)
 
 
 def _guess(file: Path) -> str:

@@ -16,7 +16,7 @@ from jaxmaze.envs import environment, given
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
-from jaxmaze.runs import console, disk, run_folder, trajectories
+from jaxmaze.runs import clipping, console, disk, run_folder, trajectories
 from jaxmaze.runs.about import About
 from jaxmaze.runs.filters import NO_REWARDS
 
@@ -67,15 +67,24 @@ def info_for(env: Given) -> EnvInfo:
     )
 
 
-def write(path: Path, raws: Iterable[Raw], info: EnvInfo, provenance: Json, about: About) -> Path:
+def write(
+    path: Path,
+    raws: Iterable[Raw],
+    info: EnvInfo,
+    provenance: Json,
+    about: About,
+    clip: bool = False,
+) -> Path:
     """Check episodes of others and write them to ``path/data``, whole or not at all.
+
+    Actions outside their bounds are clipped if ``clip``, and refused otherwise.
 
     Raises:
       UserError: one line, if the folder is taken or an episode is not whole.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path} is there already, and not empty; give another folder")
-    writer = _Writer(info)
+    writer = _Writer(info, clip)
     path.parent.mkdir(parents=True, exist_ok=True)
     provenance = provenance | {"versions": run_folder.versions()}
     if info.spec is not None:
@@ -91,10 +100,10 @@ def write(path: Path, raws: Iterable[Raw], info: EnvInfo, provenance: Json, abou
 class _Writer:
     """Episodes of others made into ours, and what was noticed on the way."""
 
-    def __init__(self, info: EnvInfo):
-        self._info = info
+    def __init__(self, info: EnvInfo, clip: bool):
+        self._info, self._clip = info, clip
         self._returns: list[float] = []
-        self._steps = self._terminated = self._cut = self._repeated = 0
+        self._steps = self._terminated = self._cut = self._repeated = self._clipped = 0
         self._provenance: Json = {}
 
     def noticed(self, provenance: Json) -> Json:
@@ -105,7 +114,8 @@ class _Writer:
     def episodes(self, raws: Iterable[Raw], where: str) -> Iterator[Episode]:
         """Each episode, cast to the types of the spaces."""
         for index, raw in enumerate(raws):
-            episode = self._episode(index, raw, f"{where}: episode {index}")
+            name = f"{where}: episode {index}"
+            episode = self._within(self._episode(index, raw, name), name)
             self._returns.append(episode.episode_return)
             self._steps += episode.length
             self._terminated += episode.terminated
@@ -114,13 +124,29 @@ class _Writer:
         if not self._returns:
             raise UserError(f"there are no episodes to write to {where}")
 
+    def _within(self, episode: Episode, where: str) -> Episode:
+        """The episode with its actions within their bounds."""
+        space = self._info.spaces.action
+        bounds = clipping.outside([episode], space)
+        if not bounds.steps:
+            return episode
+        if not self._clip:
+            raise UserError(
+                f"{where} has actions outside their bounds in {bounds}; clip them with "
+                "clip_actions=True (--clip_actions), if they are not those of another environment"
+            )
+        self._clipped += bounds.steps
+        self._provenance["clipped_steps"] = self._clipped
+        return clipping.clip([episode], space)[0]
+
     def _episode(self, index: int, raw: Raw, where: str) -> Episode:
         action_space, parts = self._info.spaces.action, self._info.spaces.obs.parts
-        if isinstance(raw.actions, Mapping):
+        dtype = self._info.action_space.dtype
+        if isinstance(raw.actions, Mapping) or dtype is None:  # of several parts
             actions = arrays_of(raw.actions, where)
         else:
-            dtype = np.dtype(self._info.action_space.dtype)
-            actions = _cast(raw.actions, action_space.shape, dtype, f"{where}: actions")
+            shape = action_space.shape
+            actions = _cast(raw.actions, shape, np.dtype(dtype), f"{where}: actions")
         steps = len(jax.tree.leaves(actions)[0])
         leaves = [
             _cast(x, part.shape, np.dtype(part.dtype), f"{where}: observations")
@@ -175,6 +201,8 @@ class _Writer:
             console.say(f"mean return {np.mean(self._returns):.5g}")
         if self._cut:
             console.say(f"{self._cut} of them have no end of their own: taken as truncated")
+        if self._clipped:
+            console.say(f"actions of {self._clipped:,} steps were outside their bounds: clipped")
         if self._repeated:
             console.say(
                 f"{self._repeated} of them have no observation after the last step: the one before "
@@ -191,7 +219,9 @@ def _cast(x: Given, shape: tuple[int, ...], dtype: np.dtype, where: str) -> np.n
     array = array_of(x, where)
     if array.dtype.kind not in "biuf":
         raise UserError(f"{where} are of type {array.dtype}, which are not numbers")
-    if array.ndim and array.shape[1:] != shape and _long(array.shape[1:]) == _long(shape):
+    if not array.ndim:
+        raise UserError(f"{where} are a single number; there must be one for each step")
+    if array.shape[1:] != shape and _long(array.shape[1:]) == _long(shape):
         array = array.reshape(len(array), *shape)
     if array.dtype == dtype:
         return array

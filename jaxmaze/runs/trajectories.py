@@ -200,7 +200,7 @@ def read(path: str | Path, info: EnvInfo, clip: bool = False) -> Dataset:
     episodes, cut = _read_episodes(folder, storage)
     if not episodes:
         raise UserError(f"{path} holds a dataset without episodes; record some first")
-    sha256, remarks = fingerprint(episodes), []
+    remarks, recorded = [], None
     if cut:
         remarks.append(
             f"{path}: {cut} of {len(episodes)} episodes neither terminate nor are truncated at "
@@ -212,19 +212,20 @@ def read(path: str | Path, info: EnvInfo, clip: bool = False) -> Dataset:
             f"{path} has actions outside the bounds of {info.config.id} in {bounds}; clip them "
             "with config.bc.clip_actions=True, if they are not those of another environment"
         )
-    if clip and bounds.steps:
+    if bounds.steps:
+        recorded = fingerprint(episodes)  # before they are changed
         episodes = clipping.clip(episodes, info.spaces.action)
         remarks.append(f"{path}: actions outside their bounds in {bounds} are clipped")
     for episode in episodes:
         check(episode, info, str(path))
-    if raw.get("jaxmaze_sha256", sha256) != sha256:
+    sha256 = fingerprint(episodes)
+    if raw.get("jaxmaze_sha256") not in (None, recorded or sha256):
         raise UserError(f"{path} has changed since it was recorded: its checksum does not fit")
     try:
-        provenance = json.loads(raw.get("jaxmaze_provenance", "{}"))
-    except (TypeError, json.JSONDecodeError):
+        provenance = dict(json.loads(raw.get("jaxmaze_provenance", "{}")))
+    except (TypeError, ValueError):
         raise UserError(f"{path} is damaged: its provenance is not JSON; record it again") from None
-    mended = fingerprint(episodes) if clip and bounds.steps else sha256
-    return Dataset(tuple(episodes), provenance, mended, remarks=tuple(remarks))
+    return Dataset(tuple(episodes), provenance, sha256, remarks=tuple(remarks))
 
 
 def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> None:

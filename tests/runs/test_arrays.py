@@ -218,6 +218,21 @@ def test_bytes_that_would_change_are_refused(tmp_path):
         )  # fmt: skip
 
 
+def test_actions_outside_their_bounds_are_clipped_if_asked_for(tmp_path, capsys):
+    obs, acts, rewards = values(REAL)
+    beyond = [2 * a for a in acts]
+    arrays = dict(env=REAL, observations=obs, actions=beyond, rewards=rewards)
+    with pytest.raises(UserError, match=r"episode 0 has actions outside .* clip_actions=True"):
+        jaxmaze.dataset(tmp_path / "d", **arrays)
+    path = jaxmaze.dataset(tmp_path / "d", **arrays, clip_actions=True)
+    found, provenance = episodes(path, REAL)
+    outside = sum(int((np.abs(a) > 1).sum()) for a in beyond)
+    assert provenance["clipped_steps"] == outside > 0
+    assert f"actions of {outside} steps were outside" in capsys.readouterr().out
+    for e, a in zip(found, beyond, strict=True):
+        np.testing.assert_array_equal(e.actions, a.clip(-1, 1))
+
+
 def test_a_folder_that_holds_something_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(UserError, match="not empty; give another folder"):
