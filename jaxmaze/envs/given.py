@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from jaxmaze.envs.environment import EnvConfig, EnvInfo, space_spec
 from jaxmaze.errors import UserError
@@ -32,9 +33,8 @@ def info_of(env: HasSpaces) -> EnvInfo:
       UserError: for a space that is not supported.
     """
     spec = getattr(env, "spec", None)
-    name = getattr(spec, "id", None) or NAME
-    spaces = space_spec(env.observation_space, env.action_space)
-    return EnvInfo(EnvConfig(str(name)), spec, env.observation_space, env.action_space, spaces)
+    info = info_of_spaces((env.observation_space, env.action_space))
+    return info._replace(config=EnvConfig(spec.id), spec=spec) if spec is not None else info
 
 
 def info_of_spaces(pair: tuple[object, object]) -> EnvInfo:
@@ -48,4 +48,9 @@ def info_of_spaces(pair: tuple[object, object]) -> EnvInfo:
         raise UserError(
             f"env={pair!r:.80} must be two gymnasium spaces, those of observations and of actions"
         )
-    return EnvInfo(EnvConfig(NAME), None, first, second, space_spec(first, second))
+    return EnvInfo(EnvConfig(NAME), EnvSpec("data"), first, second, space_spec(first, second))
+
+
+def exists(info: EnvInfo) -> bool:
+    """Whether there is an environment, and not only two spaces."""
+    return info.spec.entry_point is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,18 +104,20 @@ def split(flat: Flat, info: EnvInfo, lengths: Given = None, ends: Given = None) 
         if lengths is not None or ends is not None:
             raise UserError("lengths and episode_ends are for flat arrays; these are a list each")
         return _listed(flat)
-    return _flat(flat, lengths, ends)
+    return _flat(flat, info.action_space.dtype is None, lengths, ends)
 
 
 def _is_listed(actions: Given, info: EnvInfo) -> bool:
     """Whether there is an array for each episode: one more axis than a batch of actions has."""
-    batch = len(info.spaces.action.shape) + 1
+    if info.action_space.dtype is None:  # a Dict or a Tuple: one of arrays is flat
+        return isinstance(actions, list)
+    batch = len(info.action_space.shape or ()) + 1
     if isinstance(actions, np.ndarray):
         # One column of integers is flat, as d3rlpy has it.
         return actions.ndim == batch + 1 and not (batch == 1 and actions.shape[1] == 1)
     if isinstance(actions, list | tuple) and len(actions):
         first = actions[0]
-        return isinstance(first, Mapping) or np.ndim(first) == batch
+        return np.ndim(first) == batch
     return False
 
 
@@ -156,9 +158,9 @@ def _at_end(flags: Given, name: str, episode: int) -> bool:
     return bool(each[-1]) if len(each) else False
 
 
-def _flat(flat: Flat, lengths: Given, ends: Given) -> Iterator[Raw]:
-    """Episodes out of flat arrays."""
-    actions = arrays_of(flat.actions, "actions")
+def _flat(flat: Flat, parts: bool, lengths: Given, ends: Given) -> Iterator[Raw]:
+    """Episodes out of flat arrays; actions may have ``parts``, in dicts and tuples."""
+    actions = arrays_of(flat.actions, "actions", parts)
     rows = max(_rows(actions, "actions"))
     stops = _stops(flat, rows, lengths, ends)
     starts, count = np.append(0, stops[:-1]), len(stops)

@@ -87,7 +87,7 @@ def write(
     writer = _Writer(info, clip)
     path.parent.mkdir(parents=True, exist_ok=True)
     provenance = provenance | {"versions": run_folder.versions()}
-    if info.spec is not None:
+    if given.exists(info):
         provenance["env"] = environment.spec_dict(info)
     with disk.whole(path) as temporary:
         episodes = writer.episodes(raws, str(path))
@@ -140,12 +140,12 @@ class _Writer:
         return clipping.clip([episode], space)[0]
 
     def _episode(self, index: int, raw: Raw, where: str) -> Episode:
-        action_space, parts = self._info.spaces.action, self._info.spaces.obs.parts
+        parts = self._info.spaces.obs.parts
         dtype = self._info.action_space.dtype
-        if isinstance(raw.actions, Mapping) or dtype is None:  # of several parts
-            actions = arrays_of(raw.actions, where)
+        if dtype is None:  # of several parts
+            actions = jax.tree.map(_single, arrays_of(raw.actions, where, tuples=True))
         else:
-            shape = action_space.shape
+            shape = tuple(self._info.action_space.shape or ())
             actions = _cast(raw.actions, shape, np.dtype(dtype), f"{where}: actions")
         steps = len(jax.tree.leaves(actions)[0])
         leaves = [
@@ -245,10 +245,17 @@ def array_of(x: Given, where: str) -> np.ndarray:
         raise UserError(f"{where} cannot be made an array: {error}") from None
 
 
-def arrays_of(x: Given, where: str) -> PyTree:
-    """The same for a dict of arrays, of nested ones too."""
+def _single(x: np.ndarray) -> np.ndarray:
+    """Real numbers in the type that spaces have them in."""
+    return x.astype(np.float32) if x.dtype == np.float64 else x
+
+
+def arrays_of(x: Given, where: str, tuples: bool = False) -> PyTree:
+    """The same for a dict of arrays, of nested ones too; and for tuples of them if asked for."""
     if isinstance(x, Mapping):
-        return {str(name): arrays_of(value, f"{where}.{name}") for name, value in x.items()}
+        return {str(name): arrays_of(v, f"{where}.{name}", tuples) for name, v in x.items()}
+    if tuples and isinstance(x, tuple):
+        return tuple(arrays_of(v, f"{where}[{i}]", tuples) for i, v in enumerate(x))
     return array_of(x, where)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import itertools
 import json
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, PyTree
 from jaxmaze.envs.environment import EnvInfo, space_spec, spec_for_data
 from jaxmaze.envs.episodes import Episode
+from jaxmaze.envs.given import exists
 from jaxmaze.errors import UserError
 from jaxmaze.runs import clipping, disk, memory
 from jaxmaze.runs.about import About, metadata
@@ -142,9 +144,9 @@ def write_each(
         data,
         info.observation_space,
         info.action_space,
-        env_spec=None if info.spec is None else spec_for_data(info),
+        env_spec=spec_for_data(info) if exists(info) else None,
         data_format="hdf5",
-        jpeg_encoding=False,
+        **({"jpeg_encoding": False} if _knows_jpeg(MinariStorage.new) else {}),
     )
     digest, returns = hashlib.sha256(), list[float]()
 
@@ -164,6 +166,11 @@ def write_each(
     sha256 = digest.hexdigest()
     storage.update_metadata(metadata(about, info, provenance, sha256, returns))
     return sha256
+
+
+def _knows_jpeg(new: Callable[..., object]) -> bool:
+    """Whether Minari would compress images with loss if it is not told otherwise."""
+    return "jpeg_encoding" in inspect.signature(new).parameters
 
 
 def _buffer(cls: type[EpisodeBuffer], episode: Episode) -> PyTree:
