@@ -89,6 +89,7 @@ def test_filters_one_by_one(data):
     assert seeds(seeds=(111, 101)) == [1, 11]
     assert seeds(top_fraction=0.4) == [4, 10, 11]  # 2.8 episodes, so 3
     assert seeds(first_n=2) == [0, 1]
+    assert read(*data, first_n=2).sha256 != read(*data, first_n=3).sha256
 
 
 def test_filters_in_their_order(data):
@@ -145,7 +146,7 @@ def beyond(folder):
     path = write(folder, episode(0), episode(1))
     with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
         file["episode_0/actions"][1, 0] = 1.25
-        file["episode_1/actions"][2:] = -1.125
+        file["episode_1/actions"][2:] = -1.1875
     metadata = folder / "data" / "metadata.json"
     raw = json.loads(metadata.read_text())
     del raw["jaxmaze_sha256"]  # another library wrote it
