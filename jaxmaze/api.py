@@ -17,13 +17,12 @@ from jaxmaze import config as config_lib
 from jaxmaze import stages
 from jaxmaze import trust as trust_lib
 from jaxmaze.config import ConfigLike, files, make_config
-from jaxmaze.config.sections.rollout import is_minari_id
 from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
-from jaxmaze.runs import console, metrics, outcomes, run_folder
+from jaxmaze.runs import console, metrics, outcomes, run_folder, sources
 from jaxmaze.runs.arrays import dataset
 from jaxmaze.runs.converters import convert
 from jaxmaze.stages import compare as compare_stage
@@ -179,19 +178,11 @@ def _absolute(config: Config) -> Config:
         if value is None:
             continue
         if field.several:
-            changes[name] = _absolute_paths(value)
+            changes[name] = sources.absolute(value)
         # What may be code is a folder too, unless a teacher is called so.
         elif field.folder or (value not in registered() and Path(value).is_dir()):
             changes[name] = str(Path(value).resolve())
     return override(config, changes)
-
-
-def _absolute_paths(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    """Paths of data sets as absolute ones; Minari ids that are no folders stay as they are."""
-    if isinstance(names, tuple):
-        return tuple(str(_absolute_paths(name)) for name in names)
-    is_id = is_minari_id(names) and not Path(names).is_dir()
-    return names if is_id else str(Path(names).resolve())
 
 
 def resume(folder: str | Path, trust: bool = False) -> Run:
@@ -273,10 +264,7 @@ def clone(
     Raises:
       UserError: for data that cannot be used.
     """
-    if isinstance(data, str | Path | Run):
-        names: str | tuple[str, ...] = _path(data)
-    else:
-        names = tuple(_path(each) for each in data)
+    names = _path(data) if isinstance(data, str | Path | Run) else tuple(map(_path, data))
     return train(override(config, {"stage": "bc", "bc.data": names}), workdir)
 
 
@@ -398,7 +386,7 @@ def inspect(
     Raises:
       UserError: for what is no data set at all.
     """
-    path = Path(_path(data))
+    path = sources.locate(_path(data))
     folder = workdir or run_folder.default_workdir(path.resolve().name or "data", "inspect")
     settings = None if config is None else config_lib.to_settings(config)
     inspect_stage.run(path, Path(folder), settings, trust, replay)

@@ -49,6 +49,14 @@ def locate(name: str) -> Path:
     return place
 
 
+def absolute(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Paths of data sets as absolute ones; Minari ids that are no folders stay as they are."""
+    if isinstance(names, tuple):
+        return tuple(str(absolute(name)) for name in names)
+    is_id = is_minari_id(names) and not Path(names).is_dir()
+    return names if is_id else str(Path(names).resolve())
+
+
 def _download(name: str) -> None:
     """Let Minari download a data set.
 
