@@ -61,7 +61,16 @@ class EnvConfig(NamedTuple):
 
     @classmethod
     def of(cls, section: EnvSection) -> EnvConfig:
-        """From the ``env`` section of a configuration."""
+        """From the ``env`` section of a configuration.
+
+        Raises:
+          UserError: if it names no environment, or arguments that cannot be written down.
+        """
+        if not section.named:
+            raise UserError(
+                "config.env.id is not set, and this needs an environment; give a gymnasium id, or "
+                "module:Name-v0 for one of your own"
+            )
         try:
             kwargs = json.dumps(dict(section.kwargs))
         except TypeError as error:
@@ -72,7 +81,10 @@ class EnvConfig(NamedTuple):
 
 
 class EnvInfo(NamedTuple):
-    """What an environment looks like from outside."""
+    """What an environment looks like from outside.
+
+    Without an environment it is what a data set says of its own: there is no ``spec`` then.
+    """
 
     config: EnvConfig
     spec: EnvSpec

@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike
 
 from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, PyTree
-from jaxmaze.envs.environment import EnvInfo, space_spec, spec_for_data
+from jaxmaze.envs.environment import EnvConfig, EnvInfo, space_spec, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 from jaxmaze.runs import disk, memory
@@ -216,6 +216,20 @@ def read(path: str | Path, info: EnvInfo) -> Dataset:
     except (TypeError, json.JSONDecodeError):
         raise UserError(f"{path} is damaged: its provenance is not JSON; record it again") from None
     return Dataset(tuple(episodes), provenance, sha256)
+
+
+def info_of(path: str | Path) -> EnvInfo:
+    """What a data set says of the environment that it comes from, which need not exist any more.
+
+    Args:
+      path: as :func:`read` takes it.
+
+    Raises:
+      UserError: if it is not a dataset, or has spaces that are not supported.
+    """
+    storage = _open(_data_folder(Path(path)))
+    spaces = storage.observation_space, storage.action_space
+    return EnvInfo(EnvConfig("the data set"), None, *spaces, space_spec(*spaces))
 
 
 def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> None:
