@@ -21,6 +21,7 @@ from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
+from jaxmaze.exports import proof
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
 from jaxmaze.runs import console, metrics, outcomes, run_folder
 from jaxmaze.stages import compare as compare_stage
@@ -36,6 +37,7 @@ __all__ = [
     "compare",
     "dagger",
     "evaluate",
+    "export",
     "fine_tune",
     "inspect",
     "load_config",
@@ -382,6 +384,35 @@ def inspect(
     settings = None if config is None else config_lib.to_settings(config)
     inspect_stage.run(path, Path(folder), settings, trust, replay)
     return Run(folder)
+
+
+def export(run: str | Path | Run, path: str | Path, format: str = "jax", member: int = 0) -> Path:
+    """Write the policy that a run hands over as files that run without jaxmaze.
+
+    What was written is loaded again, and must give the log-probabilities in the run's
+    ``audit.npz`` (within 1e-5, relative where they are above 1), or nothing is written.
+
+    Args:
+      run: a finished run with a policy.
+      path: the folder to write, new or empty.
+      format: ``"jax"`` for StableHLO that ``jax.export`` loads, ``"npz"`` for weights with a script
+        that needs numpy alone, ``"onnx"`` for onnxruntime.
+      member: which of the run's members.
+
+    Returns:
+      The folder.
+
+    Raises:
+      UserError: for a run without a policy, one that the format cannot hold, or that it does not
+        reproduce.
+    """
+    about = proof.export(Path(_path(run)), Path(path), format, member)
+    found = about["proof"]
+    console.say(
+        f"{format}: log-probabilities in {found['states']} states differ by "
+        f"{found['max_log_prob_difference']:.1g} at most"
+    )
+    return Path(path)
 
 
 def _path(run: str | Path | Run) -> str:

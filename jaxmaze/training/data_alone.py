@@ -27,7 +27,9 @@ def describe(config: Settings) -> environment.EnvInfo:
         return environment.describe(environment.EnvConfig.of(config.env))
     if config.bc.data is None:
         raise UserError("config.bc.data is not set; it must be a folder with recorded episodes")
-    console.say("no environment is set: spaces are the data's, and clones are validated, not played")
+    console.say(
+        "no environment is set: spaces are the data's, and clones are validated, not played"
+    )
     return trajectories.info_of(config.bc.data)
 
 
