@@ -26,11 +26,11 @@ def define_flags() -> None:
 
 def main(runs: list[str]) -> Path:
     """Export the policy of the one run in ``runs``; returns the folder written."""
+    if len(runs) != 1:
+        raise UserError("give the folder of one run: python -m jaxmaze.export RUN")
     from jaxmaze import api
     from jaxmaze.runs import run_folder
 
-    if len(runs) != 1:
-        raise UserError("give the folder of one run: python -m jaxmaze.export RUN")
     cli.prepare()
     name = Path(runs[0]).resolve().name
     path = FLAGS.workdir or run_folder.default_workdir(name, "export")

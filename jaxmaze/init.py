@@ -10,7 +10,7 @@ from absl import flags
 from jaxmaze import cli
 from jaxmaze.errors import UserError
 
-USAGE = """Write a config file for an environment, with what to think of beside each field.
+USAGE = """Write a config file to begin with, for an environment.
 
 python -m jaxmaze.init my_config.py --env=CartPole-v1 [--config.FIELD=VALUE ...]"""
 

@@ -99,7 +99,7 @@ def write(source: Source, folder: Path) -> None:
             f"the format npz holds {' or '.join(HEADS)} actions, not {action.describe()}; choose "
             "the format jax"
         )
-    encoder, stats = policy.params["encoder"], policy.obs_stats
+    encoder, stats = policy.params.get("encoder", {}), policy.obs_stats
     layers = {**encoder, "head": policy.params["head"]}
     arrays = {f"{name}.{part}": x for name, layer in layers.items() for part, x in layer.items()}
     arrays |= {name: policy.params[name] for name in action.free_params()}
