@@ -132,13 +132,13 @@ def override(config: ConfigLike, overrides: Mapping[str, object]) -> Config:
 
     Args:
       config: the configuration, or a dict; what it leaves out has the library's default.
-      overrides: values by dotted name.
+      overrides: values by dotted name, or nested as a configuration is.
 
     Raises:
       UserError: for a field that does not exist or a value out of its range.
     """
     values = make_config(config).to_dict()
-    for name, value in overrides.items():
+    for name, value in config_lib.flat(overrides).items():
         config_lib.check_name(name)
         *path, leaf = name.split(".")
         target = values
@@ -210,7 +210,7 @@ def record(
     config: ConfigLike,
     workdir: str | Path,
     *,
-    policy: str | Act | None = None,
+    policy: str | Path | Run | Act | None = None,
     n_episodes: int | None = None,
     save: bool = True,
     render: str | None = None,
@@ -221,9 +221,9 @@ def record(
     Args:
       config: the configuration.
       workdir: the folder to write.
-      policy: a name (``"heuristic"``, ``"random"``, a run's folder, ``"package.module:function"``)
-        or a function from observations ``[N, ...]`` to actions ``[N, ...]``; the configured one by
-        default.
+      policy: a name (``"heuristic"``, ``"random"``, ``"package.module:function"``), a run or its
+        folder, or a function from observations ``[N, ...]`` to actions ``[N, ...]``; the configured
+        one by default.
       n_episodes: number of episodes; the configured one by default.
       save: whether to write the episodes.
       render: ``"human"`` or ``"video"``.
@@ -233,11 +233,12 @@ def record(
       UserError: for input that cannot be used.
     """
     changes: dict[str, object] = {}
-    function = policy if callable(policy) else None
-    if function is not None:
+    function: Act | None = None
+    if callable(policy):
+        function = policy
         changes["rollout.policy"] = getattr(function, "__name__", type(function).__name__)
     elif policy is not None:
-        changes["rollout.policy"] = str(policy)
+        changes["rollout.policy"] = _path(policy)
     if n_episodes is not None:
         changes["rollout.n_episodes"] = n_episodes
     settings = config_lib.to_settings(override(config, changes))

@@ -27,6 +27,8 @@ def main(files: list[str], overrides: dict[str, Any]) -> Path:
     """Write the one file in ``files``; returns it."""
     if len(files) != 1 or not files[0].endswith(".py"):
         raise UserError("give the one file to write: python -m jaxmaze.init my_config.py")
+    if any(name.startswith("sweep.") for name in overrides):
+        raise UserError("a config file has no sweep; give it when you train")
     file = Path(files[0])
     if file.exists():
         raise UserError(f"{file} exists already; give another name, or delete it first")

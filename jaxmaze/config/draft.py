@@ -24,6 +24,8 @@ FIRST = {
 """The fields that one looks at first, by section."""
 NO_LIMIT = 1000
 """Steps of an episode where nothing else ends it."""
+MEMBERS = 3
+"""Seeds, if nothing else is said: the fewest that have an interval."""
 WIDTH = 100
 LARGE = 64
 """Numbers in an observation from which larger networks are suggested."""
@@ -48,7 +50,6 @@ def get_config(recipe={recipe}):
         raise ValueError(f"there is no recipe {{recipe!r}}; choose one of {{', '.join(RECIPES)}}")
     return {{
         "stage": recipe,
-        "members": {members},  # {members_help}
 '''
 ABOUT = {
     "workflow": "record the teacher, clone it, fine-tune the clone, compare",
@@ -75,7 +76,12 @@ def text(info: EnvInfo, config: ConfigLike, chosen: Iterable[str], teacher: bool
         active.add("rollout.policy")
     else:
         values["rollout.policy"], recipe = "my_teachers:act", "ppo"
-    lines = []
+    if "stage" in active:
+        recipe = settings.stage
+    if "members" not in active:
+        values["members"] = MEMBERS
+    alone = ("members", *sorted(f for f in active - {"members", "stage"} if "." not in f))
+    lines = [f'        "{f}": {_code(values[f])},  # {FIELDS[f].help}' for f in alone]
     for section in (name for name in FIRST if name in SECTIONS):
         more = [f.partition(".")[2] for f in active if f.startswith(f"{section}.")]
         fields = [f for f in (*FIRST[section], *sorted(more)) if f"{section}.{f}" in FIELDS]
@@ -93,8 +99,6 @@ def text(info: EnvInfo, config: ConfigLike, chosen: Iterable[str], teacher: bool
         about=f"Observations: {spaces.obs.describe()}. Actions: {spaces.action.describe()}.",
         recipes=_recipes(recipe, name),
         recipe=_code(recipe),
-        members=settings.members if "members" in chosen else 3,
-        members_help=FIELDS["members"].help,
     )
     return head + "\n".join(lines) + "\n    }\n"
 

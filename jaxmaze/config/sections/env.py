@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Protocol
 
 from jaxmaze.config.fields import count, field
 from jaxmaze.errors import UserError
+
+
+class ChosenBy(Protocol):
+    """Of the section ``bc`` what this section's check reads."""
+
+    @property
+    def best_by(self) -> str: ...
+
+
+class HasBC(Protocol):
+    """Of all settings what this section's check reads."""
+
+    @property
+    def stage(self) -> str: ...
+    @property
+    def sweep(self) -> Mapping[str, object]: ...
+    @property
+    def bc(self) -> ChosenBy: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +58,7 @@ class Env:
         """Whether there is an environment at all; without one, a clone knows its data alone."""
         return self.id is not None
 
-    def check(self, settings: Settings) -> None:
+    def check(self, settings: HasBC) -> None:
         """What an environment is needed for, given all settings.
 
         Raises:
