@@ -33,7 +33,9 @@ class EnvSection(Protocol):
     """The ``env`` section of the settings, as far as this room reads it."""
 
     @property
-    def id(self) -> str: ...
+    def named(self) -> bool: ...
+    @property
+    def id(self) -> str | None: ...
     @property
     def kwargs(self) -> JsonMap: ...
     @property
@@ -66,7 +68,7 @@ class EnvConfig(NamedTuple):
         Raises:
           UserError: if it names no environment, or arguments that cannot be written down.
         """
-        if not section.named:
+        if section.id is None or not section.named:
             raise UserError(
                 "config.env.id is not set, and this needs an environment; give a gymnasium id, or "
                 "module:Name-v0 for one of your own"
@@ -83,7 +85,7 @@ class EnvConfig(NamedTuple):
 class EnvInfo(NamedTuple):
     """What an environment looks like from outside.
 
-    Without an environment it is what a data set says of its own: there is no ``spec`` then.
+    Without an environment it is what a data set says of its own; ``spec`` has no entry point then.
     """
 
     config: EnvConfig
@@ -91,6 +93,11 @@ class EnvInfo(NamedTuple):
     observation_space: gym.Space
     action_space: gym.Space
     spaces: Spaces
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is an environment, and not only what a data set says of one."""
+        return self.spec.entry_point is not None
 
 
 def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
@@ -208,6 +215,16 @@ def describe(config: EnvConfig) -> EnvInfo:
         return EnvInfo(config, env.spec, env.observation_space, env.action_space, spaces)
     finally:
         env.close()
+
+
+def of_spaces(observation_space: gym.Space, action_space: gym.Space) -> EnvInfo:
+    """What a data set says of the environment that it comes from: its spaces and nothing else.
+
+    Raises:
+      UserError: for spaces that are not supported.
+    """
+    spaces = observation_space, action_space
+    return EnvInfo(EnvConfig("the data set"), EnvSpec("data"), *spaces, space_spec(*spaces))
 
 
 def space_spec(observation_space: gym.Space, action_space: gym.Space) -> Spaces:

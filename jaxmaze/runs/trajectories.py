@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike
 
 from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, PyTree
-from jaxmaze.envs.environment import EnvConfig, EnvInfo, space_spec, spec_for_data
+from jaxmaze.envs.environment import EnvInfo, of_spaces, space_spec, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 from jaxmaze.runs import disk, memory
@@ -228,8 +228,7 @@ def info_of(path: str | Path) -> EnvInfo:
       UserError: if it is not a dataset, or has spaces that are not supported.
     """
     storage = _open(_data_folder(Path(path)))
-    spaces = storage.observation_space, storage.action_space
-    return EnvInfo(EnvConfig("the data set"), None, *spaces, space_spec(*spaces))
+    return of_spaces(storage.observation_space, storage.action_space)
 
 
 def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> None:

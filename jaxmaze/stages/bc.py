@@ -148,7 +148,8 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         "wall_seconds": time.perf_counter() - trainer.start,
         **({"evaluation": outcomes.pooled(results).summary()} if results else {}),
         "members": [
-            _member(config, progress, m, results and results[m]) for m in range(config.members)
+            _member(config, progress, m, result)
+            for m, result in enumerate(results or [None] * config.members)
         ],
         "data": about,
     }
@@ -161,7 +162,9 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     return summary
 
 
-def _member(config: Settings, progress: Progress, member: int, result: outcomes.Evaluation) -> Json:
+def _member(
+    config: Settings, progress: Progress, member: int, result: outcomes.Evaluation | None
+) -> Json:
     """One member's part of the summary."""
     block: Json = {
         "seed": config.seed + member,

@@ -118,7 +118,7 @@ def write(
         held-out demonstrations; states that the policies themselves visit, if there are none.
       temperature: ``[M]`` from :func:`temperature_of`, if known.
     """
-    seeds = evaluation.selection_seeds(config, EPISODES if info.spec is not None else 0)
+    seeds = evaluation.selection_seeds(config, EPISODES if info.exists else 0)
     played = _play(networks, population, info, seeds, record=demonstrated is None)
     if demonstrated is None:
         states = [spread(*_visited(episodes, info.spaces.action)) for episodes in played]

@@ -37,7 +37,7 @@ def open_evaluator(
     config: Settings, info: environment.EnvInfo, networks: Networks, members: Sequence[int]
 ) -> AbstractContextManager[evaluation.Evaluator | None]:
     """What plays episodes with policies; None without an environment."""
-    if info.spec is None:
+    if not info.exists:
         return contextlib.nullcontext()
     return evaluation.open_evaluator(config, info, networks, members)
 

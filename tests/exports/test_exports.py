@@ -11,6 +11,7 @@ import jax
 import jax.export
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 
 import jaxmaze
 from jaxmaze import exports
@@ -60,7 +61,7 @@ def made(folder, obs=FLAT, action=FOUR, spec=SMALL, members=2):
     rows = rng.normal(3, 8, (members, audit.STATES, obs.size)).astype(np.float32)
     rows[:, 0] = 1e4  # beyond the clipping
     taken = np.stack([action.uniform(rng, audit.STATES) for _ in range(members)])
-    info = EnvInfo(EnvConfig("none"), None, None, None, networks.spaces)
+    info = EnvInfo(EnvConfig("none"), EnvSpec("none"), None, None, networks.spaces)
     run_folder.claim(folder, run_folder.identity(Settings(), "bc"))
     with checkpoint.Checkpoints(folder) as checkpoints:
         meta = checkpoint.describe(networks, tuple(range(members)), "bc")
