@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -41,7 +40,7 @@ if __name__ == "__main__":
     define_flags()
     given: list[str] = []
 
-    def export(overrides: dict[str, Any]) -> Path:
+    def export(overrides: dict[str, object]) -> Path:
         """The command; it has no configuration of its own."""
         if overrides:
             raise UserError("export takes no --config fields; it reads them from the run")

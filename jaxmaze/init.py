@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -23,7 +22,7 @@ def define_flags() -> None:
     flags.DEFINE_string("env", None, f"Environment: an id, or module:Name-v0; {EXAMPLE} if unset.")
 
 
-def main(files: list[str], overrides: dict[str, Any]) -> Path:
+def main(files: list[str], overrides: dict[str, object]) -> Path:
     """Write the one file in ``files``; returns it."""
     if len(files) != 1 or not files[0].endswith(".py"):
         raise UserError("give the one file to write: python -m jaxmaze.init my_config.py")

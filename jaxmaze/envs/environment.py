@@ -33,8 +33,6 @@ class EnvSection(Protocol):
     """The ``env`` section of the settings, as far as this room reads it."""
 
     @property
-    def named(self) -> bool: ...
-    @property
     def id(self) -> str | None: ...
     @property
     def kwargs(self) -> JsonMap: ...
@@ -68,7 +66,7 @@ class EnvConfig(NamedTuple):
         Raises:
           UserError: if it names no environment, or arguments that cannot be written down.
         """
-        if section.id is None or not section.named:
+        if section.id is None:
             raise UserError(
                 "config.env.id is not set, and this needs an environment; give a gymnasium id, or "
                 "module:Name-v0 for one of your own"

@@ -7,6 +7,8 @@ carry over to a language without numpy.
 from __future__ import annotations
 
 import io
+import json
+import math
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,6 +21,7 @@ from jaxmaze.core import normalization
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.types import PyTree
 from jaxmaze.errors import UserError
+from jaxmaze.exports import function
 from jaxmaze.exports.function import Loaded, Source
 
 NEEDS = ""
@@ -36,14 +39,13 @@ ACTIVATIONS = {
 """The hidden layers' functions, as :data:`jaxmaze.core.encoders.ACTIVATIONS` names them."""
 
 HEADS = {
-    "discrete": """\
-    return {"action": x.argmax(-1).astype(np.int32), "logits": x}""",
-    "continuous": """\
-    action = x.clip(w["low"], w["high"])
-    return {"action": action, "mean": x, "log_std": np.broadcast_to(w["log_std"], x.shape)}""",
+    "Categorical": """\
+    return {{"action": x.argmax(-1).astype(np.int32){start}, "logits": x}}""",
+    "DiagGaussian": """\
+    action = x.clip(w["low"], w["high"]){dims}
+    return {{"action": action, "mean": x, "log_std": np.broadcast_to(w["log_std"], x.shape)}}""",
 }
-"""What is made of the last layer's outputs, by the kind of action: the mode, and the numbers of the
-distribution."""
+"""What is made of the last layer's outputs, by the distribution: its mode, and its numbers."""
 
 SCRIPT = '''\
 """Acts with policy.npz, beside this file. Needs numpy and nothing else.
@@ -74,8 +76,8 @@ def policy(obs):
 {head}
 '''
 FORMULAS = {
-    "discrete": "The log-probability of an action is logits[action] - log(sum(exp(logits))).",
-    "continuous": """\
+    "Categorical": "The log-probability of an action is logits[action] - log(sum(exp(logits))).",
+    "DiagGaussian": """\
 The log-probability of an action a is the sum over its dimensions of
 -((a - mean) / exp(log_std))**2 / 2 - log_std - log(2 pi) / 2.""",
 }
@@ -85,20 +87,12 @@ def write(source: Source, folder: Path) -> None:
     """Write ``policy.npz`` and ``read_policy.py``, as ``Format.write`` says.
 
     Raises:
-      UserError: for an encoder or a kind of action that the script does not know.
+      UserError: for a policy that the script does not know.
     """
     networks, policy = source
-    spec, action = networks.spec, networks.spaces.action
-    if spec.encoder != "mlp" or spec.activation not in ACTIVATIONS:
-        raise UserError(
-            f"the format npz holds networks of plain layers, not the encoder {spec.encoder!r}; "
-            "choose the format jax"
-        )
-    if action.kind not in HEADS:
-        raise UserError(
-            f"the format npz holds {' or '.join(HEADS)} actions, not {action.describe()}; choose "
-            "the format jax"
-        )
+    spec, action, obs = networks.spec, networks.spaces.action, networks.spaces.obs
+    kind = type(function.kind_of(source)).__name__
+    _check(source, kind)
     encoder, stats = policy.params.get("encoder", {}), policy.obs_stats
     layers = {**encoder, "head": policy.params["head"]}
     arrays = {f"{name}.{part}": x for name, layer in layers.items() for part, x in layer.items()}
@@ -107,17 +101,46 @@ def write(source: Source, folder: Path) -> None:
     bounds = {name: getattr(action, name, None) for name in ("low", "high")}
     arrays |= {name: np.array(x, np.float32) for name, x in bounds.items() if x is not None}
     np.savez(folder / FILE, **jax.tree.map(np.asarray, arrays))
+    start, dims = getattr(action, "start", 0), getattr(action, "dims", None)
+    head = HEADS[kind].format(
+        start=f" + {start}" if start else "",
+        dims=f".reshape(-1, {', '.join(map(str, dims))})" if dims else "",
+    )
     script = SCRIPT.format(
-        shape=networks.spaces.obs.batch(),
-        formula=FORMULAS[action.kind],
-        rows=_rows(networks.spaces.obs),
+        shape=obs.batch(),
+        formula=FORMULAS[kind],
+        rows=_rows(obs),
         epsilon=normalization.EPSILON,
         clip=normalization.CLIP,
         layers=len(encoder),
         activation=ACTIVATIONS[spec.activation],
-        head=HEADS[action.kind],
+        head=head,
     )
     (folder / READER).write_text(script)
+
+
+def _check(source: Source, kind: str) -> None:
+    """Check that a policy is of plain layers on numbers, with a simple distribution.
+
+    Raises:
+      UserError: if it is not.
+    """
+    networks, stats = source.networks, source.policy.obs_stats
+    numbers = sum(math.prod(part.shape) for part in networks.spaces.obs.parts)
+    problem = ""
+    if networks.spec.encoder != "mlp" or networks.spec.activation not in ACTIVATIONS:
+        problem = f"not the encoder {networks.spec.encoder!r}"
+    elif networks.carry_size:
+        problem = "not memory"
+    elif np.shape(stats.mean) != (numbers,):
+        problem = f"not observations {networks.spaces.obs.describe()}"
+    elif kind not in HEADS or getattr(networks.spaces.action, "whole", False):
+        problem = f"not {networks.spaces.action.describe()} by a {kind}"
+    if problem:
+        raise UserError(
+            f"the format npz holds plain layers on normalised numbers, {problem}; choose the "
+            "format jax"
+        )
 
 
 def _rows(obs: Observations) -> str:
@@ -127,14 +150,14 @@ def _rows(obs: Observations) -> str:
 
 
 ASK = """
-import io, sys
+import io, json, sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
 from read_policy import policy
-obs = dict(np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False))
+parts = list(np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False).values())
 tree = {}
-for name, x in obs.items():
-    inner, (*path, leaf) = tree, name.split(".")
+for path, x in zip(json.loads(sys.argv[2]), parts):
+    inner, (*path, leaf) = tree, ["obs", *path]
     for part in path:
         inner = inner.setdefault(part, {})
     inner[leaf] = x
@@ -148,20 +171,20 @@ sys.stdout.buffer.write(file.getvalue())
 
 def load(source: Source, folder: Path) -> Loaded:
     """The script in a Python of its own, which has loaded numpy alone."""
-    del source
+    paths = json.dumps([part.path for part in source.networks.spaces.obs.parts])
 
     def act(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         file = io.BytesIO()
         np.savez(file, **dict[str, PyTree](given))
-        return dict(np.load(io.BytesIO(_asked(folder, file.getvalue())), allow_pickle=False))
+        return dict(np.load(io.BytesIO(_asked(folder, paths, file.getvalue())), allow_pickle=False))
 
     return act
 
 
-def _asked(folder: Path, sent: bytes) -> bytes:
+def _asked(folder: Path, paths: str, sent: bytes) -> bytes:
     done = subprocess.run(
         # Neither modules of the current folder, nor files beside the script.
-        [sys.executable, "-P", "-B", "-c", ASK, str(folder)],
+        [sys.executable, "-P", "-B", "-c", ASK, str(folder), paths],
         input=sent,
         capture_output=True,
         timeout=TIMEOUT,

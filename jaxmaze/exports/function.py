@@ -75,13 +75,20 @@ def _key(part: object) -> str:
 def inputs(source: Source, rows: PyTree) -> dict[str, PyTree]:
     """What the function takes, by name, for a batch of ``rows``: shapes and types."""
     obs, carries = source.networks.spaces.obs, source.networks.carry_size
+    types = [x.dtype for x in _leaves(source, obs.zeros(0))]
     found = {
-        ".".join(("obs", *part.path)): jax.ShapeDtypeStruct((rows, *part.shape), np.float32)
-        for part in obs.parts
+        ".".join(("obs", *map(str, part.path))): jax.ShapeDtypeStruct((rows, *part.shape), dtype)
+        for part, dtype in zip(obs.parts, types, strict=True)
     }
     if carries:
         found["carry"] = jax.ShapeDtypeStruct((rows, carries), np.float32)
         found["begin"] = jax.ShapeDtypeStruct((rows,), np.float32)
+    return found
+
+
+def _leaves(source: Source, obs: PyTree) -> list[np.ndarray]:
+    """The arrays of observations, of the types that networks take."""
+    found: list[np.ndarray] = jax.tree.leaves(source.networks.spaces.obs.arrays(obs, np.float32))
     return found
 
 
@@ -94,7 +101,7 @@ def arguments(source: Source, given: Mapping[str, PyTree]) -> list[PyTree]:
 
 def batch(source: Source, obs: PyTree) -> dict[str, np.ndarray]:
     """Observations ``[N, *shape]`` as named inputs, each the first step of an episode."""
-    parts = [np.asarray(x, np.float32) for _, x in source.networks.spaces.obs.named(obs)]
+    parts = _leaves(source, obs)
     given = dict(zip(inputs(source, 1), parts, strict=False))
     if source.networks.carry_size:
         rows = len(parts[0])
@@ -103,19 +110,47 @@ def batch(source: Source, obs: PyTree) -> dict[str, np.ndarray]:
     return given
 
 
-def distribution(source: Source, outputs: Mapping[str, Array]) -> Distribution:
-    """The action distribution out of a function's outputs.
+def in_turn(act: Loaded, source: Source, obs: PyTree, begin: np.ndarray) -> dict[str, np.ndarray]:
+    """A loaded policy that remembers, at one state after the other.
 
-    Raises:
-      KeyError: if one of its arrays is missing.
+    Args:
+      act: the policy.
+      source: what it takes.
+      obs: ``[S, *shape]`` states of whole episodes.
+      begin: ``[S]`` 1.0 where one begins.
+
+    Returns:
+      Its outputs ``[S, ...]``.
     """
+    whole, found = batch(source, obs), []
+    carry = whole["carry"][:1]
+    for t, first in enumerate(begin):
+        given = {name: x[t : t + 1] for name, x in whole.items()}
+        given |= {"carry": carry, "begin": np.array([first], np.float32)}
+        found.append(act(given))
+        carry = found[-1]["next_carry"]
+    return {name: np.concatenate([x[name] for x in found]) for name in found[0]}
+
+
+def kind_of(source: Source) -> Distribution:
+    """The policy's action distribution for a batch of one, with shapes in the place of arrays."""
     given = arguments(source, inputs(source, 1))
     networks, policy = source
 
     def dist(obs: PyTree, *_: PyTree) -> Distribution:
         return networks.distribution(policy.params, policy.obs_stats, obs)
 
-    shapes = jax.eval_shape(dist, *given)
+    found: Distribution = jax.eval_shape(dist, *given)
+    return found
+
+
+def distribution(source: Source, outputs: Mapping[str, Array]) -> Distribution:
+    """The action distribution out of a function's outputs.
+
+    Raises:
+      KeyError: if one of its arrays is missing.
+    """
+    shapes = kind_of(source)
     leaves = [jnp.asarray(outputs[name]) for name, _ in named("", shapes)]
     found: Distribution = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return found

@@ -8,11 +8,13 @@ What was translated wrongly would be noticed: an export is run and compared befo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeAlias
 
+import jax
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from numpy.typing import DTypeLike
 
-from jaxmaze.core.types import PyTree
 from jaxmaze.errors import UserError
 
 BATCH = 8191
@@ -34,9 +36,9 @@ INLINE = {
 }  # fmt: skip
 """Calls of other traces, and where they keep them."""
 
-Params = dict[str, Any]
-Equation = Any
-"""JAX's own classes for what it traces; only ``primitive``, ``invars`` and the like are used."""
+Equation: TypeAlias = JaxprEqn
+Value: TypeAlias = str | np.ndarray
+"""The name of a node's output, or a constant."""
 
 
 class Graph:
@@ -53,13 +55,13 @@ class Graph:
         self._names = 0
         self._rows = ""
 
-    def translate(self, traced: Any, inputs: Sequence[str]) -> list[str]:
+    def translate(self, traced: ClosedJaxpr, inputs: Sequence[str]) -> list[str]:
         """Translate a whole trace; returns the names of its outputs."""
         self._rows = self.node("Shape", [inputs[0]], start=0, end=1)
-        values = self._inside(traced.jaxpr, traced.consts, list(inputs))
+        values = self._inside(traced.jaxpr, traced.consts, inputs)
         return [self.name(value) for value in values]
 
-    def node(self, kind: str, inputs: Sequence[str | np.ndarray], **attributes: object) -> str:
+    def node(self, kind: str, inputs: Sequence[Value], **attributes: object) -> str:
         """Add a node; returns the name of its output."""
         import onnx
 
@@ -68,7 +70,7 @@ class Graph:
         self.nodes.append(onnx.helper.make_node(kind, given, [name], **attributes))
         return name
 
-    def name(self, value: str | np.ndarray) -> str:
+    def name(self, value: Value) -> str:
         """The name of a value; one is given to an array, which becomes a constant."""
         if isinstance(value, str):
             return value
@@ -80,31 +82,37 @@ class Graph:
         self._names += 1
         return f"_{self._names}"
 
-    def shape(self, shape: Sequence[int]) -> str | np.ndarray:
+    def shape(self, shape: Sequence[int]) -> Value:
         """A shape as an input of a node, with the batch's own size where it has one."""
         if BATCH not in shape:
             return np.array(shape, np.int64)
         parts = [self._rows if n == BATCH else np.array([n], np.int64) for n in shape]
         return self.node("Concat", parts, axis=0)
 
-    def _inside(self, jaxpr: Any, consts: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    def _inside(
+        self, jaxpr: Jaxpr, consts: Sequence[object], given: Sequence[Value]
+    ) -> list[Value]:
         """Translate equations; values are names of nodes, or arrays where they are constant."""
-        known: dict[Any, Any] = dict(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
+        known: dict[object, Value] = dict(
+            zip(jaxpr.constvars, map(np.asarray, consts), strict=True)
+        )
         known |= dict(zip(jaxpr.invars, given, strict=True))
 
-        def read(var: Any) -> Any:
-            return np.asarray(var.val, var.aval.dtype) if hasattr(var, "val") else known[var]
+        def read(var: object) -> Value:
+            if isinstance(var, Literal):
+                return np.asarray(var.val, var.aval.dtype)  # type: ignore[attr-defined]
+            return known[var]
 
         for equation in jaxpr.eqns:
             made = self._made(equation, [read(var) for var in equation.invars])
             known |= dict(zip(equation.outvars, made, strict=True))
         return [read(var) for var in jaxpr.outvars]
 
-    def _made(self, equation: Equation, given: list[Any]) -> list[Any]:
+    def _made(self, equation: Equation, given: list[Value]) -> list[Value]:
         """The values of one equation."""
         kind, params = equation.primitive.name, equation.params
         constant = all(isinstance(x, np.ndarray) for x in given)
-        if constant and not any(BATCH in var.aval.shape for var in equation.outvars):
+        if constant and not any(BATCH in _aval(var).shape for var in equation.outvars):
             found = equation.primitive.bind(*given, **params)
             several = equation.primitive.multiple_results
             return [np.asarray(x) for x in (found if several else [found])]
@@ -124,11 +132,16 @@ class Graph:
 
 def _shape(equation: Equation, place: int = 0) -> tuple[int, ...]:
     """The shape of an equation's input."""
-    return tuple(equation.invars[place].aval.shape)
+    return tuple(_aval(equation.invars[place]).shape)
 
 
-def _out(equation: Equation) -> Any:
-    return equation.outvars[0].aval
+def _aval(var: object) -> jax.core.ShapedArray:
+    """Shape and type of a variable."""
+    return var.aval  # type: ignore[attr-defined, no-any-return]
+
+
+def _out(equation: Equation) -> jax.core.ShapedArray:
+    return _aval(equation.outvars[0])
 
 
 def _refuse(equation: Equation) -> UserError:
@@ -138,17 +151,17 @@ def _refuse(equation: Equation) -> UserError:
     )
 
 
-def _type(dtype: Any) -> int:
+def _type(dtype: DTypeLike) -> int:
     import onnx
 
     return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
-def _reshape(graph: Graph, equation: Equation, given: list[Any]) -> str:
+def _reshape(graph: Graph, equation: Equation, given: list[Value]) -> str:
     return graph.node("Reshape", [given[0], graph.shape(_out(equation).shape)])
 
 
-def _broadcast(graph: Graph, equation: Equation, given: list[Any]) -> str:
+def _broadcast(graph: Graph, equation: Equation, given: list[Value]) -> str:
     shape, places = _out(equation).shape, equation.params["broadcast_dimensions"]
     ones = [1] * len(shape)
     for place, size in zip(places, _shape(equation), strict=True):
@@ -157,7 +170,7 @@ def _broadcast(graph: Graph, equation: Equation, given: list[Any]) -> str:
     return x if tuple(ones) == tuple(shape) else graph.node("Expand", [x, graph.shape(shape)])
 
 
-def _dot(graph: Graph, equation: Equation, given: list[Any]) -> str:
+def _dot(graph: Graph, equation: Equation, given: list[Value]) -> str:
     """A product over some axes: a matrix's where it is one, else Einstein's notation."""
     (left, right), (left_batch, right_batch) = equation.params["dimension_numbers"]
     shapes = _shape(equation, 0), _shape(equation, 1)
@@ -176,7 +189,7 @@ def _dot(graph: Graph, equation: Equation, given: list[Any]) -> str:
 
 
 def _reduce(kind: str) -> Callable[..., str]:
-    def rule(graph: Graph, equation: Equation, given: list[Any]) -> str:
+    def rule(graph: Graph, equation: Equation, given: list[Value]) -> str:
         axes = np.array(equation.params["axes"], np.int64)
         return graph.node(kind, [given[0], axes], keepdims=0)
 
@@ -184,7 +197,7 @@ def _reduce(kind: str) -> Callable[..., str]:
 
 
 def _arg(kind: str) -> Callable[..., str]:
-    def rule(graph: Graph, equation: Equation, given: list[Any]) -> str:
+    def rule(graph: Graph, equation: Equation, given: list[Value]) -> str:
         (axis,) = equation.params["axes"]
         place = graph.node(kind, given, axis=int(axis), keepdims=0)
         return graph.node("Cast", [place], to=_type(equation.params["index_dtype"]))
@@ -192,12 +205,12 @@ def _arg(kind: str) -> Callable[..., str]:
     return rule
 
 
-def _power(graph: Graph, equation: Equation, given: list[Any]) -> str:
+def _power(graph: Graph, equation: Equation, given: list[Value]) -> str:
     exponent = np.asarray(equation.params["y"], _out(equation).dtype)
     return graph.node("Pow", [given[0], exponent])
 
 
-def _slice(graph: Graph, equation: Equation, given: list[Any]) -> str:
+def _slice(graph: Graph, equation: Equation, given: list[Value]) -> str:
     params, shape = equation.params, _shape(equation)
     ends = [2**62 if n == BATCH else e for e, n in zip(params["limit_indices"], shape, strict=True)]
     steps = params["strides"] or [1] * len(shape)
@@ -205,8 +218,9 @@ def _slice(graph: Graph, equation: Equation, given: list[Any]) -> str:
     return graph.node("Slice", [given[0], *(np.array([*x], np.int64) for x in bounds)])
 
 
-def _split(graph: Graph, equation: Equation, given: list[Any]) -> list[str]:
-    axis, at, made = equation.params["axis"], 0, []
+def _split(graph: Graph, equation: Equation, given: list[Value]) -> list[Value]:
+    made: list[Value] = []
+    axis, at = equation.params["axis"], 0
     for size in equation.params["sizes"]:
         bounds = ([at], [at + size], [axis])
         made.append(graph.node("Slice", [given[0], *(np.array(x, np.int64) for x in bounds)]))
@@ -214,14 +228,14 @@ def _split(graph: Graph, equation: Equation, given: list[Any]) -> list[str]:
     return made
 
 
-def _pad(graph: Graph, equation: Equation, given: list[Any]) -> str:
+def _pad(graph: Graph, equation: Equation, given: list[Value]) -> str:
     low, high, inner = zip(*equation.params["padding_config"], strict=True)
     if any(inner):
         raise _refuse(equation)
     return graph.node("Pad", [given[0], np.array([*low, *high], np.int64), given[1]])
 
 
-def _convolution(graph: Graph, equation: Equation, given: list[Any]) -> str:
+def _convolution(graph: Graph, equation: Equation, given: list[Value]) -> str:
     params, numbers = equation.params, equation.params["dimension_numbers"]
     if set(params["lhs_dilation"]) != {1} or params["batch_group_count"] != 1:
         raise _refuse(equation)
@@ -239,7 +253,7 @@ def _convolution(graph: Graph, equation: Equation, given: list[Any]) -> str:
     return graph.node("Transpose", [made], perm=np.argsort(numbers.out_spec).tolist())
 
 
-def _pool(graph: Graph, equation: Equation, given: list[Any]) -> str:
+def _pool(graph: Graph, equation: Equation, given: list[Value]) -> str:
     """The largest of each window; windows lie over the axes between the first and the last."""
     params = equation.params
     size, strides, padding = (
@@ -261,25 +275,25 @@ def _pool(graph: Graph, equation: Equation, given: list[Any]) -> str:
     return graph.node("Transpose", [made], perm=[0, *range(2, rank), 1])
 
 
-def _clamp(graph: Graph, equation: Equation, given: list[Any]) -> str:
+def _clamp(graph: Graph, equation: Equation, given: list[Value]) -> str:
     low, x, high = given
     return graph.node("Min", [graph.node("Max", [x, low]), high])
 
 
-def _select(graph: Graph, equation: Equation, given: list[Any]) -> str:
-    if len(given) != 3 or equation.invars[0].aval.dtype != np.bool_:
+def _select(graph: Graph, equation: Equation, given: list[Value]) -> str:
+    if len(given) != 3 or _aval(equation.invars[0]).dtype != np.bool_:
         raise _refuse(equation)
     return graph.node("Where", [given[0], given[2], given[1]])
 
 
-def _chain(*kinds: str) -> Callable[..., str]:
+def _chain(*kinds: str) -> Callable[..., Value]:
     """One node after another, each of the one before."""
 
-    def rule(graph: Graph, equation: Equation, given: list[Any]) -> str:
+    def rule(graph: Graph, equation: Equation, given: list[Value]) -> Value:
         made = given[0]
         for kind in kinds:
             made = graph.node(kind, [made])
-        return made  # type: ignore[no-any-return]
+        return made
 
     return rule
 
@@ -288,7 +302,7 @@ def _one(graph: Graph, equation: Equation) -> np.ndarray:
     return np.ones((), _out(equation).dtype)
 
 
-RULES: dict[str, Callable[[Graph, Equation, list[Any]], PyTree]] = {
+RULES: dict[str, Callable[[Graph, Equation, list[Value]], Value | list[Value]]] = {
     "argmax": _arg("ArgMax"),
     "argmin": _arg("ArgMin"),
     "broadcast_in_dim": _broadcast,

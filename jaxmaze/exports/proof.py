@@ -55,8 +55,16 @@ def export(run: Path, path: Path, format: str = "jax", member: int = 0) -> Json:
         raise UserError(
             f"format {format} needs a package that is missing ({error.name}): {kind.NEEDS}"
         ) from error
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error}") from error
+    except Exception as error:  # Compilers and runtimes raise what their layers raise.
+        line = (str(error).strip().splitlines() or [""])[0]
+        raise UserError(
+            f"the policy of {run} cannot be exported as {format}: {type(error).__name__}: "
+            f"{line:.200}; nothing was written"
+        ) from error
     return about
 
 
@@ -81,8 +89,9 @@ def _read(run: Path, member: int) -> tuple[Source, audit.Record]:
             f"{run} has another policy than its {audit.FILE} is about; train the run anew"
         )
     source = Source(networks, jax.tree.map(lambda x: x[member], population))
-    mine = jax.tree.map(lambda x: x[member], (record.obs, record.action, record.log_prob))
-    return source, record._replace(obs=mine[0], action=mine[1], log_prob=mine[2])
+    each = {"obs", "action", "log_prob", "begin"} & set(record._fields)
+    mine = {n: jax.tree.map(lambda x: x[member], getattr(record, n)) for n in each}
+    return source, record._replace(**mine)
 
 
 def _about(source: Source, run: Path, format: str, member: int) -> Json:
@@ -127,7 +136,16 @@ def _prove(act: Loaded, source: Source, record: audit.Record, run: Path, format:
     Raises:
       UserError: if that is too far.
     """
+    begin = getattr(record, "begin", None)
     outputs = act(function.batch(source, record.obs))
+    few = act(function.batch(source, jax.tree.map(lambda x: x[:FEW], record.obs)))
+    if not all(np.allclose(x, outputs[n][:FEW], atol=1e-4, rtol=1e-4) for n, x in few.items()):
+        raise UserError(
+            f"the policy of {run} cannot be exported as {format}: it depends on the size of the "
+            "batch; nothing was written"
+        )
+    if begin is not None:  # states one after another, with what is remembered between them
+        outputs = function.in_turn(act, source, record.obs, begin)
     dist = function.distribution(source, outputs)
     gap = np.abs(np.asarray(dist.log_prob(record.action)) - record.log_prob)
     if not (gap <= TOLERANCE * np.maximum(1.0, np.abs(record.log_prob))).all():
@@ -135,12 +153,6 @@ def _prove(act: Loaded, source: Source, record: audit.Record, run: Path, format:
             f"the policy of {run} cannot be exported as {format}: its log-probabilities would "
             f"differ by {gap.max():.2g} from those in {audit.FILE}, more than {TOLERANCE:g}; "
             "nothing was written"
-        )
-    few = act(function.batch(source, jax.tree.map(lambda x: x[:FEW], record.obs)))
-    if not all(np.allclose(x, outputs[n][:FEW], atol=1e-4, rtol=1e-4) for n, x in few.items()):
-        raise UserError(
-            f"the policy of {run} cannot be exported as {format}: it depends on the size of the "
-            "batch; nothing was written"
         )
     modes = dict(function.named("action", source.networks.to_env(dist.mode())))
     for name, mode in modes.items():

@@ -148,8 +148,8 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         "wall_seconds": time.perf_counter() - trainer.start,
         **({"evaluation": outcomes.pooled(results).summary()} if results else {}),
         "members": [
-            _member(config, progress, m, result)
-            for m, result in enumerate(results or [None] * config.members)
+            _member(config, progress, m, results[m] if results else None)
+            for m in range(config.members)
         ],
         "data": about,
     }
