@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -25,11 +25,27 @@ def write(source: Source, folder: Path) -> None:
     Raises:
       UserError: for a network with an operation that is not translated.
     """
+    shapes = function.inputs(source, BATCH)
+    made = model(function.function(source), shapes, function.arguments(source, shapes))
+    (folder / FILE).write_bytes(made)
+
+
+def model(
+    act: Callable[..., PyTree], shapes: Mapping[str, PyTree], arguments: Sequence[PyTree]
+) -> bytes:
+    """A function of batches as an ONNX model.
+
+    Args:
+      act: the function; its results are a dict.
+      shapes: what goes in, by name, for a batch of ``BATCH``; the arrays of ``arguments`` in turn.
+      arguments: the same as the function takes it.
+
+    Raises:
+      UserError: for an operation that is not translated.
+    """
     import onnx
 
-    shapes = function.inputs(source, BATCH)
-    act = function.function(source)
-    traced, outputs = jax.make_jaxpr(act, return_shape=True)(*function.arguments(source, shapes))
+    traced, outputs = jax.make_jaxpr(act, return_shape=True)(*arguments)
     graph = Graph()
     names = graph.translate(traced, list(shapes))
     nodes = [*graph.nodes]
@@ -40,15 +56,15 @@ def write(source: Source, folder: Path) -> None:
         for listed in (shapes.items(), function.named("", outputs))
     ]
     weights = [onnx.numpy_helper.from_array(x, name) for name, x in graph.constants.items()]
-    body = onnx.helper.make_graph(nodes, "policy", *described, initializer=weights)
-    model = onnx.helper.make_model(
-        body,
+    whole = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "policy", *described, initializer=weights),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="jaxmaze",
     )
-    onnx.checker.check_model(model, full_check=True)
-    (folder / FILE).write_bytes(model.SerializeToString())
+    onnx.checker.check_model(whole, full_check=True)
+    serialized: bytes = whole.SerializeToString()
+    return serialized
 
 
 def _described(name: str, array: PyTree) -> object:

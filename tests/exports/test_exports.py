@@ -17,7 +17,7 @@ import jaxmaze
 from jaxmaze import exports
 from jaxmaze.config import Settings
 from jaxmaze.core import encoders
-from jaxmaze.core.networks import Networks
+from jaxmaze.core.networks import Memory, Networks
 from jaxmaze.core.observations import Observations, Part
 from jaxmaze.core.spaces import Box, Discrete, Spaces
 from jaxmaze.core.types import NetworkSpec, Policy
@@ -179,6 +179,18 @@ def test_what_remembers_is_exported_with_its_memory(format, tmp_path, monkeypatc
         np.testing.assert_allclose(outputs["logits"], dist.logits, atol=1e-5)
         np.testing.assert_allclose(carry, wanted, atol=1e-5)
     fails_to(tmp_path, "npz", "plain layers .*, not the encoder 'remembering'")
+
+
+def test_states_in_turn_are_what_a_sequence_is(tmp_path, monkeypatch):
+    monkeypatch.setitem(encoders.ENCODERS, "remembering", Remembering)
+    networks, each, rows = made(tmp_path / "run", spec=NetworkSpec((8,), encoder="remembering"))
+    source, begin = Source(networks, each[0]), np.float32([1, 0, 0, 1, 0, 0, 0])
+    act = jax.jit(lambda given: function.function(source)(*function.arguments(source, given)))
+    found = function.in_turn(act, source, rows[0, :7], begin)
+    memory = Memory(np.zeros(8, np.float32), begin)
+    policy = each[0]
+    wanted = networks.distribution(policy.params, policy.obs_stats, rows[0, :7], memory)
+    np.testing.assert_allclose(found["logits"], wanted.logits, atol=1e-5)
 
 
 def fails_to(folder, format, words):
