@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import ml_collections
 
@@ -22,8 +21,9 @@ from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.exports import proof
+from jaxmaze.handle import Config, Run, open_run, path_of
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
-from jaxmaze.runs import console, metrics, outcomes, run_folder
+from jaxmaze.runs import console, outcomes, run_folder
 from jaxmaze.stages import compare as compare_stage
 from jaxmaze.stages import inspect as inspect_stage
 from jaxmaze.stages import rollout as rollout_stage
@@ -49,53 +49,6 @@ __all__ = [
     "resume",
     "train",
 ]
-
-Config: TypeAlias = ml_collections.ConfigDict
-
-
-class Run:
-    """A run's folder.
-
-    Attributes:
-      folder: where it is.
-    """
-
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r})"
-
-    def __fspath__(self) -> str:
-        return str(self.folder)
-
-    @property
-    def summary(self) -> Json:
-        """The final figures, as in summary.json."""
-        return run_folder.summary(self.folder)
-
-    @property
-    def config(self) -> Config:
-        """The whole configuration as run."""
-        return run_folder.load_config(self.folder)
-
-    def metrics(self) -> list[Json]:
-        """The logged steps, as in metrics.jsonl."""
-        return metrics.read(self.folder)
-
-    def policy(self, member: int = 0) -> LoadedPolicy:
-        """The policy that the run hands over."""
-        return load_policy(self.folder, member)
-
-
-def open_run(folder: str | Path) -> Run:
-    """The handle of an existing run.
-
-    Raises:
-      UserError: if the folder is not a run's, or was written in another format.
-    """
-    run_folder.read_config(Path(folder))
-    return Run(folder)
 
 
 def load_config(path: str | Path, overrides: Mapping[str, object] | None = None) -> Config:
@@ -238,7 +191,7 @@ def record(
         function = policy
         changes["rollout.policy"] = getattr(function, "__name__", type(function).__name__)
     elif policy is not None:
-        changes["rollout.policy"] = _path(policy)
+        changes["rollout.policy"] = path_of(policy)
     if n_episodes is not None:
         changes["rollout.n_episodes"] = n_episodes
     settings = config_lib.to_settings(override(config, changes))
@@ -259,7 +212,7 @@ def clone(config: ConfigLike, data: str | Path | Run, workdir: str | Path) -> Ru
     Raises:
       UserError: for data that cannot be used.
     """
-    return train(override(config, {"stage": "bc", "bc.data": _path(data)}), workdir)
+    return train(override(config, {"stage": "bc", "bc.data": path_of(data)}), workdir)
 
 
 def dagger(config: ConfigLike, workdir: str | Path, policy: str | Path | Run | None = None) -> Run:
@@ -276,7 +229,7 @@ def dagger(config: ConfigLike, workdir: str | Path, policy: str | Path | Run | N
     """
     changes: dict[str, object] = {"stage": "dagger"}
     if policy is not None:
-        changes["dagger.policy"] = _path(policy)
+        changes["dagger.policy"] = path_of(policy)
     return train(override(config, changes), workdir)
 
 
@@ -291,7 +244,7 @@ def fine_tune(config: ConfigLike, init_from: str | Path | Run | None, workdir: s
     Raises:
       UserError: for a run that does not fit.
     """
-    origin = None if init_from is None else _path(init_from)
+    origin = None if init_from is None else path_of(init_from)
     return train(override(config, {"stage": "ppo", "ppo.init_from": origin}), workdir)
 
 
@@ -341,7 +294,7 @@ def compare(
     """
     taught = None
     if teacher is not None:
-        folder = Path(_path(teacher))
+        folder = Path(path_of(teacher))
         known = compare_stage.on_record(folder)
         config = run_folder.load_config(folder)
         try:
@@ -351,7 +304,9 @@ def compare(
             console.say(f"note: the teacher cannot be asked to play: {error}")
             play = None
         taught = compare_stage.Teacher(known, play)
-    named = compare_stage.labels([run_folder.delivering(Path(_path(folder))) for folder in folders])
+    named = compare_stage.labels(
+        [run_folder.delivering(Path(path_of(folder))) for folder in folders]
+    )
     compare_stage.run(named, Path(workdir), taught)
     return Run(workdir)
 
@@ -380,7 +335,7 @@ def inspect(
     Raises:
       UserError: for what is no data set at all.
     """
-    path = Path(_path(data))
+    path = Path(path_of(data))
     folder = workdir or run_folder.default_workdir(path.resolve().name or "data", "inspect")
     settings = None if config is None else config_lib.to_settings(config)
     inspect_stage.run(path, Path(folder), settings, trust, replay)
@@ -407,14 +362,10 @@ def export(run: str | Path | Run, path: str | Path, format: str = "jax", member:
       UserError: for a run without a policy, one that the format cannot hold, or that it does not
         reproduce.
     """
-    about = proof.export(Path(_path(run)), Path(path), format, member)
+    about = proof.export(Path(path_of(run)), Path(path), format, member)
     found = about["proof"]
     console.say(
         f"{format}: log-probabilities in {found['states']} states differ by "
         f"{found['max_log_prob_difference']:.1g} at most"
     )
     return Path(path)
-
-
-def _path(run: str | Path | Run) -> str:
-    return str(run.folder if isinstance(run, Run) else run)

@@ -25,6 +25,7 @@ FLOORS = (
     ("policies",),
     ("training",),
     ("stages", "exports"),
+    ("handle",),
     ("api",),
     ("cli",),
     tuple(commands()),
