@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import ml_collections
 
@@ -21,8 +20,10 @@ from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
+from jaxmaze.exports import proof
+from jaxmaze.handle import Config, Run, open_run, path_of
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
-from jaxmaze.runs import console, metrics, outcomes, run_folder, sources
+from jaxmaze.runs import console, outcomes, run_folder, sources
 from jaxmaze.runs.arrays import dataset
 from jaxmaze.runs.converters import convert
 from jaxmaze.stages import compare as compare_stage
@@ -40,6 +41,7 @@ __all__ = [
     "dagger",
     "dataset",
     "evaluate",
+    "export",
     "fine_tune",
     "inspect",
     "load_config",
@@ -51,53 +53,6 @@ __all__ = [
     "resume",
     "train",
 ]
-
-Config: TypeAlias = ml_collections.ConfigDict
-
-
-class Run:
-    """A run's folder.
-
-    Attributes:
-      folder: where it is.
-    """
-
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r})"
-
-    def __fspath__(self) -> str:
-        return str(self.folder)
-
-    @property
-    def summary(self) -> Json:
-        """The final figures, as in summary.json."""
-        return run_folder.summary(self.folder)
-
-    @property
-    def config(self) -> Config:
-        """The whole configuration as run."""
-        return run_folder.load_config(self.folder)
-
-    def metrics(self) -> list[Json]:
-        """The logged steps, as in metrics.jsonl."""
-        return metrics.read(self.folder)
-
-    def policy(self, member: int = 0) -> LoadedPolicy:
-        """The policy that the run hands over."""
-        return load_policy(self.folder, member)
-
-
-def open_run(folder: str | Path) -> Run:
-    """The handle of an existing run.
-
-    Raises:
-      UserError: if the folder is not a run's, or was written in another format.
-    """
-    run_folder.read_config(Path(folder))
-    return Run(folder)
 
 
 def load_config(path: str | Path, overrides: Mapping[str, object] | None = None) -> Config:
@@ -134,13 +89,13 @@ def override(config: ConfigLike, overrides: Mapping[str, object]) -> Config:
 
     Args:
       config: the configuration, or a dict; what it leaves out has the library's default.
-      overrides: values by dotted name.
+      overrides: values by dotted name, or nested as a configuration is.
 
     Raises:
       UserError: for a field that does not exist or a value out of its range.
     """
     values = make_config(config).to_dict()
-    for name, value in overrides.items():
+    for name, value in config_lib.flat(overrides).items():
         config_lib.check_name(name)
         *path, leaf = name.split(".")
         target = values
@@ -214,7 +169,7 @@ def record(
     config: ConfigLike,
     workdir: str | Path,
     *,
-    policy: str | Act | None = None,
+    policy: str | Path | Run | Act | None = None,
     n_episodes: int | None = None,
     save: bool = True,
     render: str | None = None,
@@ -225,9 +180,9 @@ def record(
     Args:
       config: the configuration.
       workdir: the folder to write.
-      policy: a name (``"heuristic"``, ``"random"``, a run's folder, ``"package.module:function"``)
-        or a function from observations ``[N, ...]`` to actions ``[N, ...]``; the configured one by
-        default.
+      policy: a name (``"heuristic"``, ``"random"``, ``"package.module:function"``), a run or its
+        folder, or a function from observations ``[N, ...]`` to actions ``[N, ...]``; the configured
+        one by default.
       n_episodes: number of episodes; the configured one by default.
       save: whether to write the episodes.
       render: ``"human"`` or ``"video"``.
@@ -237,11 +192,12 @@ def record(
       UserError: for input that cannot be used.
     """
     changes: dict[str, object] = {}
-    function = policy if callable(policy) else None
-    if function is not None:
+    function: Act | None = None
+    if callable(policy):
+        function = policy
         changes["rollout.policy"] = getattr(function, "__name__", type(function).__name__)
     elif policy is not None:
-        changes["rollout.policy"] = str(policy)
+        changes["rollout.policy"] = path_of(policy)
     if n_episodes is not None:
         changes["rollout.n_episodes"] = n_episodes
     settings = config_lib.to_settings(override(config, changes))
@@ -264,7 +220,7 @@ def clone(
     Raises:
       UserError: for data that cannot be used.
     """
-    names = _path(data) if isinstance(data, str | Path | Run) else tuple(map(_path, data))
+    names = path_of(data) if isinstance(data, str | Path | Run) else tuple(map(path_of, data))
     return train(override(config, {"stage": "bc", "bc.data": names}), workdir)
 
 
@@ -282,7 +238,7 @@ def dagger(config: ConfigLike, workdir: str | Path, policy: str | Path | Run | N
     """
     changes: dict[str, object] = {"stage": "dagger"}
     if policy is not None:
-        changes["dagger.policy"] = _path(policy)
+        changes["dagger.policy"] = path_of(policy)
     return train(override(config, changes), workdir)
 
 
@@ -297,7 +253,7 @@ def fine_tune(config: ConfigLike, init_from: str | Path | Run | None, workdir: s
     Raises:
       UserError: for a run that does not fit.
     """
-    origin = None if init_from is None else _path(init_from)
+    origin = None if init_from is None else path_of(init_from)
     return train(override(config, {"stage": "ppo", "ppo.init_from": origin}), workdir)
 
 
@@ -347,7 +303,7 @@ def compare(
     """
     taught = None
     if teacher is not None:
-        folder = Path(_path(teacher))
+        folder = Path(path_of(teacher))
         known = compare_stage.on_record(folder)
         config = run_folder.load_config(folder)
         try:
@@ -357,7 +313,9 @@ def compare(
             console.say(f"note: the teacher cannot be asked to play: {error}")
             play = None
         taught = compare_stage.Teacher(known, play)
-    named = compare_stage.labels([run_folder.delivering(Path(_path(folder))) for folder in folders])
+    named = compare_stage.labels(
+        [run_folder.delivering(Path(path_of(folder))) for folder in folders]
+    )
     compare_stage.run(named, Path(workdir), taught)
     return Run(workdir)
 
@@ -386,12 +344,37 @@ def inspect(
     Raises:
       UserError: for what is no data set at all.
     """
-    path = sources.locate(_path(data))
+    path = sources.locate(path_of(data))
     folder = workdir or run_folder.default_workdir(path.resolve().name or "data", "inspect")
     settings = None if config is None else config_lib.to_settings(config)
     inspect_stage.run(path, Path(folder), settings, trust, replay)
     return Run(folder)
 
 
-def _path(run: str | Path | Run) -> str:
-    return str(run.folder if isinstance(run, Run) else run)
+def export(run: str | Path | Run, path: str | Path, format: str = "jax", member: int = 0) -> Path:
+    """Write the policy that a run hands over as files that run without jaxmaze.
+
+    What was written is loaded again, and must give the log-probabilities in the run's
+    ``audit.npz`` (within 1e-5, relative where they are above 1), or nothing is written.
+
+    Args:
+      run: a finished run with a policy.
+      path: the folder to write, new or empty.
+      format: ``"jax"`` for StableHLO that ``jax.export`` loads, ``"npz"`` for weights with a script
+        that needs numpy alone, ``"onnx"`` for onnxruntime.
+      member: which of the run's members.
+
+    Returns:
+      The folder.
+
+    Raises:
+      UserError: for a run without a policy, one that the format cannot hold, or that it does not
+        reproduce.
+    """
+    about = proof.export(Path(path_of(run)), Path(path), format, member)
+    found = about["proof"]
+    console.say(
+        f"{format}: log-probabilities in {found['states']} states differ by "
+        f"{found['max_log_prob_difference']:.1g} at most"
+    )
+    return Path(path)

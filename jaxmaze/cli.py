@@ -36,25 +36,30 @@ def run(
     usage: str,
     fields: bool = False,
     status: Callable[[Path], int] = lambda folder: 0,
+    words: list[str] | None = None,
 ) -> None:
     """Run a command and exit: 0, or 2 for what the user can mend, or 130 after Ctrl-C.
 
     Args:
       main: the command; takes the overrides and returns the folder it wrote, which becomes the last
         line printed.
-      usage: a short description for ``--help``.
+      usage: a short description for ``--help``; its first line is what ``jaxmaze --help`` says.
       fields: whether ``--help`` lists the fields of a configuration too.
       status: the exit code of a command that has written a folder, where that is not always 0.
+      words: takes the arguments that are no flags; if None there may be none.
     """
     overrides: dict[str, object] = {}
 
     def parse(argv: list[str]) -> list[str]:
         rest, found = split_overrides(argv)
         try:
+            flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind other arguments
             stray = flags.FLAGS(rest)[1:]
         except flags.Error as error:
             raise UserError(f"{error}; --help lists the flags") from error
-        if stray:
+        if words is not None:
+            words.extend(stray)
+        elif stray:
             raise UserError(f"stray argument {stray[0]!r}; flags look like --name=value")
         overrides.update(found)
         return argv[:1]
@@ -196,26 +201,54 @@ def _several(text: str) -> str | tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
-def config_from_flag(flag: str | None, overrides: dict[str, object]) -> ml_collections.ConfigDict:
-    """The configuration of ``--config=FILE[:recipe]`` with overrides, checked as a whole.
+def config_from_flags(
+    config: str | None, env: str | None, overrides: dict[str, object]
+) -> ml_collections.ConfigDict:
+    """The configuration that a command line asks for, checked as a whole.
+
+    Args:
+      config: of ``--config=FILE[:recipe]``.
+      env: of ``--env=ID[:stage]``, which needs no file: all else has the library's defaults.
+      overrides: values by dotted name. Where they alone say all that is needed, as a clone of data
+        without an environment does, neither flag is.
 
     Raises:
       UserError: if there is none, it cannot be read, or it is not valid.
     """
-    if flag is None:
+    if config is not None and env is not None:
         raise UserError(
-            "--config is not set; give a file of your own, or a name that comes with jaxmaze: "
-            f"{', '.join(files.shipped())}"
+            "give either --config=FILE or --env=ID; --config.env.id=ID changes a file's environment"
+        )
+    if config is None and env is None and overrides.get("stage") != "bc":
+        raise UserError(
+            "--config is not set; give --env=ID with a gymnasium environment, --config=FILE with a "
+            f"file of your own, or a name that comes with jaxmaze: {', '.join(files.shipped())}"
         )
     from jaxmaze import api
 
-    return api.load_config(flag, overrides)
+    if config is not None:
+        return api.load_config(config, overrides)
+    values: dict[str, object] = {}
+    if env is not None:
+        env_id, stage = _split_env(env)
+        values = {"env": {"id": env_id}} | ({} if stage is None else {"stage": stage})
+    return api.override(values, overrides)
 
 
-def name_of(flag: str) -> tuple[str, str]:
-    """The names of config file and recipe in ``--config=FILE[:recipe]``."""
-    path, _, recipe = flag.partition(":")
-    return Path(path).stem, recipe or "workflow"
+def _split_env(flag: str) -> tuple[str, str | None]:
+    """Id and stage of ``--env=ID[:stage]``; an id may have a colon of its own."""
+    env_id, _, stage = flag.rpartition(":")
+    return (env_id, stage) if env_id and stage in config_lib.STAGES else (flag, None)
+
+
+def name_of(config: str | None, env: str | None, stage: str) -> tuple[str, str]:
+    """What a command's folder is called after: a file or an environment, and a recipe."""
+    if config is not None:
+        path, _, recipe = config.partition(":")
+        return Path(path).stem, recipe or "workflow"
+    if env is not None:
+        return _split_env(env)[0].rpartition(":")[2].replace("/", "-"), stage
+    return "data", stage
 
 
 def prepare() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from absl import flags
@@ -37,25 +36,9 @@ def main(folders: list[str]) -> Path:
     return api.compare(folders, workdir, teacher=FLAGS.teacher, trust=FLAGS.trust).folder
 
 
-def split_folders(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The flags and the folders of a command line, in any order."""
-    flagged, folders, i = argv[:1], [], 1
-    while i < len(argv):
-        word = argv[i]
-        if not word.startswith("-"):
-            folders.append(word)
-        else:
-            flagged.append(word)
-            if word.lstrip("-") in ("teacher", "workdir") and i + 1 < len(argv):
-                i += 1
-                flagged.append(argv[i])
-        i += 1
-    return flagged, folders
-
-
 if __name__ == "__main__":
     define_flags()
-    sys.argv, given = split_folders(sys.argv)
+    given: list[str] = []
 
     def compare(overrides: dict[str, object]) -> Path:
         """The command; it has no configuration of its own."""
@@ -63,4 +46,4 @@ if __name__ == "__main__":
             raise UserError("compare takes no --config fields; it reads them from the runs")
         return main(given)
 
-    cli.run(compare, USAGE)
+    cli.run(compare, USAGE, words=given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ TEXTS = ("format", "policy", "dataset_id", "author", "author_email", "code_perma
 def define_flags() -> None:
     """The command's flags."""
     flags.DEFINE_string("config", None, "Config file that says which environment, or its name.")
+    flags.DEFINE_string("env", None, "Environment, in place of a config file.")
     flags.DEFINE_string("format", None, "csv, npz, imitation or d3rlpy; found out if unset.")
     for name in COLUMNS:
         flags.DEFINE_list(name, None, f"Columns of a table with {name}, by name or as obs_*.")
@@ -41,14 +41,14 @@ def define_flags() -> None:
     flags.DEFINE_string("workdir", None, "Folder to write; outputs/<config>-data/<time> if unset.")
 
 
-def main(sources: list[str], overrides: dict[str, Any]) -> Path:
+def main(sources: list[str], overrides: dict[str, object]) -> Path:
     """Convert what the command line names; returns the folder written."""
     from jaxmaze import api
     from jaxmaze.runs import run_folder
 
     if len(sources) != 1:
         raise UserError("give one file or folder: python -m jaxmaze.convert SOURCE --config=FILE")
-    config = cli.config_from_flag(FLAGS.config, overrides)
+    config = cli.config_from_flags(FLAGS.config, FLAGS.env, overrides)
     cli.prepare()
     given: dict[str, Any] = {name: FLAGS[name].value for name in (*COLUMNS, *COLUMN, *TEXTS)}
     given = {
@@ -56,30 +56,14 @@ def main(sources: list[str], overrides: dict[str, Any]) -> Path:
         for name, value in given.items()
         if value is not None
     }
-    workdir = FLAGS.workdir or run_folder.default_workdir(cli.name_of(FLAGS.config)[0], "data")
+    workdir = FLAGS.workdir or run_folder.default_workdir(
+        cli.name_of(FLAGS.config, FLAGS.env, config.stage)[0], "data"
+    )
     given["clip_actions"] = FLAGS.clip_actions
     return api.convert(sources[0], workdir, env=config, **given)
 
 
-def split_sources(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The flags and the files of a command line, in any order."""
-    flagged, sources, i = argv[:1], [], 1
-    while i < len(argv):
-        word = argv[i]
-        if not word.startswith("-"):
-            sources.append(word)
-        else:
-            flagged.append(word)
-            # Most flags take a value; it may be the next word.
-            alone = "help" in word or word.lstrip("-").removeprefix("no") == "clip_actions"
-            if "=" not in word and not alone and i + 1 < len(argv):
-                i += 1
-                flagged.append(argv[i])
-        i += 1
-    return flagged, sources
-
-
 if __name__ == "__main__":
     define_flags()
-    sys.argv, named = split_sources(sys.argv)
-    cli.run(lambda overrides: main(named, overrides), USAGE)
+    named: list[str] = []
+    cli.run(lambda overrides: main(named, overrides), USAGE, words=named)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from absl import flags
@@ -17,8 +16,6 @@ python -m jaxmaze.inspect DATA [--config=configs/lunar_lander.py] [--replay=10] 
 Exit code 1 if the data are unfit to learn from."""
 
 FLAGS = flags.FLAGS
-VALUES = ("config", "workdir", "replay")
-"""Flags that take a value, which may stand behind them as a word of its own."""
 
 
 def define_flags() -> None:
@@ -26,28 +23,12 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "config", None, "Config file of the environment; the one that the data name if unset."
     )
+    flags.DEFINE_string("env", None, "Environment, in place of a config file.")
     flags.DEFINE_integer(
         "replay", 10, "Episodes whose actions are played again in the environment.", lower_bound=0
     )
     flags.DEFINE_boolean("trust", False, "Import code that the data's folder names.")
     flags.DEFINE_string("workdir", None, "Folder to write; outputs/<data>-inspect/<time> if unset.")
-
-
-def split_words(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The flags and the other words of a command line, in any order."""
-    flagged, words, i = argv[:1], [], 1
-    while i < len(argv):
-        word = argv[i]
-        if not word.startswith("-"):
-            words.append(word)
-        else:
-            flagged.append(word)
-            name = word.lstrip("-")
-            if (name in VALUES or name.startswith(cli.PREFIX)) and "=" not in name:
-                i += 1
-                flagged += argv[i : i + 1]
-        i += 1
-    return flagged, words
 
 
 def main(data: list[str], overrides: dict[str, object]) -> Path:
@@ -56,9 +37,13 @@ def main(data: list[str], overrides: dict[str, object]) -> Path:
 
     if len(data) != 1:
         raise UserError("give one folder with recorded episodes: python -m jaxmaze.inspect DATA")
-    if overrides and FLAGS.config is None:
-        raise UserError("--config.FIELD changes the configuration of --config=FILE; give that too")
-    config = None if FLAGS.config is None else cli.config_from_flag(FLAGS.config, overrides)
+    if overrides and FLAGS.config is None and FLAGS.env is None:
+        raise UserError(
+            "--config.FIELD changes the configuration of --config=FILE or --env=ID; give one too"
+        )
+    config = None
+    if FLAGS.config is not None or FLAGS.env is not None:
+        config = cli.config_from_flags(FLAGS.config, FLAGS.env, overrides)
     cli.prepare()
     return api.inspect(
         data[0], FLAGS.workdir, config=config, trust=FLAGS.trust, replay=FLAGS.replay
@@ -74,5 +59,5 @@ def unfit(folder: Path) -> int:
 
 if __name__ == "__main__":
     define_flags()
-    sys.argv, given = split_words(sys.argv)
-    cli.run(lambda overrides: main(given, overrides), USAGE, status=unfit)
+    given: list[str] = []
+    cli.run(lambda overrides: main(given, overrides), USAGE, status=unfit, words=given)

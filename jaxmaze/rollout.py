@@ -13,6 +13,7 @@ from jaxmaze.errors import UserError
 USAGE = """Play episodes with a policy.
 
 python -m jaxmaze.rollout --config=configs/lunar_lander.py --policy=heuristic --record
+python -m jaxmaze.rollout --env=CartPole-v1 --policy=my_teachers:balance --record
 python -m jaxmaze.rollout --run=DIR --n_episodes=50"""
 
 FLAGS = flags.FLAGS
@@ -21,6 +22,7 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """The command's flags."""
     flags.DEFINE_string("config", None, "Config file that says which environment, or its name.")
+    flags.DEFINE_string("env", None, "Environment, in place of a config file.")
     flags.DEFINE_string("run", None, "Folder of a run: its policy in its environment.")
     flags.DEFINE_boolean("trust", False, "Import code that the folder of --run names.")
     flags.DEFINE_string(
@@ -44,8 +46,8 @@ def main(overrides: dict[str, object]) -> Path:
     from jaxmaze import api
     from jaxmaze.runs import run_folder
 
-    if (FLAGS.config is None) == (FLAGS.run is None):
-        raise UserError("give either --config=FILE (and --policy) or --run=DIR")
+    if (FLAGS.config is None and FLAGS.env is None) == (FLAGS.run is None):
+        raise UserError("give either --config=FILE or --env=ID (and --policy), or --run=DIR")
     changes: dict[str, object] = dict(overrides)
     for flag, field in (
         ("n_episodes", "rollout.n_episodes"),
@@ -65,10 +67,15 @@ def main(overrides: dict[str, object]) -> Path:
         # Of the teachers that its configuration names none is asked.
         config = api.override(config, {"dagger.policy": None})
         trust.check(config_lib.import_paths(config), source, FLAGS.trust, changes.values())
+        if not config_lib.to_settings(config).env.named:
+            raise UserError(
+                f"{source} was cloned without an environment; name one to play in with "
+                "--config.env.id=ID"
+            )
         name = "run"
     else:
-        config = cli.config_from_flag(FLAGS.config, changes)
-        name = cli.name_of(FLAGS.config)[0]
+        config = cli.config_from_flags(FLAGS.config, FLAGS.env, changes)
+        name = cli.name_of(FLAGS.config, FLAGS.env, config.stage)[0]
     if config.rollout.minari and not FLAGS.record:
         raise UserError("config.rollout.minari=True is for what is recorded; add --record")
     cli.prepare()

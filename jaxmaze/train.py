@@ -12,6 +12,7 @@ from jaxmaze.errors import UserError
 USAGE = """Record a teacher, clone it, fine-tune the clone, compare.
 
 python -m jaxmaze.train --config=configs/lunar_lander.py[:RECIPE] [--config.FIELD=VALUE ...]
+python -m jaxmaze.train --env=CartPole-v1[:STAGE] [--config.FIELD=VALUE ...]
 python -m jaxmaze.train --resume=DIR"""
 
 FLAGS = flags.FLAGS
@@ -21,6 +22,9 @@ def define_flags() -> None:
     """The command's flags."""
     flags.DEFINE_string(
         "config", None, "Config file or name, with a recipe behind a colon if wanted."
+    )
+    flags.DEFINE_string(
+        "env", None, "Environment, in place of a file; with a stage behind a colon if wanted."
     )
     flags.DEFINE_string(
         "workdir", None, "Folder to write; outputs/<config>-<recipe>/<time> if unset."
@@ -35,13 +39,15 @@ def main(overrides: dict[str, object]) -> Path:
     from jaxmaze.runs import run_folder
 
     if FLAGS.resume is not None:
-        if FLAGS.config is not None or FLAGS.workdir is not None or overrides:
+        given = (FLAGS.config, FLAGS.env, FLAGS.workdir)
+        if any(flag is not None for flag in given) or overrides:
             raise UserError("--resume takes everything from the folder; give no other flag with it")
         cli.prepare()
         return api.resume(FLAGS.resume, trust=FLAGS.trust).folder
-    config = cli.config_from_flag(FLAGS.config, overrides)
+    config = cli.config_from_flags(FLAGS.config, FLAGS.env, overrides)
     cli.prepare()
-    workdir = FLAGS.workdir or run_folder.default_workdir(*cli.name_of(FLAGS.config))
+    named = cli.name_of(FLAGS.config, FLAGS.env, config.stage)
+    workdir = FLAGS.workdir or run_folder.default_workdir(*named)
     return api.train(config, workdir).folder
 
 

@@ -11,6 +11,8 @@ from jaxmaze import api, config
 from jaxmaze.config import files
 from jaxmaze.errors import UserError
 from tests.conftest import CONFIG, HERE, ROOT, SMALL, command, flags
+from tests.own import QUICK
+from tests.own import write as write_own
 from tests.test_cli import fails
 
 
@@ -71,11 +73,63 @@ def test_dicts_of_either_kind_do_as_configurations(tmp_path):
     assert jaxmaze.train(train, tmp_path / "again").config.env.id == "CartPole-v1"
 
 
+CALLS = {
+    "override": lambda c: jaxmaze.override(c, {}),
+    "overrides": lambda c: jaxmaze.override({}, c),
+    "load_config": lambda c: jaxmaze.load_config("cartpole", c),
+    "record": lambda c: jaxmaze.record(c, "x"),
+    "clone": lambda c: jaxmaze.clone(c, "data", "x"),
+    "dagger": lambda c: jaxmaze.dagger(c, "x"),
+    "fine_tune": lambda c: jaxmaze.fine_tune(c, None, "x"),
+    "evaluate": lambda c: jaxmaze.evaluate(c, "random"),
+    "train": lambda c: jaxmaze.train(c, "x"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_function_takes_every_kind_of_configuration(name, monkeypatch, tmp_path):
+    class Stop(Exception):
+        """With the settings that a function has understood."""
+
+    def stop(settings):
+        raise Stop(config.to_dict(to_settings(settings)))
+
+    to_settings = config.to_settings
+    monkeypatch.setattr(config, "to_settings", stop)
+    monkeypatch.chdir(tmp_path)
+    nested = {"env": {"id": "CartPole-v1", "kwargs": {"render_mode": None}}, "bc": {"patience": 7}}
+    dotted = {"env.id": "CartPole-v1", "env.kwargs": {"render_mode": None}, "bc.patience": 7}
+    mixed = nested | {"env": ml_collections.ConfigDict(nested["env"])}
+    kinds = [nested, dotted, mixed, ml_collections.ConfigDict(nested), jaxmaze.make_config(nested)]
+    found = []
+    for given in kinds:
+        try:
+            found.append(config.to_dict(CALLS[name](given)))
+        except Stop as stopped:
+            found.append(stopped.args[0])
+    if name == "load_config":  # all of a whole configuration counts, as an override
+        found[-1] |= {n: found[0][n] for n in ("members", "rollout")}
+    assert all(values == found[0] for values in found)
+    assert found[0]["bc"]["patience"] == 7 and found[0]["env"]["id"] == "CartPole-v1"
+
+
+def test_a_run_stands_for_its_folder(cloned, small, tmp_path):
+    config = jaxmaze.override(small, {"rollout.n_episodes": 1})
+    jaxmaze.record(config, tmp_path / "played", policy=cloned, save=False)
+    assert jaxmaze.open_run(tmp_path / "played").config.rollout.policy == str(cloned.folder)
+    assert jaxmaze.open_run(jaxmaze.open_run(cloned)).folder == cloned.folder
+    assert jaxmaze.load_policy(cloned).networks == cloned.policy().networks
+    assert jaxmaze.export(cloned, tmp_path / "out", "npz") == tmp_path / "out"
+    with pytest.raises(UserError, match="is finished already"):
+        jaxmaze.resume(cloned)
+
+
 @pytest.mark.parametrize("wrong", ["configs/lunar_lander.py", None, 3, ["stage"]])
 def test_what_is_no_configuration_is_one_clear_line(wrong, tmp_path):
     for call in (
         lambda: jaxmaze.make_config(wrong),
         lambda: jaxmaze.override(wrong, {}),
+        lambda: jaxmaze.override({}, wrong),
         lambda: jaxmaze.record(wrong, tmp_path / "x"),
         lambda: jaxmaze.clone(wrong, tmp_path, tmp_path / "x"),
         lambda: jaxmaze.dagger(wrong, tmp_path / "x"),
@@ -126,10 +180,25 @@ def test_a_wheel_in_an_empty_folder_has_all_it_needs(tmp_path):
         cwd=empty, env=HERE | {"PYTHONPATH": str(site)}, capture_output=True, text=True,
     )  # fmt: skip
     fails(result, "bc.data is not set")
-    for name in ("cartpole", "configs/cartpole.py"):
-        result = subprocess.run(
-            [sys.executable, "-m", "jaxmaze.train", f"--config={name}", *flags(SMALL),
-             f"--workdir={empty / name}"],
+
+    def jaxmaze(*words):  # the console command
+        done = subprocess.run(
+            [site / "bin" / "jaxmaze", *words],
             cwd=empty, env=HERE | {"PYTHONPATH": str(site)}, capture_output=True, text=True,
         )  # fmt: skip
-        assert result.returncode == 0, result.stderr
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    assert any(line.startswith("  train ") for line in jaxmaze("--help"))
+    jaxmaze("train", "--config=configs/cartpole.py", *flags(SMALL), "--workdir=whole")
+    (write_own(empty) / "my_config.py").unlink()
+    quick = flags(QUICK)
+    jaxmaze(
+        "init", "my_config.py", "--env=my_env:Ball-v0", "--config.rollout.policy=my_env:teacher"
+    )
+    taught = jaxmaze("rollout", "--config=my_config.py", "--record", "--n_episodes=20")[-1]
+    cloned = jaxmaze("train", "--config=my_config.py:bc", *quick, f"--config.bc.data={taught}")[-1]
+    jaxmaze("train", "--env=my_env:Ball-v0:ppo", *quick, f"--config.ppo.init_from={cloned}")
+    jaxmaze("compare", cloned, taught)
+    exported = jaxmaze("export", cloned, "--format=npz")[-1]
+    assert (empty / exported / "read_policy.py").is_file()

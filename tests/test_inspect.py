@@ -426,7 +426,7 @@ def test_the_command_ends_with_its_folder_and_says_unfit_by_its_exit_code(tmp_pa
         (["a", "b"], "give one folder"),
         (["nowhere"], "nowhere is not a folder"),
         (["."], "holds no Minari dataset"),
-        ([".", "--config.env.id=X"], "give that too"),
+        ([".", "--config.env.id=X"], "give one too"),
         ([".", "--nonsense=1"], "nonsense"),
     ],
 )

@@ -52,16 +52,25 @@ def make_config(values: ConfigLike) -> ml_collections.ConfigDict:
       UserError: for what is no dict, and for a field that does not exist; values are checked by
         :func:`validate`.
     """
+    config = default_config()
+    for name, value in flat(values).items():
+        check_name(name)
+        _set(config, name, value)
+    return config.lock()
+
+
+def flat(values: ConfigLike) -> dict[str, object]:
+    """Values by dotted name, whether they are nested or not; the names are not checked.
+
+    Raises:
+      UserError: for what is no dict.
+    """
     if not isinstance(values, Mapping | ml_collections.ConfigDict):
         raise UserError(
             f"a configuration must be a dict or a ConfigDict, not the {type(values).__name__} "
             f"{values!r:.60}; jaxmaze.load_config reads one from a file"
         )
-    config = default_config()
-    for name, value in _flatten(_plain(values)):
-        check_name(name)
-        _set(config, name, value)
-    return config.lock()
+    return dict(_flatten(_plain(values)))
 
 
 def _plain(values: ConfigLike) -> dict[str, object]:

@@ -33,7 +33,7 @@ class EnvSection(Protocol):
     """The ``env`` section of the settings, as far as this room reads it."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str | None: ...
     @property
     def kwargs(self) -> JsonMap: ...
     @property
@@ -61,7 +61,16 @@ class EnvConfig(NamedTuple):
 
     @classmethod
     def of(cls, section: EnvSection) -> EnvConfig:
-        """From the ``env`` section of a configuration."""
+        """From the ``env`` section of a configuration.
+
+        Raises:
+          UserError: if it names no environment, or arguments that cannot be written down.
+        """
+        if section.id is None:
+            raise UserError(
+                "config.env.id is not set, and this needs an environment; give a gymnasium id, or "
+                "module:Name-v0 for one of your own"
+            )
         try:
             kwargs = json.dumps(dict(section.kwargs))
         except TypeError as error:
@@ -72,13 +81,21 @@ class EnvConfig(NamedTuple):
 
 
 class EnvInfo(NamedTuple):
-    """What an environment looks like from outside."""
+    """What an environment looks like from outside.
+
+    Without an environment it is what a data set says of its own; ``spec`` has no entry point then.
+    """
 
     config: EnvConfig
     spec: EnvSpec
     observation_space: gym.Space
     action_space: gym.Space
     spaces: Spaces
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is an environment, and not only what a data set says of one."""
+        return self.spec.entry_point is not None
 
 
 def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
@@ -196,6 +213,16 @@ def describe(config: EnvConfig) -> EnvInfo:
         return EnvInfo(config, env.spec, env.observation_space, env.action_space, spaces)
     finally:
         env.close()
+
+
+def of_spaces(observation_space: gym.Space, action_space: gym.Space) -> EnvInfo:
+    """What a data set says of the environment that it comes from: its spaces and nothing else.
+
+    Raises:
+      UserError: for spaces that are not supported.
+    """
+    spaces = observation_space, action_space
+    return EnvInfo(EnvConfig("the data set"), EnvSpec("data"), *spaces, space_spec(*spaces))
 
 
 def space_spec(observation_space: gym.Space, action_space: gym.Space) -> Spaces:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec
 
-from jaxmaze.envs.environment import EnvConfig, EnvInfo, space_spec
+from jaxmaze.envs.environment import EnvConfig, EnvInfo, of_spaces
 from jaxmaze.errors import UserError
 
 NAME = "the given spaces"
@@ -48,9 +47,4 @@ def info_of_spaces(pair: tuple[object, object]) -> EnvInfo:
         raise UserError(
             f"env={pair!r:.80} must be two gymnasium spaces, those of observations and of actions"
         )
-    return EnvInfo(EnvConfig(NAME), EnvSpec("data"), first, second, space_spec(first, second))
-
-
-def exists(info: EnvInfo) -> bool:
-    """Whether there is an environment, and not only two spaces."""
-    return info.spec.entry_point is not None
+    return of_spaces(first, second)._replace(config=EnvConfig(NAME))

@@ -87,7 +87,7 @@ def write(
     writer = _Writer(info, clip)
     path.parent.mkdir(parents=True, exist_ok=True)
     provenance = provenance | {"versions": run_folder.versions()}
-    if given.exists(info):
+    if info.exists:
         provenance["env"] = environment.spec_dict(info)
     with disk.whole(path) as temporary:
         episodes = writer.episodes(raws, str(path))

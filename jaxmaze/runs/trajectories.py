@@ -20,9 +20,8 @@ from numpy.typing import DTypeLike
 
 from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, PyTree
-from jaxmaze.envs.environment import EnvInfo, space_spec, spec_for_data
+from jaxmaze.envs.environment import EnvInfo, of_spaces, space_spec, spec_for_data
 from jaxmaze.envs.episodes import Episode
-from jaxmaze.envs.given import exists
 from jaxmaze.errors import UserError
 from jaxmaze.runs import clipping, disk, memory
 from jaxmaze.runs.about import About, metadata
@@ -144,7 +143,7 @@ def write_each(
         data,
         info.observation_space,
         info.action_space,
-        env_spec=spec_for_data(info) if exists(info) else None,
+        env_spec=spec_for_data(info) if info.exists else None,
         data_format="hdf5",
         **({"jpeg_encoding": False} if _knows_jpeg(MinariStorage.new) else {}),
     )
@@ -233,6 +232,19 @@ def read(path: str | Path, info: EnvInfo, clip: bool = False) -> Dataset:
     except (TypeError, ValueError):
         raise UserError(f"{path} is damaged: its provenance is not JSON; record it again") from None
     return Dataset(tuple(episodes), provenance, sha256, remarks=tuple(remarks))
+
+
+def info_of(path: str | Path) -> EnvInfo:
+    """What a data set says of the environment that it comes from, which need not exist any more.
+
+    Args:
+      path: as :func:`read` takes it.
+
+    Raises:
+      UserError: if it is not a dataset, or has spaces that are not supported.
+    """
+    storage = _open(_data_folder(Path(path)))
+    return of_spaces(storage.observation_space, storage.action_space)
 
 
 def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> None:

@@ -26,7 +26,7 @@ from jaxmaze.runs import (
     sources,
     trajectories,
 )
-from jaxmaze.training import audit, bc_learner, evaluation, selection
+from jaxmaze.training import audit, bc_learner, data_alone, evaluation, selection
 
 KIND = "bc"
 CHECKPOINT_EVERY = 10
@@ -112,7 +112,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     """
     if config.bc.data is None:
         raise UserError("config.bc.data is not set; it must be a folder with recorded episodes")
-    info = environment.describe(environment.EnvConfig.of(config.env))
+    info = data_alone.describe(config)
     dataset = sources.read(config.bc, info)
     problem = prepare(config, dataset, info)
     about = {
@@ -132,39 +132,48 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     fitter = bc_learner.Fitter(config, networks, seeding.STAGE_BC)
     fitter.prepare(problem.data, problem.train, problem.steps, True)
     with (
-        evaluation.open_evaluator(config, info, networks, seeds) as evaluator,
+        data_alone.open_evaluator(config, info, networks, seeds) as evaluator,
         checkpoint.Checkpoints(workdir) as checkpoints,
     ):
         trainer = _Trainer(config, fitter, problem, evaluator, checkpoints)
         with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
             progress, policies = trainer.train(writer)
             reported = evaluation.test_seeds(config) if reported is None else reported
-            results = evaluator(policies, reported)
-            outcomes.write_episodes(workdir, seeds, reported, {"best": results})
+            results = evaluator(policies, reported) if evaluator else None
+            if results:
+                outcomes.write_episodes(workdir, seeds, reported, {"best": results})
             _draw(workdir, config, writer)
     summary = {
         "kind": KIND,
         "env_steps": 0,
         "wall_seconds": time.perf_counter() - trainer.start,
-        "evaluation": outcomes.pooled(results).summary(),
-        "members": [_member(config, progress, m, result) for m, result in enumerate(results)],
+        **({"evaluation": outcomes.pooled(results).summary()} if results else {}),
+        "members": [
+            _member(config, progress, m, results[m] if results else None)
+            for m in range(config.members)
+        ],
         "data": about,
     }
     held_out, temperature = trainer.held_out(progress)
     audit.write(workdir, networks, policies, info, config, held_out, temperature)
+    if not results:
+        data_alone.add_validation(summary, workdir)
     run_folder.write_json(workdir / run_folder.SUMMARY, summary)
     show(summary, config)
     return summary
 
 
-def _member(config: Settings, progress: Progress, member: int, result: outcomes.Evaluation) -> Json:
+def _member(
+    config: Settings, progress: Progress, member: int, result: outcomes.Evaluation | None
+) -> Json:
     """One member's part of the summary."""
     block: Json = {
         "seed": config.seed + member,
         "env_steps": 0,
         "best_epoch": int(progress.train.best_epoch[member]),
-        "evaluation": result.summary(),
     }
+    if result:
+        block["evaluation"] = result.summary()
     if config.bc.best_by == "return":
         block["selection"] = selection.block(progress.selection, member, "epoch")
     return block
@@ -181,6 +190,8 @@ def _draw(workdir: Path, config: Settings, writer: metrics.MetricsWriter) -> Non
 
 def show(summary: Json, config: Settings) -> None:
     """Print what came out."""
+    if "evaluation" not in summary:
+        return data_alone.show(summary)
     e = summary["evaluation"]
     console.say(
         f"clone: mean return {e['mean']:.1f} ± {e['std']:.1f} over {len(summary['members'])} "
@@ -196,7 +207,7 @@ class _Trainer:
         config: Settings,
         fitter: bc_learner.Fitter,
         problem: Problem,
-        evaluator: evaluation.Evaluator,
+        evaluator: evaluation.Evaluator | None,
         checkpoints: checkpoint.Checkpoints,
     ):
         self.config, self.fitter, self.problem = config, fitter, problem
@@ -295,7 +306,7 @@ class _Trainer:
         """Keep each member's policy if it is the best so far, by loss or by return."""
         section, epoch = self.section, self.trained
         by_return, last = section.best_by == "return", epoch == section.num_epochs
-        due = section.eval_every > 0 and epoch % section.eval_every == 0
+        due = self.evaluator and section.eval_every > 0 and epoch % section.eval_every == 0
         loss, name = (held_out, "validation") if self.validates else (means, "training")
         rule = f"{name} loss {np.mean(loss['policy_loss']):.4f}"
         if due or (by_return and last):
@@ -336,6 +347,7 @@ class _Trainer:
     def _evaluate(self, epoch: int, policies: Policy) -> np.ndarray:
         """Returns ``[M, E]`` on the selection episodes."""
         seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
+        assert self.evaluator  # settings that need one name an environment
         results = self.evaluator(policies, seeds)
         stats = metrics.per_member([r.stats() for r in results])
         returns = np.stack([r.returns for r in results])

@@ -56,6 +56,12 @@ def load(run: Path) -> report.Arm:
     summary = run_folder.summary(run)
     if not summary.get("members") or "arms" in summary:
         raise UserError(f"{run} is a {summary.get('kind')}; give the folders of its bc or ppo runs")
+    if "evaluation" not in summary:
+        raise UserError(
+            f"{run} was cloned without an environment, so it has played no episodes to compare; "
+            f"let it play some with python -m jaxmaze.rollout --run={run} --config.env.id=ID, and "
+            "compare that folder"
+        )
     best = last = outcomes.read_episodes(run)
     curve = None
     if "last" in summary:  # it went on and on, and was evaluated on the way

@@ -105,7 +105,9 @@ def make(env: EnvInfo, seed: int) -> Callable[[np.ndarray], np.ndarray]:
     if name not in _BY_ENVIRONMENT:
         raise UserError(
             f"no heuristic is known for {env.config.id}: there is one for "
-            f"{', '.join(sorted(_BY_ENVIRONMENT))}; give --policy=package.module:function"
+            f"{', '.join(sorted(_BY_ENVIRONMENT))}; give a teacher of your own, "
+            "--policy=module:function (in train --config.rollout.policy=module:function), or train "
+            "from scratch with the stage ppo, --env=ID:ppo"
         )
     function = _BY_ENVIRONMENT[name]
     return lambda obs: function(obs, isinstance(env.spaces.action, Box))

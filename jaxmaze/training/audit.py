@@ -26,7 +26,7 @@ from jaxmaze.envs import environment
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Episode, play_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.runs import disk, run_folder, trajectories
+from jaxmaze.runs import console, disk, run_folder, trajectories
 from jaxmaze.runs.checkpoint import digest
 from jaxmaze.training import compiled, evaluation
 
@@ -88,6 +88,8 @@ def _play(
 ) -> list[list[Episode]]:
     """Each member's deterministic episodes, again in one shape for all."""
     count = len(jax.tree.leaves(population)[0])
+    if not len(seeds):
+        return [[] for _ in range(count)]
     each = [jax.tree.map(lambda x, m=m: x[m], population) for m in range(count)]
     return [
         play_episodes(info, policies.LoadedPolicy(networks, policy), seeds, NUM_ENVS, record)
@@ -110,13 +112,13 @@ def write(
       run: the folder.
       networks: of the policies.
       population: the policies that the run hands over, ``[M, ...]`` on the host.
-      info: the environment.
+      info: the environment; of a data set alone, there are no episodes.
       config: the configuration; its ``evaluation`` section fixes the episodes.
       demonstrated: observations ``[M, S, *obs_shape]`` and the teacher's actions ``[M, S, ...]`` in
         held-out demonstrations; states that the policies themselves visit, if there are none.
       temperature: ``[M]`` from :func:`temperature_of`, if known.
     """
-    seeds = evaluation.selection_seeds(config, EPISODES)
+    seeds = evaluation.selection_seeds(config, EPISODES if info.exists else 0)
     played = _play(networks, population, info, seeds, record=demonstrated is None)
     if demonstrated is None:
         states = [spread(*_visited(episodes, info.spaces.action)) for episodes in played]
@@ -207,8 +209,10 @@ def env_difference(theirs: JsonMap, ours: JsonMap) -> str:
     """The first argument of two ``env`` sections that differs, in words; empty if none does.
 
     An argument that only one of them spells out may be the environment's own default: that is left
-    to the episodes, which would go otherwise.
+    to the episodes, which would go otherwise. A clone of data alone has no environment to compare.
     """
+    if theirs.get("id") is None:
+        return ""
     if theirs.get("id") != ours.get("id"):
         return f"env.id is {theirs.get('id')!r} there and {ours.get('id')!r} here"
     there, here = theirs.get("max_episode_steps"), ours.get("max_episode_steps")
@@ -266,21 +270,34 @@ def check(
         return figures | {"states": 0, "episodes": 0, "difference": difference or news}
     again = log_probs(networks, population, record.obs, record.action)
     gap = np.abs(again - record.log_prob)
-    played = _play(networks, population, info, record.seeds, record=False)
-    returns = np.array([[e.episode_return for e in episodes] for episodes in played])
     figures |= {
         "states": int(gap.size),
         "held_out_demonstrations": bool(record.demonstrated),
         "max_log_prob_difference": float(gap.max()),
-        "episodes": int(returns.size),
-        "clone_return": float(record.returns.mean()),
-        "return": float(returns.mean()),
-        "max_return_difference": float(np.abs(returns - record.returns).max()),
+        "episodes": int(record.returns.size),
     }
+    if len(record.seeds):
+        figures |= _episodes(networks, population, info, record)
+    else:
+        console.say(
+            f"note: {run} was cloned without an environment, so only its log-probabilities are "
+            f"compared, in {gap.size} states, and no episodes"
+        )
     figures["difference"] = difference or _verdict(figures, gap, record, raw)
     if figures["difference"] and not difference:
         _differs(config, f"the policy taken over from {run} differs: {figures['difference']}")
     return figures
+
+
+def _episodes(networks: Networks, population: Policy, info: EnvInfo, record: Record) -> Json:
+    """What the policies return now in the episodes on record, beside what they did then."""
+    played = _play(networks, population, info, record.seeds, record=False)
+    returns = np.array([[e.episode_return for e in episodes] for episodes in played])
+    return {
+        "clone_return": float(record.returns.mean()),
+        "return": float(returns.mean()),
+        "max_return_difference": float(np.abs(returns - record.returns).max()),
+    }
 
 
 def _verdict(figures: Json, gap: np.ndarray, record: Record, raw: Json) -> str:
@@ -291,6 +308,8 @@ def _verdict(figures: Json, gap: np.ndarray, record: Record, raw: Json) -> str:
     limit = TOLERANCE * np.maximum(1.0, np.abs(record.log_prob))
     if not (gap <= limit).all():
         return f"log-probabilities by {gap.max():.2g}, more than {TOLERANCE:g}{why}"
+    if not len(record.seeds):
+        return ""
     if not math.isclose(figures["return"], figures["clone_return"], rel_tol=1e-6, abs_tol=1e-6):
         return (
             f"its mean return on the same {len(record.seeds)} episodes is "
