@@ -11,6 +11,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -153,7 +154,7 @@ def parse_value(name: str, text: str) -> object:
     Raises:
       UserError: if it has the wrong type; ranges are checked with the whole configuration.
     """
-    if name.startswith("env.kwargs."):
+    if name.startswith(config_lib.OPEN):
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError):
@@ -164,6 +165,8 @@ def parse_value(name: str, text: str) -> object:
     field = config_lib.FIELDS[name]
     if field.optional and text == "None":
         return None
+    if field.type is tuple and field.code and re.fullmatch(r"[\w.:,\s]+", text):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     try:
         if field.type is bool:
             return _BOOLEANS[text.lower()]
@@ -173,7 +176,7 @@ def parse_value(name: str, text: str) -> object:
             return float(text)
         if field.type in (tuple, dict):
             value = ast.literal_eval(text)
-            if field.type is tuple and isinstance(value, int | list):
+            if field.type is tuple and isinstance(value, int | list | str):
                 value = tuple(value) if isinstance(value, list) else (value,)
             if not isinstance(value, field.type):
                 raise ValueError(text)

@@ -29,6 +29,8 @@ class Field(NamedTuple):
       identity: whether another value makes it another run, which does not go on in the folder.
       folder: whether it names a folder.
       code: whether it may be a path to import from, where it names no folder.
+      function: whether it may be a function too, in Python.
+      words: what it may be, where the rest does not say it.
     """
 
     default: object
@@ -44,6 +46,8 @@ class Field(NamedTuple):
     identity: bool = True
     folder: bool = False
     code: bool = False
+    function: bool = False
+    words: str = ""
 
 
 def field(default: object, help: str, **limits: object) -> Any:

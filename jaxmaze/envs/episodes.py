@@ -13,6 +13,8 @@ from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import PyTree
 from jaxmaze.envs import environment
 
+LOOK_EVERY = 1000
+"""Steps between looks at how long episodes without a limit have become."""
 Act = Callable[[np.ndarray], np.ndarray]
 """Observations ``[K, ...]`` to actions ``[K, ...]`` as the environments take them."""
 
@@ -74,6 +76,10 @@ def run_episodes(
       after_step: called with the slot after each reset and step, for rendering.
       on_start: called with the slot before an episode's first action.
 
+    Raises:
+      UserError: for an episode of :data:`jaxmaze.envs.environment.LONGEST` steps that nothing cuts.
+      WorkerError: if an environment raises.
+
     Yields:
       ``(slot, episode)`` as episodes end. Episodes without ``record`` have empty arrays.
     """
@@ -86,7 +92,10 @@ def run_episodes(
         current[slot] = queues[slot].popleft() if queues[slot] else None
         if (job := current[slot]) is None:
             return
-        spaces.obs.put(obs, slot, envs[slot].reset(seed=job[1])[0])
+        try:
+            spaces.obs.put(obs, slot, envs[slot].reset(seed=job[1])[0])
+        except Exception as error:  # whatever a user's environment raises
+            raise environment.failed(envs[slot], "reset", error) from error
         logs[slot] = ([spaces.obs.take(obs, slot)] if record else [], [], [])
         if on_start is not None:
             on_start(slot)
@@ -95,15 +104,22 @@ def run_episodes(
 
     for slot in range(len(envs)):
         start(slot)
+    steps, endless = 0, any(environment.step_limit(env) is None for env in envs)
     while any(job is not None for job in current):
+        steps += 1
+        if endless and steps % LOOK_EVERY == 0:
+            _check_ends(envs, logs)
         for slot, action in enumerate(spaces.action.each(act(obs))):
             job = current[slot]
             if job is None:
                 continue
-            observation, reward, terminated, truncated, _ = envs[slot].step(action)
-            spaces.obs.put(obs, slot, observation)
             observations, taken, rewards = logs[slot]
-            rewards.append(float(reward))
+            try:
+                observation, reward, terminated, truncated, _ = envs[slot].step(action)
+                spaces.obs.put(obs, slot, observation)
+                rewards.append(float(reward))
+            except Exception as error:  # whatever a user's environment raises
+                raise environment.failed(envs[slot], "step", error) from error
             if record:
                 observations.append(spaces.obs.take(obs, slot))
                 taken.append(action)
@@ -112,6 +128,17 @@ def run_episodes(
             if terminated or truncated:
                 yield slot, _episode(envs[slot], spaces, job, logs[slot], bool(terminated))
                 start(slot)
+
+
+def _check_ends(envs: Sequence[gym.Env], logs: Sequence[tuple[list, list, list]]) -> None:
+    """Check that no episode goes on for ever.
+
+    Raises:
+      UserError: if one that nothing cuts has become too long.
+    """
+    for env, (_, _, rewards) in zip(envs, logs, strict=True):
+        if len(rewards) >= environment.LONGEST and environment.step_limit(env) is None:
+            raise environment.too_long(env)
 
 
 def _episode(
