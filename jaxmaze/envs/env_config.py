@@ -84,7 +84,7 @@ class EnvConfig(NamedTuple):
           UserError: if it has arguments that JSON cannot hold.
         """
         make = None if section.make is None else _named(section.make)
-        resize = section.resize and (section.resize[0], section.resize[-1])
+        sizes = section.resize  # one stands for both
         return cls(
             section.id or ("" if make is None else importing.text(make)),
             _json("kwargs", section.kwargs),
@@ -98,7 +98,7 @@ class EnvConfig(NamedTuple):
             section.frame_skip,
             section.frame_stack,
             section.grayscale,
-            resize or None,
+            (sizes[0], sizes[-1]) if sizes else None,
         )
 
     @property

@@ -99,7 +99,8 @@ def wrapping(entry: object) -> tuple[Code | str, Mapping[str, object]]:
     Raises:
       UserError: if it is neither an import path or a wrapper, nor one of those with arguments.
     """
-    code, kwargs = entry, {}
+    code: object = entry
+    kwargs: object = {}
     if isinstance(entry, Sequence) and not isinstance(entry, str) and len(entry) in (1, 2):
         code, kwargs = entry[0], entry[1] if len(entry) == 2 else {}
     path = isinstance(code, str) and ":" in code

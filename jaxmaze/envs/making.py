@@ -71,7 +71,7 @@ def _entry_point(make: importing.Code | str, code: importing.Code) -> Any:
 
 def _cannot_be_made(config: EnvConfig, error: Exception) -> NoReturn:
     """Raise a UserError for whatever was raised while an environment was made."""
-    line = importing.first_line(error)
+    line = importing.first_line(error).partition(" was raised from the environment creator")[0]
     if isinstance(error, gym.error.DependencyNotInstalled):
         text = f"{config.named} needs a package that is missing: {error}"
     elif isinstance(error, gym.error.NameNotFound) and config.make is None:
@@ -94,7 +94,7 @@ def _cannot_be_made(config: EnvConfig, error: Exception) -> NoReturn:
         text = f"{config.named} cannot be made: {line}"
     elif config.make is not None and "must inherit from the gymnasium.Env" in line:
         found = line.partition("actual class: ")[2].partition(". See")[0]
-        text = f"{config.named} returned {found or 'something'}; it must return a gymnasium.Env"
+        text = f"{config.named} returned {found}; it must return one environment, a gymnasium.Env"
     elif "unexpected keyword argument 'render_mode'" in line:
         text = (
             f"{config.named} cannot be rendered: it takes no argument render_mode; gymnasium wants "

@@ -80,7 +80,7 @@ def _called(
             _wrong(name, f"{method}() returned {_returned(env, method)}", wanted)
         raise UserError(
             f"{name} raised {type(error).__name__} in {method}(): {importing.first_line(error)}"
-            f"{importing.place(error)}; {HELP}"
+            f"{importing.place(error)}"
         ) from error
 
 
@@ -179,9 +179,13 @@ def failed(env: gym.Env, method: str, error: Exception) -> Exception:
     """What is raised for what an environment raised, or for what it gave, in the midst of a run."""
     if isinstance(error, UserError | gym.error.DependencyNotInstalled):
         return error
+    place = importing.place(error)
+    # Not in the user's code, so with what came out of it.
+    wanted = STEP if method == "step" else RESET
+    more = place or f"; {wanted}, with observations of {env.observation_space}"
     return WorkerError(
         f"the environment {name_of(env)} failed in {method}(): {type(error).__name__}: "
-        f"{importing.first_line(error)}{importing.place(error)}",
+        f"{importing.first_line(error)}{more}",
         traceback.format_exc(),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import SupportsFloat
 
 import gymnasium as gym
@@ -54,6 +55,13 @@ class ResetOptions(gym.Wrapper, RecordConstructorArgs):
         return self.env.reset(seed=seed, options=json.loads(self._options) | (options or {}))
 
 
+class Resize(gym.wrappers.ResizeObservation):
+    """gymnasium's, which can be made again from a data set, whose JSON knows no tuples."""
+
+    def __init__(self, env: gym.Env, shape: Sequence[int]):
+        super().__init__(env, (int(shape[0]), int(shape[1])))
+
+
 def wrap(env: gym.Env, config: EnvConfig) -> gym.Env:
     """Put around an environment what the configuration asks for.
 
@@ -98,11 +106,28 @@ def _wrapped(env: gym.Env, code: importing.Code | str, kwargs: Json) -> gym.Env:
             f"env.wrappers: {name} gave a {type(wrapped).__name__}; it must give a gymnasium.Env, "
             "such as a gymnasium.Wrapper of the one that it is called with"
         )
-    if wrapped.spec is None and env.spec is not None:  # it is no gymnasium.Wrapper
-        given = WrapperSpec(name.partition(":")[2], name, kwargs)
-        around = (*env.spec.additional_wrappers, given)
-        wrapped.unwrapped.spec = dataclasses.replace(env.spec, additional_wrappers=around)
+    _describe(wrapped, env, name, kwargs if isinstance(code, str) else None)
     return wrapped
+
+
+def _describe(wrapped: gym.Env, env: gym.Env, path: str, kwargs: Json | None) -> None:
+    """Let the specification of a wrapped environment say by what it was wrapped.
+
+    gymnasium's own says so of wrappers that record their arguments. Of others it knows the class
+    alone, and nothing of what is no gymnasium.Wrapper: then it could not be made again.
+    """
+    if env.spec is None:
+        return
+    given = WrapperSpec(path.partition(":")[2], path, kwargs)
+    around = env.spec.additional_wrappers
+    if wrapped.spec is None:
+        spec = dataclasses.replace(env.spec, additional_wrappers=(*around, given))
+        wrapped.unwrapped.spec = spec
+    elif isinstance(wrapped, gym.Wrapper) and kwargs is not None:
+        theirs = wrapped.spec.additional_wrappers
+        if len(theirs) == len(around) + 1 and theirs[-1].kwargs is None:
+            spec = dataclasses.replace(wrapped.spec, additional_wrappers=(*around, given))
+            wrapped._cached_spec = spec
 
 
 def _check_images(env: gym.Env, field: str, name: str, shape: str) -> None:
@@ -125,7 +150,7 @@ def _check_images(env: gym.Env, field: str, name: str, shape: str) -> None:
 
 def _resized(env: gym.Env, shape: tuple[int, int]) -> gym.Env:
     try:
-        return gym.wrappers.ResizeObservation(env, shape)
+        return Resize(env, shape)
     except gym.error.DependencyNotInstalled as error:
         raise UserError("env.resize needs OpenCV; pip install 'jaxmaze[image]'") from error
     except (TypeError, ValueError) as error:  # images whose bounds are not 0 and 255
@@ -133,11 +158,11 @@ def _resized(env: gym.Env, shape: tuple[int, int]) -> gym.Env:
 
 
 def step_limit(env: gym.Env) -> int | None:
-    """Actions after which every episode is cut by a wrapper; None if none does.
+    """Actions after which every episode is cut by a wrapper; None if nobody knows of one.
 
     What repeats actions cuts episodes after as many fewer.
     """
-    limits, skip = [], 1
+    limits, skip, spec = [], 1, env.spec
     while isinstance(env, gym.Wrapper):
         if isinstance(env, gym.wrappers.TimeLimit):
             limits.append(-(-env._max_episode_steps // skip))
@@ -146,4 +171,6 @@ def step_limit(env: gym.Env) -> int | None:
         elif isinstance(env, gym.wrappers.MaxAndSkipObservation):
             skip *= env._skip
         env = env.env
+    if not limits and spec is not None and spec.max_episode_steps is not None:
+        return spec.max_episode_steps  # of what is inside a user's own, which nobody can look into
     return min(limits, default=None)
