@@ -126,11 +126,7 @@ class Actor:
         )
         self._played[k] += 1
         self._progress[k] = [0.0, 0]
-        env = self._training[k]
-        try:
-            self._spaces.obs.put(self._obs, k, env.reset(seed=seed)[0])
-        except Exception as error:  # whatever a user's environment raises
-            raise environment.failed(env, "reset", error) from error
+        environment.reset_into(self._obs, k, self._spaces.obs, self._training[k], seed)
         if self._remembers:
             self._chooser.begin[k] = 1.0
 
@@ -227,8 +223,7 @@ class Actor:
             except Exception as error:  # whatever a user's environment raises
                 raise environment.failed(env, "step", error) from error
             # A copy: the environment may use the same memory for its next observation.
-            final = copy.deepcopy(observation)
-            ends.append((t, k, final, bool(over), run[0], run[1]))
+            ends.append((t, k, copy.deepcopy(observation), bool(over), run[0], run[1]))
             self._start(k)
 
     def evaluate(

@@ -14,24 +14,24 @@ import gymnasium as gym
 
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.spaces import ActionSpace, Box, Discrete, Spaces
-from jaxmaze.envs import trial
+from jaxmaze.envs import trial, wrapping
 from jaxmaze.envs.env_config import EnvConfig, EnvInfo, EnvSection
 from jaxmaze.envs.importing import current_folder_first
 from jaxmaze.envs.making import make
 from jaxmaze.envs.sending import CannotBeSentError, comes_with_gymnasium, register, to_send
 from jaxmaze.envs.specs import registered_limit, registered_spec, spec_dict, spec_for_data
-from jaxmaze.envs.trial import failed, name_of
-from jaxmaze.envs.wrapping import step_limit
+from jaxmaze.envs.trial import failed, name_of, reset_into
+from jaxmaze.envs.wrapping import bounded, step_limit
 from jaxmaze.errors import UserError
 
 __all__ = [
-    "LONGEST",
     "CannotBeSentError",
     "EnvConfig",
     "EnvInfo",
     "EnvSection",
     "MissingPackageError",
     "actions_of",
+    "bounded",
     "comes_with_gymnasium",
     "current_folder_first",
     "describe",
@@ -43,18 +43,16 @@ __all__ = [
     "register",
     "registered_limit",
     "registered_spec",
+    "reset_into",
     "space_spec",
     "spec_dict",
     "spec_for_data",
     "step_limit",
     "to_send",
-    "too_long",
 ]
 
 MissingPackageError = gym.error.DependencyNotInstalled
 """What rendering raises without the package that it needs."""
-LONGEST = 100_000
-"""Steps after which an episode that nothing cuts is taken for one without an end."""
 ALWAYS_END = ("Blackjack",)
 """gymnasium's environments without a limit whose episodes end whatever is done."""
 _tried: set[tuple[str, type]] = set()
@@ -101,16 +99,8 @@ def _note_limit(info: EnvInfo, say: Callable[[str], None]) -> None:
         _noted.add(name)
         say(
             f"note: {name} has no step limit; if its episodes may go on for ever, set "
-            f"env.max_episode_steps (one of {LONGEST} steps stops the run)"
+            f"env.max_episode_steps (one of {wrapping.LONGEST} steps stops the run)"
         )
-
-
-def too_long(env: gym.Env) -> UserError:
-    """What is raised for an episode of :data:`LONGEST` steps that nothing cuts."""
-    return UserError(
-        f"{name_of(env)} has no step limit, and an episode has gone on for {LONGEST} steps: set "
-        "config.env.max_episode_steps, after which episodes are cut"
-    )
 
 
 def space_spec(observation_space: gym.Space, action_space: gym.Space) -> Spaces:

@@ -13,8 +13,6 @@ from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import PyTree
 from jaxmaze.envs import environment
 
-LOOK_EVERY = 1000
-"""Steps between looks at how long episodes without a limit have become."""
 Act = Callable[[np.ndarray], np.ndarray]
 """Observations ``[K, ...]`` to actions ``[K, ...]`` as the environments take them."""
 
@@ -84,6 +82,7 @@ def run_episodes(
       ``(slot, episode)`` as episodes end. Episodes without ``record`` have empty arrays.
     """
     current: list[tuple[int, int] | None] = [None] * len(envs)
+    envs = [environment.bounded(env) for env in envs]
     spaces = environment.space_spec(envs[0].observation_space, envs[0].action_space)
     obs = spaces.obs.zeros(len(envs))
     logs: list[tuple[list, list, list]] = [([], [], []) for _ in envs]
@@ -92,10 +91,7 @@ def run_episodes(
         current[slot] = queues[slot].popleft() if queues[slot] else None
         if (job := current[slot]) is None:
             return
-        try:
-            spaces.obs.put(obs, slot, envs[slot].reset(seed=job[1])[0])
-        except Exception as error:  # whatever a user's environment raises
-            raise environment.failed(envs[slot], "reset", error) from error
+        environment.reset_into(obs, slot, spaces.obs, envs[slot], job[1])
         logs[slot] = ([spaces.obs.take(obs, slot)] if record else [], [], [])
         if on_start is not None:
             on_start(slot)
@@ -104,11 +100,7 @@ def run_episodes(
 
     for slot in range(len(envs)):
         start(slot)
-    steps, endless = 0, any(environment.step_limit(env) is None for env in envs)
     while any(job is not None for job in current):
-        steps += 1
-        if endless and steps % LOOK_EVERY == 0:
-            _check_ends(envs, logs)
         for slot, action in enumerate(spaces.action.each(act(obs))):
             job = current[slot]
             if job is None:
@@ -128,17 +120,6 @@ def run_episodes(
             if terminated or truncated:
                 yield slot, _episode(envs[slot], spaces, job, logs[slot], bool(terminated))
                 start(slot)
-
-
-def _check_ends(envs: Sequence[gym.Env], logs: Sequence[tuple[list, list, list]]) -> None:
-    """Check that no episode goes on for ever.
-
-    Raises:
-      UserError: if one that nothing cuts has become too long.
-    """
-    for env, (_, _, rewards) in zip(envs, logs, strict=True):
-        if len(rewards) >= environment.LONGEST and environment.step_limit(env) is None:
-            raise environment.too_long(env)
 
 
 def _episode(

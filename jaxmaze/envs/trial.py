@@ -14,6 +14,7 @@ from typing import NoReturn
 import gymnasium as gym
 import numpy as np
 
+from jaxmaze.core.observations import Observations
 from jaxmaze.core.types import JsonMap, PyTree
 from jaxmaze.envs import importing
 from jaxmaze.errors import UserError, WorkerError
@@ -173,6 +174,20 @@ def _finite(value: PyTree) -> bool:
 
 def _wrong(name: str, found: str, wanted: str) -> NoReturn:
     raise UserError(f"{name}: {found}; {wanted}; {HELP}")
+
+
+def reset_into(
+    room: PyTree, slot: int, observations: Observations, env: gym.Env, seed: int
+) -> None:
+    """Reset an environment and put its first observation into its slot of ``room``.
+
+    Raises:
+      WorkerError: if it raises, or gives what does not fit.
+    """
+    try:
+        observations.put(room, slot, env.reset(seed=seed)[0])
+    except Exception as error:  # whatever a user's environment raises
+        raise failed(env, "reset", error) from error
 
 
 def failed(env: gym.Env, method: str, error: Exception) -> Exception:

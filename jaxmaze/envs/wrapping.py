@@ -13,9 +13,12 @@ from gymnasium.envs.registration import WrapperSpec
 from gymnasium.utils import RecordConstructorArgs
 
 from jaxmaze.core.types import Json, PyTree
-from jaxmaze.envs import importing
+from jaxmaze.envs import importing, trial
 from jaxmaze.envs.env_config import EnvConfig
 from jaxmaze.errors import UserError
+
+LONGEST = 100_000
+"""Steps after which an episode that nothing cuts is taken for one without an end."""
 
 
 class FrameSkip(gym.Wrapper, RecordConstructorArgs):
@@ -174,3 +177,30 @@ def step_limit(env: gym.Env) -> int | None:
     if not limits and spec is not None and spec.max_episode_steps is not None:
         return spec.max_episode_steps  # of what is inside a user's own, which nobody can look into
     return min(limits, default=None)
+
+
+class _Bounded(gym.Wrapper):
+    """Stops what plays an episode that does not end."""
+
+    _steps = 0
+
+    def reset(self, *, seed: int | None = None, options: Json | None = None) -> tuple[PyTree, Json]:
+        self._steps = 0
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: PyTree) -> tuple[PyTree, SupportsFloat, bool, bool, Json]:
+        self._steps += 1
+        if self._steps > LONGEST:
+            raise UserError(
+                f"{trial.name_of(self.env)} has no step limit, and an episode has gone on for "
+                f"{LONGEST} steps: set config.env.max_episode_steps, after which episodes are cut"
+            )
+        return self.env.step(action)
+
+
+def bounded(env: gym.Env) -> gym.Env:
+    """The environment; if nothing is known to cut its episodes, one that raises a UserError.
+
+    After :data:`LONGEST` steps of an episode. To play whole episodes with.
+    """
+    return env if step_limit(env) is not None else _Bounded(env)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxmaze import api
-from jaxmaze.envs import environment, episodes, importing
+from jaxmaze.envs import environment, episodes, importing, wrapping
 from tests.count_env import (
     HERE,
     Count,
@@ -136,8 +136,7 @@ def test_an_environment_without_a_limit_is_said_once_and_stopped(monkeypatch, ca
     out = capsys.readouterr().out
     assert out.count("A has no step limit") == 1 and out.count("env.max_episode_steps") == 2
     assert [i.limit for i in info] == [None, None]
-    monkeypatch.setattr(environment, "LONGEST", 60)
-    monkeypatch.setattr(episodes, "LOOK_EVERY", 10)
+    monkeypatch.setattr(wrapping, "LONGEST", 60)
 
     def play(i):
         return episodes.play_episodes(i, lambda obs: np.zeros(len(obs), int), range(3), 2)
