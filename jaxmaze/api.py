@@ -17,7 +17,7 @@ from jaxmaze import stages
 from jaxmaze import trust as trust_lib
 from jaxmaze.config import ConfigLike, files, make_config
 from jaxmaze.core.types import Json
-from jaxmaze.envs import environment
+from jaxmaze.envs import environment, importing
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.exports import proof
@@ -68,7 +68,7 @@ def load_config(path: str | Path, overrides: Mapping[str, object] | None = None)
     """
     name, _, recipe = str(path).partition(":")
     file = files.find(name)
-    spec = importlib.util.spec_from_file_location(f"_jaxmaze_config_{file.stem}", file)
+    spec = importlib.util.spec_from_file_location(f"{importing.CONFIG_MODULE}{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"config file {name} is not a Python file")
     module = importlib.util.module_from_spec(spec)
@@ -100,7 +100,9 @@ def override(config: ConfigLike, overrides: Mapping[str, object]) -> Config:
         *path, leaf = name.split(".")
         target = values
         if path[2:] or (path and path[0] == "sweep" and path[1:]):
-            raise UserError(f"config.{name} is nested too deeply; give env.kwargs one by one")
+            raise UserError(
+                f"config.{name} is nested too deeply; give env.kwargs and the like one by one"
+            )
         for part in path:
             target = target[part]
         target[leaf] = value
@@ -130,7 +132,7 @@ def _absolute(config: Config) -> Config:
     changes: dict[str, object] = {}
     for name, field in config_lib.FIELDS.items():
         value = config_lib.get(config, name) if field.folder or field.code else None
-        if value is None:
+        if not isinstance(value, str):
             continue
         if field.several:
             changes[name] = sources.absolute(value)

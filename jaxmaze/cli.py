@@ -11,6 +11,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -158,7 +159,7 @@ def parse_value(name: str, text: str) -> object:
     Raises:
       UserError: if it has the wrong type; ranges are checked with the whole configuration.
     """
-    if name.startswith("env.kwargs."):
+    if name.startswith(config_lib.OPEN):
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError):
@@ -171,6 +172,8 @@ def parse_value(name: str, text: str) -> object:
         return None
     if field.several:
         return _several(text)
+    if field.type is tuple and field.code and re.fullmatch(r"[\w.:,\s]+", text):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     try:
         if field.type is bool:
             return _BOOLEANS[text.lower()]
@@ -180,7 +183,7 @@ def parse_value(name: str, text: str) -> object:
             return float(text)
         if field.type in (tuple, dict):
             value = ast.literal_eval(text)
-            if field.type is tuple and isinstance(value, int | list):
+            if field.type is tuple and isinstance(value, int | list | str):
                 value = tuple(value) if isinstance(value, list) else (value,)
             if not isinstance(value, field.type):
                 raise ValueError(text)

@@ -6,10 +6,10 @@ class UserError(ValueError):
 
 
 class WorkerError(RuntimeError):
-    """A worker process died, or its environment raised.
+    """A worker process died, or an environment raised, in a worker or in this process.
 
     Attributes:
-      details: the worker's traceback; empty if it died without one.
+      details: the traceback; empty if a worker died without one.
     """
 
     def __init__(self, message: str, details: str = ""):

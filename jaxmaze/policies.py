@@ -18,6 +18,7 @@ from jaxmaze.config import Settings
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import Array, NetworkSpec, Policy, PyTree
+from jaxmaze.envs import importing
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, run_folder
@@ -194,7 +195,8 @@ def _imported(name: str) -> Act:
         raise
     except Exception as error:  # Whatever a user's module raises.
         raise UserError(
-            f"policy {name!r} cannot be imported: {type(error).__name__}: {error}"
+            f"policy {name!r} cannot be imported: {type(error).__name__}: {error} (modules are "
+            f"searched in {importing.searched()}, and among the installed packages)"
         ) from error
     finally:
         sys.path.pop(0)

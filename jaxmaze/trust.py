@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -31,7 +31,8 @@ def check(
     Raises:
       UserError: one line that names the import path and what to do.
     """
-    theirs = {k: v for k, v in paths.items() if v not in set(map(str, given))}
+    own = set(_texts(given))
+    theirs = {k: v for k, v in paths.items() if v not in own}
     if not trust and theirs:
         field, path = next(iter(theirs.items()))
         raise UserError(
@@ -39,6 +40,15 @@ def check(
             "whoever made that folder, say so with --trust (in Python: trust=True), or give the "
             "same configuration yourself"
         )
+
+
+def _texts(values: Iterable[object]) -> Iterator[str]:
+    """All texts in values, however deep in tuples and lists."""
+    for value in values:
+        if isinstance(value, tuple | list):
+            yield from _texts(value)
+        else:
+            yield str(value)
 
 
 def refuse_runs(module: str) -> None:

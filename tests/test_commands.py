@@ -93,6 +93,12 @@ class Endless(gym.Env):
     observation_space = gym.spaces.Box(0, 255, (8, 8, 3), np.uint8)
     action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
 
+    def reset(self, *, seed=None, options=None):
+        return np.zeros((8, 8, 3), np.uint8), {}
+
+    def step(self, action):
+        return np.zeros((8, 8, 3), np.uint8), 0.0, False, False, {}
+
 
 @pytest.fixture
 def endless(monkeypatch):

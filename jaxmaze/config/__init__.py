@@ -1,6 +1,7 @@
 """Settings: every field with its default, type, range and help, declared once in ``sections``."""
 
 from jaxmaze.config.door import (
+    OPEN,
     ConfigLike,
     check_name,
     expected,
@@ -17,6 +18,7 @@ from jaxmaze.config.settings import FIELDS, STAGES, Settings, get
 
 __all__ = [
     "FIELDS",
+    "OPEN",
     "STAGES",
     "ConfigLike",
     "Settings",

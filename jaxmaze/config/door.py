@@ -20,8 +20,11 @@ from jaxmaze.config import settings as settings_lib
 from jaxmaze.config import sweeps
 from jaxmaze.config.fields import Field
 from jaxmaze.config.settings import FIELDS, SECTIONS, STAGES, Settings, get
+from jaxmaze.envs import importing
 from jaxmaze.errors import UserError
 
+OPEN = ("env.kwargs.", "env.reset_options.")
+"""How names begin that can go on as the user likes."""
 ConfigLike: TypeAlias = ml_collections.ConfigDict | Mapping[str, object]
 """A configuration, whole or partial, as a user may give it."""
 
@@ -95,8 +98,9 @@ def _flatten(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[s
 
 
 def _set(config: ml_collections.ConfigDict, name: str, value: object) -> None:
-    if name.startswith("env.kwargs."):
-        name, value = "env.kwargs", config.env.kwargs.to_dict() | {name.split(".", 2)[2]: value}
+    if name.startswith(OPEN):
+        name, leaf = name.rsplit(".", 1)
+        value = get(config, name).to_dict() | {leaf: value}
     if name.startswith("sweep."):
         name, value = "sweep", config.sweep.to_dict() | {name.split(".", 1)[1]: value}
     section, _, leaf = name.rpartition(".")
@@ -120,7 +124,7 @@ def check_name(name: str) -> None:
     Raises:
       UserError: with the nearest name that does.
     """
-    if name in FIELDS or name.startswith("env.kwargs."):
+    if name in FIELDS or name.startswith(OPEN):
         return
     if name.startswith("sweep."):
         if name.removeprefix("sweep.") not in sweeps.names():
@@ -153,6 +157,8 @@ def _fields_of(section: str) -> str:
 def expected(name: str) -> str:
     """What a field may be, in words."""
     field = FIELDS[name]
+    if field.words:
+        return field.words
     if name == "network.hidden_sizes":
         return "a tuple of positive integers such as (64,64)"
     words = {
@@ -167,6 +173,8 @@ def expected(name: str) -> str:
         words += " or a tuple of them"
     if field.items is not None:
         words = f"a tuple of { {int: 'integers', float: 'numbers', str: 'texts'}[field.items] }"
+    if field.function:
+        words = "an import path module:name (in Python also the function itself)"
     if field.choices:
         words = "one of " + ", ".join(map(str, field.choices))
     low, high = field.low, field.high
@@ -182,6 +190,8 @@ def fits(name: str, value: object) -> bool:
     field = FIELDS[name]
     if value is None:
         return field.optional
+    if field.function and callable(value):
+        return True
     if name == "network.hidden_sizes":
         return isinstance(value, tuple) and all(
             isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in value
@@ -266,27 +276,43 @@ def to_settings(config: ConfigLike | Settings) -> Settings:
 
 
 def import_paths(config: ml_collections.ConfigDict) -> dict[str, str]:
-    """The paths to import from that a configuration holds, by field."""
+    """The paths to import from that a configuration holds, by field; without gymnasium's own."""
     values = {name: get(config, name) for name, field in FIELDS.items() if field.code}
-    return {
+    paths = {
         name: value
         for name, value in values.items()
+        if isinstance(value, str) and ":" in value
         # A folder of that name is meant first, as policies.resolve takes it.
-        if value is not None and ":" in value and not Path(value).is_dir()
+        if name.startswith("env.") or not Path(value).is_dir()
+    }
+    for i, entry in enumerate(values["env.wrappers"]):
+        code, _ = importing.wrapping(entry)
+        if isinstance(code, str) and not importing.of_gymnasium(code):
+            paths[f"env.wrappers[{i}]"] = code
+    # Of what only names something that was given in Python nothing is ever imported.
+    return {
+        name: path
+        for name, path in paths.items()
+        if not (name.startswith(("env.make", "env.wrappers")) and importing.nameless(path))
     }
 
 
 def to_dict(config: ml_collections.ConfigDict | Settings) -> dict[str, object]:
     """Nested plain values, as JSON can hold them and :func:`make_config` takes them back."""
     values = settings_lib.to_plain(config) if isinstance(config, Settings) else config.to_dict()
-    return json.loads(json.dumps(_finite(values), default=str))
+    return json.loads(json.dumps(_finite(values), default=_written))
+
+
+def _written(value: object) -> str:
+    """What stands in JSON for a value that it cannot hold: code by its import path."""
+    return importing.text(value) if callable(value) else str(value)
 
 
 def _finite(value: object) -> object:
     """JSON has no infinity: limits that are "none" are written as the text "inf"."""
     if isinstance(value, Mapping):
         return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [_finite(v) for v in value]
     return "inf" if isinstance(value, float) and value == math.inf else value
 

@@ -32,6 +32,8 @@ class Field(NamedTuple):
       several: whether it may be a tuple of such values too.
       items: for a tuple, the type of what is in it; None if that is not checked.
       code: whether it may be a path to import from, where it names no folder.
+      function: whether it may be a function too, in Python.
+      words: what it may be, where the rest does not say it.
     """
 
     default: object
@@ -49,6 +51,8 @@ class Field(NamedTuple):
     several: bool = False
     items: Kind | None = None
     code: bool = False
+    function: bool = False
+    words: str = ""
 
 
 def field(default: object, help: str, **limits: object) -> Any:

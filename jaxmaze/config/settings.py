@@ -100,8 +100,18 @@ def from_plain(values: Mapping[str, Any]) -> Settings:
 
 def to_plain(settings: Settings) -> dict[str, object]:
     """Nested values, the inverse of :func:`from_plain`."""
-    values = dataclasses.asdict(settings)
-    return values | values.pop("more")
+    parts = _fields_of(settings)
+    more = parts.pop("more")
+    assert isinstance(more, Mapping)
+    return {
+        name: _fields_of(part) if name in SECTION_CLASSES else part
+        for name, part in (parts | dict(more)).items()
+    }
+
+
+def _fields_of(part: Any) -> dict[str, object]:
+    """A dataclass's values by name; none is copied, as there may be a user's own objects."""
+    return {item.name: getattr(part, item.name) for item in dataclasses.fields(part)}
 
 
 def check(section: str, settings: Settings) -> None:

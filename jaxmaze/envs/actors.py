@@ -126,7 +126,7 @@ class Actor:
         )
         self._played[k] += 1
         self._progress[k] = [0.0, 0]
-        self._spaces.obs.put(self._obs, k, self._training[k].reset(seed=seed)[0])
+        environment.reset_into(self._obs, k, self._spaces.obs, self._training[k], seed)
         if self._remembers:
             self._chooser.begin[k] = 1.0
 
@@ -211,18 +211,20 @@ class Actor:
         progress, put = self._progress, self._spaces.obs.put
         sent = self._spaces.action.each(self._spaces.action.to_env(action))
         for k, env in enumerate(self._training):
-            observation, r, over, cut, _ = env.step(sent[k])
-            reward[k] = r
-            run = progress[k]
-            run[0] += float(r)
-            run[1] += 1
-            if over or cut:
-                # A copy: the environment may use the same memory for its next observation.
-                final = copy.deepcopy(observation)
-                ends.append((t, k, final, bool(over), run[0], run[1]))
-                self._start(k)
-            else:
-                put(self._obs, k, observation)
+            try:
+                observation, r, over, cut, _ = env.step(sent[k])
+                reward[k] = r
+                run = progress[k]
+                run[0] += float(r)
+                run[1] += 1
+                if not (over or cut):
+                    put(self._obs, k, observation)
+                    continue
+            except Exception as error:  # whatever a user's environment raises
+                raise environment.failed(env, "step", error) from error
+            # A copy: the environment may use the same memory for its next observation.
+            ends.append((t, k, copy.deepcopy(observation), bool(over), run[0], run[1]))
+            self._start(k)
 
     def evaluate(
         self, policies: Policy, seeds: np.ndarray, deterministic: bool, active: np.ndarray

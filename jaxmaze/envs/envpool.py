@@ -18,7 +18,7 @@ from jaxmaze.core import seeding
 from jaxmaze.core.types import Policy, Rollout
 from jaxmaze.envs import acting
 from jaxmaze.envs.actors import ActorConfig, EpisodeResult, Segment
-from jaxmaze.envs.environment import EnvInfo, registered_spec
+from jaxmaze.envs.environment import EnvConfig, EnvInfo, registered_spec
 from jaxmaze.envs.workers import Pool
 from jaxmaze.errors import UserError
 
@@ -52,8 +52,9 @@ class EnvpoolCollector:
 
         Raises:
           UserError: if it is not installed, does not know the environment, or cannot set its
-            arguments.
+            arguments or put anything around it.
         """
+        _check_plain(info.config)
         try:
             import envpool
         except ImportError as error:
@@ -171,3 +172,18 @@ class EnvpoolCollector:
         if self._env is not None:
             self._env.close()
             self._env = None
+
+
+def _check_plain(config: EnvConfig) -> None:
+    """Check that the environment is a registered one as it is.
+
+    Raises:
+      UserError: one line that names the field.
+    """
+    plain = EnvConfig(config.id, config.kwargs, config.max_episode_steps)
+    for name, value in config._asdict().items():
+        if value != getattr(plain, name):
+            raise UserError(
+                f"config.env.backend=envpool cannot do env.{name}: it has its own environments, as "
+                "they are; use config.env.backend=gymnasium"
+            )

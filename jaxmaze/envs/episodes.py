@@ -74,10 +74,15 @@ def run_episodes(
       after_step: called with the slot after each reset and step, for rendering.
       on_start: called with the slot before an episode's first action.
 
+    Raises:
+      UserError: for an episode of :data:`jaxmaze.envs.environment.LONGEST` steps that nothing cuts.
+      WorkerError: if an environment raises.
+
     Yields:
       ``(slot, episode)`` as episodes end. Episodes without ``record`` have empty arrays.
     """
     current: list[tuple[int, int] | None] = [None] * len(envs)
+    envs = [environment.bounded(env) for env in envs]
     spaces = environment.space_spec(envs[0].observation_space, envs[0].action_space)
     obs = spaces.obs.zeros(len(envs))
     logs: list[tuple[list, list, list]] = [([], [], []) for _ in envs]
@@ -86,7 +91,7 @@ def run_episodes(
         current[slot] = queues[slot].popleft() if queues[slot] else None
         if (job := current[slot]) is None:
             return
-        spaces.obs.put(obs, slot, envs[slot].reset(seed=job[1])[0])
+        environment.reset_into(obs, slot, spaces.obs, envs[slot], job[1])
         logs[slot] = ([spaces.obs.take(obs, slot)] if record else [], [], [])
         if on_start is not None:
             on_start(slot)
@@ -100,10 +105,13 @@ def run_episodes(
             job = current[slot]
             if job is None:
                 continue
-            observation, reward, terminated, truncated, _ = envs[slot].step(action)
-            spaces.obs.put(obs, slot, observation)
             observations, taken, rewards = logs[slot]
-            rewards.append(float(reward))
+            try:
+                observation, reward, terminated, truncated, _ = envs[slot].step(action)
+                spaces.obs.put(obs, slot, observation)
+                rewards.append(float(reward))
+            except Exception as error:  # whatever a user's environment raises
+                raise environment.failed(envs[slot], "step", error) from error
             if record:
                 observations.append(spaces.obs.take(obs, slot))
                 taken.append(action)

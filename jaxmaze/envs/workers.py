@@ -59,10 +59,14 @@ def _sent(
     except environment.CannotBeSentError as error:
         if info.config.id not in _noted:
             _noted.add(info.config.id)
+            advice = (
+                "an environment that a module of its own registers, given as module:Name-v0,"
+                if info.config.make is None and not info.config.wrappers
+                else "what lies in a module of its own, given as module:name,"
+            )
             say(
-                f"note: {info.config.id} runs in this process, not in workers: {error}; an "
-                "environment that a module of its own registers, given as module:Name-v0, can be "
-                "sent to them"
+                f"note: {info.config.id} runs in this process, not in workers: {error}; {advice} "
+                "can be sent to them"
             )
         return 0, None
 
@@ -220,10 +224,10 @@ class _Worker:
         self._awaited -= 1
         if ok:
             return value
-        kind, text = value
+        kind, message, details = value
         if kind == "user":
-            raise UserError(text)
-        raise WorkerError(f"the environment raised: {text.strip().splitlines()[-1]}", text)
+            raise UserError(message)
+        raise WorkerError(message, details)
 
     def _died(self) -> None:
         code = self._process.wait()
@@ -260,11 +264,14 @@ def _serve(connection: Connection) -> None:
         try:
             connection.send((True, getattr(actor, method)(*args)))
         except UserError as error:
-            connection.send((False, ("user", str(error))))
+            connection.send((False, ("user", str(error), "")))
+        except WorkerError as error:
+            connection.send((False, ("error", str(error), error.details)))
         except (BrokenPipeError, ConnectionResetError):
             raise
-        except Exception:
-            connection.send((False, ("error", traceback.format_exc())))
+        except Exception as error:
+            line = f"a worker raised {type(error).__name__}: {error}"
+            connection.send((False, ("error", line, traceback.format_exc())))
 
 
 PR_SET_PDEATHSIG = 1
@@ -295,6 +302,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends the workers.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     environment.quiet()
+    if str(Path.cwd()) not in sys.path:  # what is unpickled may name the user's own modules
+        sys.path.insert(0, str(Path.cwd()))
     # The connection ends when the parent closes the pool, or is gone.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         _serve(Connection(int(sys.argv[1])))

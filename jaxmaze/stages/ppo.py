@@ -161,7 +161,7 @@ class _Trainer:
         self.section = section = config.ppo
         self.num_iterations = ppo_arms.num_iterations(config)
         self.steps_per_iteration = section.num_envs * section.num_steps
-        self.checkpoint_every = ppo_arms.checkpoint_every(config, info.spec.max_episode_steps)
+        self.checkpoint_every = ppo_arms.checkpoint_every(config, info.limit)
         self.watch = Stopwatch()
         self.population = Population(arms, networks, demonstrated, updater)
         self.seeds, self.members = self.population.seeds, len(self.population.seeds)

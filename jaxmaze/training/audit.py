@@ -8,7 +8,6 @@ its own networks, statistics and environment, and finds the same or stops.
 from __future__ import annotations
 
 import functools
-import json
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +15,14 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from jaxmaze import config as config_lib
 from jaxmaze import policies
 from jaxmaze.config import Settings
 from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, JsonMap, Policy, PyTree
-from jaxmaze.envs import environment
+from jaxmaze.envs import environment, importing
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Episode, play_episodes
 from jaxmaze.errors import UserError
@@ -32,6 +32,15 @@ from jaxmaze.training import compiled, evaluation
 
 FILE = "audit.npz"
 STATES, EPISODES, NUM_ENVS = 512, 10, 16
+AROUND: JsonMap = {
+    "wrappers": [],
+    "reset_options": {},
+    "frame_skip": 1,
+    "frame_stack": 1,
+    "grayscale": False,
+    "resize": None,
+}
+"""What may be put around an environment, with what is meant where a run says nothing of it."""
 TOLERANCE = 1e-6
 """Largest difference of log-probabilities, relative to their size where that is above 1."""
 
@@ -211,10 +220,13 @@ def env_difference(theirs: JsonMap, ours: JsonMap) -> str:
     An argument that only one of them spells out may be the environment's own default: that is left
     to the episodes, which would go otherwise. A clone of data alone has no environment to compare.
     """
-    if theirs.get("id") is None:
+    if theirs.get("id") is None and theirs.get("make") is None:
         return ""
-    if theirs.get("id") != ours.get("id"):
-        return f"env.id is {theirs.get('id')!r} there and {ours.get('id')!r} here"
+    # What a function makes has an id only to be called by it.
+    made = theirs.get("make") is not None or ours.get("make") is not None
+    name = "make" if made else "id"
+    if theirs.get(name) != ours.get(name):
+        return f"env.{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"
     there, here = theirs.get("max_episode_steps"), ours.get("max_episode_steps")
     if there != here and None not in (there, here):
         return f"env.max_episode_steps is {there!r} there and {here!r} here"
@@ -222,6 +234,11 @@ def env_difference(theirs: JsonMap, ours: JsonMap) -> str:
     for name in a:
         if name in b and a[name] != b[name]:
             return f"env.kwargs.{name} is {a[name]!r} there and {b[name]!r} here"
+    for name, default in AROUND.items():
+        a, b = theirs.get(name, default), ours.get(name, default)
+        each = [x if name != "wrappers" else list(map(importing.wrapping, x)) for x in (a, b)]
+        if each[0] != each[1]:
+            return f"env.{name} is {a!r} there and {b!r} here"
     return ""
 
 
@@ -251,14 +268,14 @@ def check(
       UserError: one line that names what differs.
     """
     raw = run_folder.read_config(run)
-    theirs, ours = raw.get("config", {}).get("env", {}), json.loads(info.config.kwargs)
+    theirs, ours = raw.get("config", {}).get("env", {}), config_lib.to_dict(config)["env"]
+    assert isinstance(ours, dict)
     # Unset is the registered limit, on either side.
     registered = environment.registered_limit(info)
-    limit = info.config.max_episode_steps or registered
-    section = {"id": info.config.id, "max_episode_steps": limit}
-    if theirs.get("id") == info.config.id and theirs.get("max_episode_steps") is None:
+    ours = ours | {"max_episode_steps": ours["max_episode_steps"] or registered}
+    if theirs.get("max_episode_steps") is None:
         theirs = theirs | {"max_episode_steps": registered}
-    difference = env_difference(theirs, section | {"kwargs": ours})
+    difference = env_difference(theirs, ours)
     figures: Json = {"origin": str(run), "difference": difference}
     if difference:
         _differs(config, f"{run} was trained in another environment: {difference}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from jaxmaze.config.fields import count, field
+from jaxmaze.envs import importing
 from jaxmaze.errors import UserError
 
 
@@ -33,14 +34,35 @@ class Env:
     """The environment, and what steps it."""
 
     id: str | None = field(
-        None, "a registered id, or package.module:Name-v0; None for bc on data alone", code=True
+        None,
+        "a registered id, or package.module:Name-v0; with make, what it is called; neither for bc "
+        "on data alone",
+        code=True,
     )
-    kwargs: Mapping[str, object] = field({}, "the environment's own arguments")
+    make: str | None = field(
+        None, "a function that makes it, my_file:make_env", code=True, function=True
+    )
+    kwargs: Mapping[str, object] = field({}, "the environment's own arguments, or those of make")
     backend: str = field(
         "gymnasium", "what steps the training environments", choices=("gymnasium", "envpool")
     )
     max_episode_steps: int | None = count(
         None, "steps after which an episode is cut; the registered limit if None"
+    )
+    wrappers: tuple[object, ...] = field(
+        (),
+        "import paths of wrappers in order, or pairs of one and its arguments",
+        code=True,
+        words="a tuple such as ('my_file:MyWrapper', ('my_file:Other', {'scale': 2.0}))",
+    )
+    reset_options: Mapping[str, object] = field({}, "what each reset is given as options")
+    frame_skip: int = count(1, "steps for which an action is repeated")
+    frame_stack: int = count(1, "how many of the last observations are one")
+    grayscale: bool = field(False, "take the colours out of images")
+    resize: tuple[int, ...] | None = field(
+        None,
+        "height and width to bring images to",
+        words="two sizes such as (84,84), or one for both, or None",
     )
     workers: int | None = count(
         None,
@@ -56,20 +78,37 @@ class Env:
     @property
     def named(self) -> bool:
         """Whether there is an environment at all; without one, a clone knows its data alone."""
-        return self.id is not None
+        return self.id is not None or self.make is not None
 
     def check(self, settings: HasBC) -> None:
-        """What an environment is needed for, given all settings.
+        """What the fields say together, and what an environment is needed for.
 
         Raises:
           UserError: one line that names the field and what it may be.
         """
-        if self.named:
-            return
+        if not self.named:
+            self._check_nameless(settings)
+        if isinstance(self.make, str) and ":" not in self.make:
+            raise UserError(
+                f"config.env.make={self.make} must be an import path, module:make_env (without the "
+                ".py of a file), or in Python the function itself"
+            )
+        for entry in self.wrappers:
+            importing.wrapping(entry)
+        sizes = self.resize or (1,)
+        whole = all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes)
+        if len(sizes) > 2 or not whole:
+            raise UserError(
+                f"config.env.resize is {self.resize!r}; it must be two sizes such as (84,84), or "
+                "one for both, or None"
+            )
+
+    def _check_nameless(self, settings: HasBC) -> None:
         if settings.stage != "bc":
             raise UserError(
-                "config.env.id is not set; give a gymnasium id, or module:Name-v0 for an "
-                f"environment of your own: {settings.stage} plays in it (only bc does without)"
+                "config.env.id is not set; give a registered id such as CartPole-v1, "
+                "module:Name-v0 for one of your own, or a function in config.env.make: "
+                f"{settings.stage} plays in it (only bc does without)"
             )
         if settings.sweep:
             raise UserError("config.sweep compares returns; set config.env.id to play for them")

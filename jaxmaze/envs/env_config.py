@@ -1,0 +1,162 @@
+"""Which environment, as a value that can be hashed and sent to another process."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple, Protocol, TypeAlias
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from jaxmaze.core.spaces import Spaces
+from jaxmaze.core.types import JsonMap
+from jaxmaze.envs import importing
+from jaxmaze.errors import UserError
+
+Wrapping: TypeAlias = tuple[importing.Code | str, str]
+"""A wrapper's import path, or the wrapper where it has none, and its arguments as JSON."""
+
+
+class EnvSection(Protocol):
+    """The ``env`` section of the settings, as far as this room reads it."""
+
+    @property
+    def id(self) -> str | None: ...
+    @property
+    def make(self) -> str | None: ...
+    @property
+    def kwargs(self) -> JsonMap: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def max_episode_steps(self) -> int | None: ...
+    @property
+    def wrappers(self) -> tuple[object, ...]: ...
+    @property
+    def reset_options(self) -> JsonMap: ...
+    @property
+    def frame_skip(self) -> int: ...
+    @property
+    def frame_stack(self) -> int: ...
+    @property
+    def grayscale(self) -> bool: ...
+    @property
+    def resize(self) -> tuple[int, ...] | None: ...
+    @property
+    def workers(self) -> int | None: ...
+    @property
+    def shards(self) -> int: ...
+
+
+class EnvConfig(NamedTuple):
+    """Which environment: all that is needed to make another one just like it.
+
+    Attributes:
+      id: a registered id; ``package.module:Name-v0`` imports the module first. Where ``make`` makes
+        the environment, what it is called.
+      kwargs: the arguments of the environment or of ``make``, as JSON, so that this is hashable.
+      max_episode_steps: steps after which an episode is truncated; the registered limit if None.
+      make: a function that makes the environment: its import path, or itself where it has none.
+      wrappers: import paths (or wrappers without one) and arguments as JSON, in order.
+      reset_options: what each reset is given as ``options``, as JSON; nothing if empty.
+      frame_skip: steps for which an action is repeated.
+      frame_stack: how many of the last observations are one.
+      grayscale: whether images lose their colours.
+      resize: height and width that images are brought to; as they are if None.
+    """
+
+    id: str
+    kwargs: str = "{}"
+    max_episode_steps: int | None = None
+    make: importing.Code | str | None = None
+    wrappers: tuple[Wrapping, ...] = ()
+    reset_options: str = "{}"
+    frame_skip: int = 1
+    frame_stack: int = 1
+    grayscale: bool = False
+    resize: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, section: EnvSection) -> EnvConfig:
+        """From the ``env`` section of a configuration.
+
+        Raises:
+          UserError: if it names no environment, or has arguments that JSON cannot hold.
+        """
+        if section.id is None and section.make is None:
+            raise UserError(
+                "config.env.id is not set, and this needs an environment; give a gymnasium id, "
+                "module:Name-v0 for one of your own, or a function in config.env.make"
+            )
+        make = None if section.make is None else _named(section.make)
+        sizes = section.resize  # one stands for both
+        return cls(
+            section.id or ("" if make is None else importing.text(make)),
+            _json("kwargs", section.kwargs),
+            section.max_episode_steps,
+            make,
+            tuple(
+                (_named(code), _json("wrappers", kwargs))
+                for code, kwargs in map(importing.wrapping, section.wrappers)
+            ),
+            _json("reset_options", section.reset_options),
+            section.frame_skip,
+            section.frame_stack,
+            section.grayscale,
+            (sizes[0], sizes[-1]) if sizes else None,
+        )
+
+    @property
+    def named(self) -> str:
+        """The field that says which environment, with its value."""
+        return f"env.id={self.id}" if self.make is None else f"env.make={importing.text(self.make)}"
+
+    def code(self) -> tuple[importing.Code | str, ...]:
+        """The user's code in it: the function that makes the environment, and wrappers."""
+        made = () if self.make is None else (self.make,)
+        return (*made, *(code for code, _ in self.wrappers))
+
+
+class EnvInfo(NamedTuple):
+    """What an environment looks like from outside.
+
+    Attributes:
+      config: which it is.
+      spec: its specification: arguments, wrappers and limit included. Where there are spaces alone,
+        of a data set, it has no entry point.
+      observation_space: of what policies see, wrapped.
+      action_space: of what they do.
+      spaces: what networks need to know of the two.
+      limit: actions after which every episode is cut; None if nothing is known to cut it.
+    """
+
+    config: EnvConfig
+    spec: EnvSpec
+    observation_space: gym.Space
+    action_space: gym.Space
+    spaces: Spaces
+    limit: int | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is an environment, and not only what a data set says of one."""
+        return self.spec.entry_point is not None
+
+
+def _named(code: object) -> importing.Code | str:
+    """An import path; the code itself where it has none."""
+    return code if isinstance(code, str) else importing.path_of(code) or code  # type: ignore
+
+
+def _json(field: str, values: JsonMap) -> str:
+    try:
+        return json.dumps(dict(values))
+    except TypeError as error:
+        hint = (
+            "; give a function of the environment instead, lambda env: MyWrapper(env, ...)"
+            if field == "wrappers"
+            else ""
+        )
+        raise UserError(
+            f"env.{field} must be numbers, texts, lists and the like: {error}{hint}"
+        ) from None

@@ -1,0 +1,108 @@
+"""Making one environment, and saying in one line why it cannot be made."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import types
+import warnings
+from typing import Any, NoReturn
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from jaxmaze.envs import importing, wrapping
+from jaxmaze.envs.env_config import EnvConfig
+from jaxmaze.errors import UserError
+
+
+def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
+    """Make one environment, wrapped as the configuration says.
+
+    Modules are searched in the current folder first, as ``python -m`` does.
+
+    Raises:
+      UserError: if it does not exist, is retired, or refuses its arguments; or a wrapper does.
+    """
+    with importing.current_folder_first():
+        return wrapping.wrap(_made(config, render_mode), config)
+
+
+def _made(config: EnvConfig, render_mode: str | None) -> gym.Env:
+    """The environment with its limit, and with nothing else around it."""
+    kwargs = json.loads(config.kwargs)
+    if render_mode is not None:
+        kwargs["render_mode"] = render_mode
+    if config.max_episode_steps is not None:
+        kwargs["max_episode_steps"] = config.max_episode_steps
+    module, colon, _ = config.id.partition(":")
+    if config.make is None and colon:
+        importing.import_module(module, config.named)
+    which = config.id if config.make is None else _spec_of(config)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            env = gym.make(which, disable_env_checker=True, **kwargs)
+    except UserError:
+        raise
+    except Exception as error:  # An environment's constructor may raise anything.
+        _cannot_be_made(config, error)
+    return env
+
+
+def _spec_of(config: EnvConfig) -> EnvSpec:
+    """A specification that is not registered, of what a function makes."""
+    make = config.make
+    assert make is not None
+    code = importing.load(make, "env.make") if isinstance(make, str) else make
+    name = re.sub(r"[^\w:.-]+", "_", config.id).strip("_") or "environment"
+    return EnvSpec(name, entry_point=_entry_point(make, code))
+
+
+def _entry_point(make: importing.Code | str, code: importing.Code) -> Any:
+    """What gymnasium is given to call: a path or a function that it can copy."""
+    if isinstance(make, str) and "." not in make.partition(":")[2]:
+        return make  # gymnasium looks up no names in names
+    if isinstance(code, type | types.FunctionType | functools.partial):
+        return code
+    return lambda **kwargs: code(**kwargs)  # of an object it would make another
+
+
+def _cannot_be_made(config: EnvConfig, error: Exception) -> NoReturn:
+    """Raise a UserError for whatever was raised while an environment was made."""
+    line = importing.first_line(error).partition(" was raised from the environment creator")[0]
+    if isinstance(error, gym.error.DependencyNotInstalled):
+        text = f"{config.named} needs a package that is missing: {error}"
+    elif isinstance(error, gym.error.NameNotFound) and config.make is None:
+        module, colon, _ = config.id.partition(":")
+        hint = (
+            f"{module} registers no such environment"
+            if colon
+            else "one of your own is given with the module that registers it, as module:Name-v0; "
+            f"modules are searched in {importing.searched()}, and among the installed packages"
+        )
+        text = f"{config.named} cannot be made: {line} ({hint})"
+    elif isinstance(error, gym.error.Error):
+        text = f"{config.named} cannot be made: {line}"
+    elif isinstance(error, ModuleNotFoundError):
+        text = (
+            f"{config.named} cannot be imported: {line} (searched in {importing.searched()}, and "
+            "among the installed packages)"
+        )
+    elif isinstance(error, ImportError):
+        text = f"{config.named} cannot be made: {line}"
+    elif config.make is not None and "must inherit from the gymnasium.Env" in line:
+        found = line.partition("actual class: ")[2].partition(". See")[0]
+        text = f"{config.named} returned {found}; it must return one environment, a gymnasium.Env"
+    elif "unexpected keyword argument 'render_mode'" in line:
+        text = (
+            f"{config.named} cannot be rendered: it takes no argument render_mode; gymnasium wants "
+            "render_mode=None among its arguments, and the modes in its metadata"
+        )
+    else:
+        text = (
+            f"{config.named} with env.kwargs={config.kwargs} cannot be made: "
+            f"{type(error).__name__}: {line}{importing.place(error)}"
+        )
+    raise UserError(text) from error
