@@ -21,11 +21,13 @@ from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
+from jaxmaze.policies import LoadedPolicy, checked, load_policy, registered, resolve
 from jaxmaze.runs import console, metrics, outcomes, run_folder
 from jaxmaze.stages import compare as compare_stage
 from jaxmaze.stages import inspect as inspect_stage
 from jaxmaze.stages import rollout as rollout_stage
+from jaxmaze.teachers import sb3
+from jaxmaze.teachers.adapters import given
 from jaxmaze.training import evaluation
 
 __all__ = [
@@ -49,6 +51,8 @@ __all__ = [
 ]
 
 Config: TypeAlias = ml_collections.ConfigDict
+TAUGHT = {"workflow": "rollout.policy", "dagger": "dagger.policy"}
+"""Where the stages that ask a teacher have its name."""
 
 
 class Run:
@@ -148,21 +152,37 @@ def override(config: ConfigLike, overrides: Mapping[str, object]) -> Config:
     return config_lib.validate(make_config(values))
 
 
-def train(config: ConfigLike, workdir: str | Path) -> Run:
-    """Run the stage that ``config.stage`` names: the whole workflow, bc or ppo.
+def train(config: ConfigLike, workdir: str | Path, policy: object = None) -> Run:
+    """Run the stage that ``config.stage`` names: the whole workflow, bc, dagger or ppo.
 
     A folder that holds the same run goes on where it stopped; packages that have another version
     than when it was begun are named in one printed line.
 
+    Args:
+      config: the configuration.
+      workdir: the folder to write.
+      policy: the teacher, as in :func:`record`, of a workflow or dagger; the configured one by
+        default.
+
     Raises:
       UserError: for input that cannot be used.
     """
-    settings = config_lib.to_settings(_absolute(config_lib.validate(config)))
+    config = config_lib.validate(config)
+    function = None
+    if policy is not None:
+        if config.stage not in TAUGHT:
+            raise UserError(f"{config.stage} asks no teacher; leave policy out")
+        name, function = _named(policy)
+        config = override(config, {TAUGHT[config.stage]: name})
+    settings = config_lib.to_settings(_absolute(config))
     note = run_folder.version_note(Path(workdir))
     if note:
         console.say(note)
     stage = stages.find("sweep" if settings.sweep else settings.stage)
-    stage.run(settings, Path(workdir))
+    if function is None:
+        stage.run(settings, Path(workdir))
+    else:
+        stage.run(settings, Path(workdir), policy=function)
     return Run(workdir)
 
 
@@ -176,7 +196,16 @@ def _absolute(config: Config) -> Config:
         # What may be code is a folder too, unless a teacher is called so.
         if field.folder or (value not in registered() and Path(value).is_dir()):
             changes[name] = str(Path(value).resolve())
+        elif field.code and value.startswith(sb3.PREFIX):
+            changes[name] = sb3.PREFIX + str(Path(value.removeprefix(sb3.PREFIX)).resolve())
     return override(config, changes)
+
+
+def _named(policy: object) -> tuple[str, object]:
+    """A teacher's name for the record, and the Python object if it is one."""
+    if isinstance(policy, str | Path | Run):
+        return _path(policy), None
+    return given.name_of(policy), policy
 
 
 def resume(folder: str | Path, trust: bool = False) -> Run:
@@ -208,7 +237,7 @@ def record(
     config: ConfigLike,
     workdir: str | Path,
     *,
-    policy: str | Act | None = None,
+    policy: object = None,
     n_episodes: int | None = None,
     save: bool = True,
     render: str | None = None,
@@ -219,9 +248,10 @@ def record(
     Args:
       config: the configuration.
       workdir: the folder to write.
-      policy: a name (``"heuristic"``, ``"random"``, a run's folder, ``"package.module:function"``)
-        or a function from observations ``[N, ...]`` to actions ``[N, ...]``; the configured one by
-        default.
+      policy: a name (``"heuristic"``, ``"random"``, ``"human"``, a run or its folder,
+        ``"sb3:model.zip"``, ``"package.module:function"``); or a Python object: a function of
+        observations ``[N, ...]`` or of one, an object with ``reset(seed)`` and ``act(obs)``, or a
+        model with ``predict(obs)``. The configured one by default.
       n_episodes: number of episodes; the configured one by default.
       save: whether to write the episodes.
       render: ``"human"`` or ``"video"``.
@@ -231,11 +261,9 @@ def record(
       UserError: for input that cannot be used.
     """
     changes: dict[str, object] = {}
-    function = policy if callable(policy) else None
-    if function is not None:
-        changes["rollout.policy"] = getattr(function, "__name__", type(function).__name__)
-    elif policy is not None:
-        changes["rollout.policy"] = str(policy)
+    function = None
+    if policy is not None:
+        changes["rollout.policy"], function = _named(policy)
     if n_episodes is not None:
         changes["rollout.n_episodes"] = n_episodes
     settings = config_lib.to_settings(override(config, changes))
@@ -259,22 +287,19 @@ def clone(config: ConfigLike, data: str | Path | Run, workdir: str | Path) -> Ru
     return train(override(config, {"stage": "bc", "bc.data": _path(data)}), workdir)
 
 
-def dagger(config: ConfigLike, workdir: str | Path, policy: str | Path | Run | None = None) -> Run:
+def dagger(config: ConfigLike, workdir: str | Path, policy: object = None) -> Run:
     """Clone a teacher by asking it what to do in states that the clone gets into (DAgger).
 
     Args:
       config: the configuration.
       workdir: the folder to write.
-      policy: the teacher: a name, a trained run, or ``"package.module:function"``; the configured
-        one by default.
+      policy: the teacher, as in :func:`record`; the configured one by default. A run that asks a
+        Python object goes on if this is called again with it.
 
     Raises:
       UserError: for a teacher that cannot be asked, or does not fit.
     """
-    changes: dict[str, object] = {"stage": "dagger"}
-    if policy is not None:
-        changes["dagger.policy"] = _path(policy)
-    return train(override(config, changes), workdir)
+    return train(override(config, {"stage": "dagger"}), workdir, policy)
 
 
 def fine_tune(config: ConfigLike, init_from: str | Path | Run | None, workdir: str | Path) -> Run:
@@ -293,7 +318,7 @@ def fine_tune(config: ConfigLike, init_from: str | Path | Run | None, workdir: s
 
 
 def evaluate(
-    config: ConfigLike, policy: str | Act | Run | Path, n_episodes: int | None = None
+    config: ConfigLike, policy: object, n_episodes: int | None = None
 ) -> Json:
     """Evaluate a policy on the test episodes, without writing anything.
 
@@ -308,11 +333,14 @@ def evaluate(
     changes = {} if n_episodes is None else {"evaluation.episodes": n_episodes}
     settings = config_lib.to_settings(override(config, changes))
     info = environment.describe(environment.EnvConfig.of(settings.env))
-    if callable(policy):
-        act = policy
-    else:
-        name = str(policy.folder) if isinstance(policy, Run) else str(policy)
-        act = resolve(name, info, settings.seed, deterministic=settings.evaluation.deterministic)
+    name, function = _named(policy)
+    act = resolve(
+        name if function is None else function,
+        info,
+        settings.seed,
+        deterministic=settings.evaluation.deterministic,
+    )
+    act = checked(act, info)
     seeds = evaluation.test_seeds(settings)
     episodes = play_episodes(info, act, seeds, settings.rollout.num_envs)
     return outcomes.of_episodes(episodes).summary()
@@ -321,7 +349,7 @@ def evaluate(
 def compare(
     folders: Sequence[str | Path | Run],
     workdir: str | Path,
-    teacher: str | Path | Run | None = None,
+    teacher: object = None,
     trust: bool = False,
 ) -> Run:
     """Compare finished runs: a table, a figure and a summary.
@@ -330,26 +358,23 @@ def compare(
       folders: runs (bc, ppo or rollout).
       workdir: the folder to write.
       teacher: the teacher's rollout. What it did not play of the runs' own episodes it is asked to
-        play now, so that gains on it are differences on the same episodes.
+        play now, so that gains on it are differences on the same episodes. Or a Python object as in
+        :func:`record`, which plays all of them.
       trust: whether code that the teacher's folder names may be imported, so that it can play.
 
     Raises:
       UserError: if one of them is not a finished run.
     """
+    runs = [run_folder.delivering(Path(_path(folder))) for folder in folders]
     taught = None
     if teacher is not None:
-        folder = Path(_path(teacher))
-        known = compare_stage.on_record(folder)
-        config = run_folder.load_config(folder)
-        try:
-            trust_lib.check(config_lib.import_paths(config), folder, trust)
-            play = compare_stage.player(config_lib.to_settings(config))
-        except UserError as error:  # not trusted, or not at hand any more
-            console.say(f"note: the teacher cannot be asked to play: {error}")
-            play = None
-        taught = compare_stage.Teacher(known, play)
-    named = compare_stage.labels([run_folder.delivering(Path(_path(folder))) for folder in folders])
-    compare_stage.run(named, Path(workdir), taught)
+        path, function = _named(teacher)
+        taught = (
+            compare_stage.recorded(Path(path), trust)
+            if function is None
+            else compare_stage.at_hand(function, runs)
+        )
+    compare_stage.run(compare_stage.labels(runs), Path(workdir), taught)
     return Run(workdir)
 
 
