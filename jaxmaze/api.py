@@ -196,9 +196,21 @@ def _absolute(config: Config) -> Config:
         # What may be code is a folder too, unless a teacher is called so.
         if field.folder or (value not in registered() and Path(value).is_dir()):
             changes[name] = str(Path(value).resolve())
-        elif field.code and value.startswith(sb3.PREFIX):
-            changes[name] = sb3.PREFIX + str(Path(value.removeprefix(sb3.PREFIX)).resolve())
-    return override(config, changes)
+    return override(config, changes | _absolute_zips(config))
+
+
+def _absolute_zips(config: Config) -> dict[str, str]:
+    """The fields that name a zip, with its absolute path."""
+    named = {
+        name: config_lib.get(config, name) or ""
+        for name, field in config_lib.FIELDS.items()
+        if field.code
+    }
+    return {
+        name: sb3.PREFIX + str(Path(value.removeprefix(sb3.PREFIX)).resolve())
+        for name, value in named.items()
+        if isinstance(value, str) and value.startswith(sb3.PREFIX)
+    }
 
 
 def _named(policy: object) -> tuple[str, object]:
@@ -266,7 +278,8 @@ def record(
         changes["rollout.policy"], function = _named(policy)
     if n_episodes is not None:
         changes["rollout.n_episodes"] = n_episodes
-    settings = config_lib.to_settings(override(config, changes))
+    config = override(config, changes)
+    settings = config_lib.to_settings(override(config, _absolute_zips(config)))
     rollout_stage.run(
         settings, Path(workdir), policy=function, record=save, render=render, member=member
     )
@@ -317,9 +330,7 @@ def fine_tune(config: ConfigLike, init_from: str | Path | Run | None, workdir: s
     return train(override(config, {"stage": "ppo", "ppo.init_from": origin}), workdir)
 
 
-def evaluate(
-    config: ConfigLike, policy: object, n_episodes: int | None = None
-) -> Json:
+def evaluate(config: ConfigLike, policy: object, n_episodes: int | None = None) -> Json:
     """Evaluate a policy on the test episodes, without writing anything.
 
     Args:

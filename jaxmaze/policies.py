@@ -163,7 +163,7 @@ class _Sampler:
         return self.trained(obs, seed=int(self._rng.integers(2**31)))
 
 
-def digest_of(policy: Act | None) -> str | None:
+def digest_of(policy: object) -> str | None:
     """What tells a trained policy from another of the same folder; None for other functions."""
     policy = getattr(policy, "__wrapped__", policy)
     trained = getattr(policy, "trained", policy)

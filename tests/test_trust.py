@@ -63,7 +63,9 @@ def test_rollout_does_not_import_what_a_run_names(world, module):
             refused(done, marker, "lies in the folder of a run")
 
 
-@pytest.mark.parametrize("path", ["os:system", "mine:teacher", "outputs.theirs.evil:teacher"])
+@pytest.mark.parametrize(
+    "path", ["os:system", "mine:teacher", "outputs.theirs.evil:teacher", "sb3:model.zip"]
+)
 def test_resume_does_not_call_what_a_run_names(world, path):
     folder, theirs, marker, names = world
     names("rollout.policy", path, kind="workflow")

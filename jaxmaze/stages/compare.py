@@ -106,9 +106,7 @@ class Teacher:
         return outcomes.Evaluation(np.array(returns), np.array(lengths)).summary()
 
 
-def player(
-    config: Settings, policy: object = None
-) -> Callable[[np.ndarray], outcomes.Evaluation]:
+def player(config: Settings, policy: object = None) -> Callable[[np.ndarray], outcomes.Evaluation]:
     """What plays episodes with ``config.rollout.policy``, or with a Python object instead.
 
     Raises:

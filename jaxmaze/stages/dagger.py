@@ -39,7 +39,7 @@ class Progress(NamedTuple):
     best: selection.Best
 
 
-def run(config: Settings, workdir: Path, policy: object = None) -> Json:
+def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     """Clone ``config.dagger.policy`` by asking it.
 
     Args:

@@ -57,7 +57,7 @@ def run(
     """
     info = environment.describe(environment.EnvConfig.of(config.env))
     name, given = config.rollout.policy, policy is not None
-    player = _player(config, info, policy, member)
+    player = _player(config, info, policy, member, render)
     if seeds is None:
         seeds = seeding.episode_seeds(config.seed, seeding.ROLLOUT, config.rollout.n_episodes)
     identity = run_folder.identity(
@@ -95,7 +95,11 @@ def _noise(config: Settings) -> Json:
 
 
 def _player(
-    config: Settings, info: environment.EnvInfo, policy: object, member: int
+    config: Settings,
+    info: environment.EnvInfo,
+    policy: object,
+    member: int,
+    render: str | None,
 ) -> policies.Act | Person:
     """Who plays: a person, or a policy with the noise that the settings ask for.
 
@@ -106,7 +110,9 @@ def _player(
     if policy is None and section.policy == human.NAME:
         if _noise(config):
             raise UserError("rollout.epsilon and noise_std are not for a person; set them to 0")
-        return Person(info, section.keys)
+        if render == "video":
+            raise UserError("a person sees the environment as it is; leave --render out")
+        return Person(info, section.keyboard)
     act = policies.resolve(
         section.policy if policy is None else policy,
         info,

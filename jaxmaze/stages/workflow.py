@@ -23,7 +23,7 @@ NEXT = "to train its fine-tuned arm further, start a new ppo run"
 ARMS = ("random_lr0", "pretrained_lr0", "from_scratch", "pretrained")
 
 
-def run(config: Settings, workdir: Path, policy: object = None) -> Json:
+def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     """Run all stages in ``workdir``.
 
     Args:

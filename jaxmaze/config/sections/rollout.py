@@ -23,4 +23,4 @@ class Rollout:
     noise_std: float = at_least_0(
         0.0, "Gaussian noise on continuous actions, in halves of their range; as epsilon"
     )
-    keys: Mapping[str, object] = field({}, "a person's keys: {'left': 0, 'up+left': 2, '': 1}")
+    keyboard: Mapping[str, object] = field({}, "a person's keys: {'left': 0, 'up+left': 2, '': 1}")

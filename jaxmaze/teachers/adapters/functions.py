@@ -18,6 +18,10 @@ SIZES = (3, 5, 7, 11, 13, 17, 19)
 """How many observations a trial may have; one that is no other length of the environment's."""
 
 
+UNFIT = "gave actions"
+"""How the words begin for actions of the right shape that an environment does not take."""
+
+
 class Form(NamedTuple):
     """How a function is called.
 
@@ -71,7 +75,7 @@ class Function:
 
     def _tried(self, info: EnvInfo, name: str) -> Form:
         obs = samples(info)
-        problems = []
+        problems: list[str] = []
         for batch in (True, False):
             found = []
             for pair in (False, True):
@@ -82,6 +86,9 @@ class Function:
                 found.append(problem)
             # What is wrong with the action of a pair tells more than that the pair is no action.
             problems.append(found[0] if "no pair" in found[1] else found[1])
+        for problem in problems:
+            if problem.startswith(UNFIT):  # the right shape
+                raise UserError(f"policy {name} {problem}")
         raise UserError(
             f"policy {name} is neither a function of a batch nor of one observation of "
             f"{info.config.id}: it must take observations {info.spaces.obs.batch()} and give "
@@ -98,8 +105,8 @@ class Function:
         except Exception as error:  # whatever a user's function raises
             shown = " ".join(str(error).split())
             return shown if shown.startswith("gave ") else f"raised {type(error).__name__}: {shown}"
-        if action.dtype.kind not in "biuf" or not np.isfinite(action).all():
-            return "gave actions that are NaN, infinite or no numbers"
+        if not np.isfinite(action).all():
+            return f"{UNFIT} that are NaN or infinite"
         problem = space.problem(space.accept(action), info.config.id)
         return f"gave {problem}" if problem else ""
 
@@ -125,7 +132,7 @@ def one(given: object, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def samples(info: EnvInfo) -> PyTree:
-    """A few observations ``[N, ...]`` of an environment: where it begins, and random steps from there.
+    """A few observations ``[N, ...]`` of an environment: its first, and some of random steps.
 
     ``N`` is none of the lengths in its shapes, so that a batch is not taken for an observation.
     """

@@ -10,7 +10,7 @@ from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Act
 from jaxmaze.errors import UserError
 from jaxmaze.teachers.adapters.functions import Function
-from jaxmaze.teachers.adapters.objects import Predictor, PerSlot, per_slot
+from jaxmaze.teachers.adapters.objects import PerSlot, Predictor, per_slot
 
 
 def adapt(policy: object, info: EnvInfo, name: str) -> Act:

@@ -21,7 +21,7 @@ from jaxmaze.errors import UserError
 class Noisy:
     """A policy whose actions are disturbed; episodes get its own actions as labels.
 
-    Random numbers are a function of the root seed and the episode's, whichever environment plays it.
+    Random numbers are a function of the root seed and the episode's, wherever it is played.
     """
 
     def __init__(self, act: Act, info: EnvInfo, epsilon: float, noise_std: float, seed: int):

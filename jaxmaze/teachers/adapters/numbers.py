@@ -13,8 +13,6 @@ def to_numpy(x: object) -> np.ndarray:
     Raises:
       ValueError: for what is none of these.
     """
-    if isinstance(x, np.ndarray):
-        return x
     if isinstance(x, list | tuple):
         if any(hasattr(item, "detach") for item in x):
             x = [to_numpy(item) for item in x]
@@ -24,8 +22,10 @@ def to_numpy(x: object) -> np.ndarray:
             if callable(method):
                 x = method()
     found = np.asarray(x)
-    if found.dtype == object:
-        raise ValueError(f"a {type(x).__name__} is no array of numbers")
+    if found.dtype.kind not in "biuf":
+        raise ValueError(f"gave a {type(x).__name__}, which is no number or array of numbers")
+    if found.dtype.kind == "b":
+        return found.astype(np.int64)  # whether to do the second of two actions
     return found
 
 

@@ -111,7 +111,7 @@ def per_slot(policy: object, info: EnvInfo, name: str) -> PerSlot:
         return PerSlot(made, info, name)
     _check(policy, name)
     try:
-        fresh = copy.deepcopy(policy)
+        fresh: Teacher = copy.deepcopy(policy)  # type: ignore[assignment]
     except Exception as error:  # whatever an object that is no plain data raises
         return PerSlot(_only(policy, name, error), info, name)
     return PerSlot(lambda _slot: copy.deepcopy(fresh), info, name)
@@ -123,8 +123,8 @@ def _only(policy: object, name: str, error: Exception) -> Callable[[int], Teache
     def only(slot: int) -> Teacher:
         if slot:
             raise UserError(
-                f"policy {name} cannot be copied for each environment ({error}); give its class, or "
-                "set rollout.num_envs=1"
+                f"policy {name} cannot be copied for each environment ({error}); give its class, "
+                "or set rollout.num_envs=1"
             ) from error
         return policy  # type: ignore[return-value]
 

@@ -81,14 +81,12 @@ class KeyMap:
         return self._space.accept(np.asarray(total, np.float32)[None])[0]  # type: ignore[no-any-return]
 
 
-def find(
-    info: EnvInfo, given: Mapping[str, object], own: Mapping[object, object] | None
-) -> KeyMap:
+def find(info: EnvInfo, given: Mapping[str, object], own: Mapping[object, object] | None) -> KeyMap:
     """The keys of an environment.
 
     Args:
       info: the environment.
-      given: ``rollout.keys``; names as pygame has them, joined by ``+``, to actions.
+      given: ``rollout.keyboard``; names as pygame has them, joined by ``+``, to actions.
       own: what the environment's ``get_keys_to_action`` gives, if it has one.
 
     Raises:
@@ -105,15 +103,15 @@ def find(
     else:
         raise UserError(
             f"no keys are known for {info.config.id}; give them as "
-            f"--config.rollout.keys=\"{_example(info)}\" (names as pygame's, joined by + where held "
-            "together, '' for none)"
+            f'--config.rollout.keyboard="{_example(info)}" (names as pygame\'s, joined by + where '
+            "held together, '' for none)"
         )
     actions = {keys: _checked(keys, value, info) for keys, value in by_keys.items()}
     taken = sorted({k for keys in actions for k in keys} & set(CONTROLS))
     if taken:
         raise UserError(
-            f"rollout.keys: {', '.join(taken)} cannot be an action's; r, x and escape redo, throw "
-            "away and stop an episode"
+            f"rollout.keyboard: {', '.join(taken)} cannot be an action's; r, x and escape redo, "
+            "throw away and stop an episode"
         )
     return KeyMap(actions, info)
 
@@ -130,8 +128,8 @@ def _checked(keys: Iterable[str], value: object, info: EnvInfo) -> np.ndarray:
         problem = str(error)
     if problem:
         raise UserError(
-            f"rollout.keys: {'+'.join(sorted(keys))!r} means {value!r}, but {info.config.id} has "
-            f"{space.describe()}"
+            f"rollout.keyboard: {'+'.join(sorted(keys))!r} means {value!r}, but {info.config.id} "
+            f"has {space.describe()}"
         )
     return action
 

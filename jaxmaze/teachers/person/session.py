@@ -62,7 +62,10 @@ class Inputs:
             if event.type == pygame.QUIT:
                 down.append("escape")
             elif event.type == pygame.KEYDOWN:
-                self._set(pygame.key.name(event.key), 1.0, down)
+                name = pygame.key.name(event.key)
+                # A window that was left meanwhile has not heard of a key that was let go.
+                self.pressed.pop(name, None)
+                self._set(name, 1.0, down)
             elif event.type == pygame.KEYUP:
                 self._set(pygame.key.name(event.key), 0.0, down)
             elif event.type == pygame.JOYBUTTONDOWN:
@@ -104,7 +107,7 @@ class Person:
 
         Args:
           info: the environment.
-          given: ``rollout.keys``.
+          given: ``rollout.keyboard``.
 
         Raises:
           UserError: if it cannot be shown here, or its keys are not known.
@@ -123,8 +126,8 @@ class Person:
     def _check(self, given: Mapping[str, object]) -> None:
         if MODE not in self._env.metadata.get("render_modes", []):
             raise UserError(
-                f"policy human: {self._info.config.id} gives no pictures (render_mode='{MODE}'), so "
-                "nobody can see it"
+                f"policy human: {self._info.config.id} gives no pictures (render_mode='{MODE}'), "
+                "so nobody can see it"
             )
         _open_window()
         own = getattr(self._env.unwrapped, "get_keys_to_action", None)

@@ -18,7 +18,7 @@ from jaxmaze.teachers.sb3 import archive, library, networks
 
 PREFIX = "sb3:"
 STATISTICS = ".vecnormalize.npz"
-"""What stands behind a zip's name, in place of ``.zip``, of the file with VecNormalize's numbers."""
+"""What the file with VecNormalize's numbers has in place of the zip's ``.zip``."""
 
 
 class Model:
@@ -78,7 +78,8 @@ def _normalization(path: Path, info: EnvInfo) -> networks.Forward | None:
             if found:
                 raise UserError(
                     f"{found[0]} lies beside {path}: VecNormalize's statistics, without which the "
-                    "policy acts at random, are in a pickle there, which is not read; write them as "
+                    "policy sees other numbers than it was trained on, are in a pickle, which is "
+                    "not read; write them as "
                     f"numpy.savez({str(numbers)!r}, mean=venv.obs_rms.mean, var=venv.obs_rms.var, "
                     "clip=venv.clip_obs, epsilon=venv.epsilon), or move the pickle away if it is "
                     "not this policy's"

@@ -1,7 +1,7 @@
 """What lies in a Stable-Baselines3 zip, read without running any code from it.
 
-Such a zip holds ``data``, JSON whose parts that JSON cannot hold are pickles in base64, and
-``policy.pth``, the parameters, which is a zip of its own with a pickle and raw arrays. The pickles in
+Such a zip holds ``data``, JSON in which what JSON cannot hold are pickles in base64, and
+``policy.pth``, the parameters, a zip of its own with a pickle and raw arrays. The pickles in
 ``data`` are only looked at, opcode by opcode; that of the parameters is read by an unpickler that
 knows how to make dictionaries and arrays, and nothing else.
 """
@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import io
+import itertools
 import json
 import pickle
 import pickletools
@@ -83,7 +84,7 @@ class Archive(NamedTuple):
         tokens = self._pickle("policy_kwargs")
         plain = {k: v for k, v in given.items() if not k.startswith(":")}
         # The value of an argument stands right behind its name.
-        following = dict(zip(tokens, tokens[1:], strict=False))
+        following = dict(itertools.pairwise(tokens))
         named = {k: x for k in plain if isinstance(x := following.get(k), Name)}
         return plain | named
 

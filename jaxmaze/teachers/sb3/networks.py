@@ -86,7 +86,10 @@ def forward(archive: Archive, info: EnvInfo) -> Forward:
             f"{info.spaces.obs.describe()}"
         )
     squashed = kind not in ACTOR_CRITICS or bool(kwargs.get("squash_output"))
-    outputs, choose = _mlp(layers, activation), _chooser(archive, info, len(layers[-1][1]), squashed)
+    outputs, choose = (
+        _mlp(layers, activation),
+        _chooser(archive, info, len(layers[-1][1]), squashed),
+    )
     return lambda obs: choose(outputs(np.asarray(obs, np.float32)))
 
 

@@ -48,14 +48,21 @@ def models():
     yield "ppo_cartpole", sb3.PPO(mlp, cart, seed=0, **ON | {"policy_kwargs": dict(NET)})
     yield "a2c_relu_cartpole", sb3.A2C(mlp, cart, seed=0, n_steps=16, policy_kwargs=relu)
     yield "dqn_cartpole", sb3.DQN(mlp, cart, seed=0, **off())
-    yield "qrdqn_cartpole", contrib.QRDQN(
-        mlp, cart, seed=0, **OFF | {"policy_kwargs": NET | {"n_quantiles": 5}}
+    yield (
+        "qrdqn_cartpole",
+        contrib.QRDQN(mlp, cart, seed=0, **OFF | {"policy_kwargs": NET | {"n_quantiles": 5}}),
     )
     yield "trpo_elu_cartpole", contrib.TRPO(mlp, cart, seed=0, **ON | {"policy_kwargs": elu})
-    yield "maskable_cartpole", contrib.MaskablePPO(mlp, Masked(gym.make(cart)), seed=0, **ON | {"policy_kwargs": dict(NET)})
+    yield (
+        "maskable_cartpole",
+        contrib.MaskablePPO(
+            mlp, Masked(gym.make(cart)), seed=0, **ON | {"policy_kwargs": dict(NET)}
+        ),
+    )
     yield "ppo_pendulum", sb3.PPO(mlp, swing, seed=0, **ON | {"policy_kwargs": dict(NET)})
-    yield "ppo_squash_pendulum", sb3.PPO(
-        mlp, swing, seed=0, use_sde=True, **ON | {"policy_kwargs": squash}
+    yield (
+        "ppo_squash_pendulum",
+        sb3.PPO(mlp, swing, seed=0, use_sde=True, **ON | {"policy_kwargs": squash}),
     )
     yield "sac_pendulum", sb3.SAC(mlp, swing, seed=0, **off())
     yield "td3_pendulum", sb3.TD3(mlp, swing, seed=0, **off())
@@ -63,8 +70,9 @@ def models():
     yield "tqc_pendulum", contrib.TQC(mlp, swing, seed=0, **off())
     # Not standard: it remembers.
     lstm = NET | {"lstm_hidden_size": 4}
-    yield "recurrent_cartpole", contrib.RecurrentPPO(
-        "MlpLstmPolicy", cart, seed=0, n_steps=64, policy_kwargs=lstm
+    yield (
+        "recurrent_cartpole",
+        contrib.RecurrentPPO("MlpLstmPolicy", cart, seed=0, n_steps=64, policy_kwargs=lstm),
     )
 
 
@@ -80,6 +88,16 @@ def states(env, count):
             over = terminated or truncated
         found.append(obs)
     return np.array(found, np.float32)
+
+
+def balance(model, obs):
+    """Shift action values so that either action is the best one as often."""
+    network = getattr(model, "q_net", None) or model.quantile_net
+    last = list(network.modules())[-1]
+    with torch.no_grad():
+        values = list(network.children())[-1](torch.as_tensor(obs)).reshape(len(obs), -1, 2).mean(1)
+        shift = torch.quantile(values[:, 0] - values[:, 1], 0.5)  # between two, so no tie
+        last.bias.reshape(-1, 2)[:, 1] += shift
 
 
 def squeeze(path):
@@ -99,10 +117,11 @@ def main():
         if name == "ppo_pendulum":  # so that its actions are clipped
             with torch.no_grad():
                 model.policy.action_net.weight *= 300
+        obs = states(gym.make("CartPole-v1" if "cartpole" in name else "Pendulum-v1"), 200)
+        if "dqn" in name:
+            balance(model, obs)
         model.save(HERE / f"{name}.zip", exclude=NOT_SAVED)
         squeeze(HERE / f"{name}.zip")
-        env = gym.make("CartPole-v1" if "cartpole" in name else "Pendulum-v1")
-        obs = states(env, 200)
         recorded[f"{name}.obs"] = obs
         recorded[f"{name}.actions"] = model.predict(obs, deterministic=True)[0]
     np.savez_compressed(HERE / "recorded.npz", **recorded)
