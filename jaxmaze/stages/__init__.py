@@ -43,7 +43,7 @@ class Stage(Protocol):
           workdir: the folder.
           reported: seeds ``[E]`` of the episodes that the summary reports, for stages that can be
             swept; the test episodes by default.
-          policy: a Python object as teacher, for stages that ask one; the configured one by default.
+          policy: a Python object as teacher, for stages that ask one, instead of the configured.
 
         Returns:
           The summary, as in summary.json.

@@ -1,5 +1,7 @@
 """What users give as teachers: functions of a batch or of one, objects, models, tensors."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -174,7 +176,7 @@ def test_an_object_for_each_environment_and_episodes_that_do_not_depend_on_them(
     assert alone == returns(policy, 3) == returns(policy, 7)
     assert returns(policy, 2, range(3, 7)) == alone[3:]
     for actions in alone:
-        assert all(a != b for a, b in zip(actions, actions[1:], strict=False))
+        assert all(a != b for a, b in itertools.pairwise(actions))
     if policy is Memory:
         assert len({actions[0] for actions in alone}) == 2  # drawn from the episode's seed
 
