@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
+
 from jaxmaze import policies
 from jaxmaze.config import Settings
 from jaxmaze.core.types import Json
@@ -45,7 +47,7 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
         return run_folder.summary(workdir)
     start = time.perf_counter()
     console.say(f"[1/4] record {config.rollout.n_episodes} episodes of {config.rollout.policy}")
-    recorded = _rollout(config, workdir / "rollout", policy, record=True)
+    recorded = _rollout(config, workdir / "rollout", policy)
     console.say(f"[2/4] clone it, {config.members} members")
     cloned = bc.run(_with(config, "bc", data=str((workdir / "rollout").resolve())), workdir / "bc")
     console.say(f"[3/4] fine-tune: {len(ARMS)} arms of {config.members} members each")
@@ -54,7 +56,7 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     console.say("[4/4] compare")
     # The teacher itself, whatever noise its demonstrations were recorded with.
     calm = config.replace("rollout", epsilon=0.0, noise_std=0.0)
-    _rollout(calm, workdir / "teacher", policy, seeds=evaluation.test_seeds(config))
+    _rollout(calm, workdir / "teacher", policy, evaluation.test_seeds(config))
     play = compare.player(config, policy)
     teacher = compare.Teacher(compare.on_record(workdir / "teacher"), play)
     folders = {arm: workdir / "ppo" / arm for arm in ARMS}
@@ -77,11 +79,13 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     return summary
 
 
-def _rollout(config: Settings, folder: Path, policy: object, **how: Any) -> Json:
-    """A rollout that is skipped if it is finished, whoever played it."""
+def _rollout(
+    config: Settings, folder: Path, policy: object, seeds: np.ndarray | None = None
+) -> Json:
+    """A rollout of certain episodes, or one that is recorded; skipped if it is finished."""
     if policy is not None and run_folder.finished(folder):
         return run_folder.summary(folder)
-    return rollout.run(config, folder, policy=policy, **how)
+    return rollout.run(config, folder, policy=policy, seeds=seeds, record=seeds is None)
 
 
 def _check(config: Settings, policy: object) -> None:
