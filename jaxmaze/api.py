@@ -369,9 +369,9 @@ def compare(
       folders: runs (bc, ppo or rollout).
       workdir: the folder to write.
       teacher: the teacher's rollout. What it did not play of the runs' own episodes it is asked to
-        play now, so that gains on it are differences on the same episodes. Or a Python object as in
-        :func:`record`, which plays all of them.
-      trust: whether code that the teacher's folder names may be imported, so that it can play.
+        play now, so that gains on it are differences on the same episodes. Or a teacher's name or a
+        Python object as in :func:`record`, which plays all of them.
+      trust: whether code that the folders name may be imported, so that the teacher can play.
 
     Raises:
       UserError: if one of them is not a finished run.
@@ -380,10 +380,12 @@ def compare(
     taught = None
     if teacher is not None:
         path, function = _named(teacher)
+        if function is None and (path in registered() or ":" in path) and not Path(path).is_dir():
+            function = path
         taught = (
             compare_stage.recorded(Path(path), trust)
             if function is None
-            else compare_stage.at_hand(function, runs)
+            else compare_stage.at_hand(function, runs, trust)
         )
     compare_stage.run(compare_stage.labels(runs), Path(workdir), taught)
     return Run(workdir)

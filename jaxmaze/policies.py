@@ -218,5 +218,6 @@ def _imported(name: str) -> object:
     for part in function_name.split("."):
         found = getattr(found, part, None)
     if found is None:
-        raise UserError(f"policy {name!r}: {module_name} has no function {function_name!r}")
+        hint = "; it was a Python object, so give it again" if "<" in name else ""
+        raise UserError(f"policy {name!r}: {module_name} has no function {function_name!r}{hint}")
     return found

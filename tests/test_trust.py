@@ -109,6 +109,19 @@ def test_a_teacher_that_is_not_trusted_is_not_asked(world, cloned, recorded, mon
     assert done.returncode == 0 and marker.exists(), done.stderr
 
 
+def test_a_teacher_at_hand_does_not_make_a_strangers_environment(world, monkeypatch):
+    folder, theirs, marker, names = world
+    monkeypatch.chdir(folder)
+    names("env.id", "mine:Planted-v0")
+    arguments = ["jaxmaze.compare", "outputs/theirs", "--teacher=random"]
+    refused(command(*arguments, "--workdir=a", cwd=folder), marker, "--trust", "mine:Planted-v0")
+    with pytest.raises(UserError, match="--trust"):
+        api.compare([theirs], folder / "b", teacher=lambda obs: obs)
+    assert not marker.exists()
+    done = command(*arguments, "--workdir=c", "--trust", cwd=folder)
+    assert done.returncode == 0 and marker.exists(), done.stderr
+
+
 def test_modules_are_located_without_importing_them(tmp_path, monkeypatch):
     run = tmp_path / "outputs" / "run" / "deep" / "package"
     run.mkdir(parents=True)

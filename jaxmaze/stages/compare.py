@@ -166,15 +166,23 @@ def recorded(folder: Path, trust: bool) -> Teacher:
         return Teacher(known)
 
 
-def at_hand(policy: object, runs: Sequence[Path]) -> Teacher:
-    """A Python object as teacher, in the environment of the runs.
+def at_hand(policy: object, runs: Sequence[Path], trust: bool) -> Teacher:
+    """A teacher that plays now, in the environment of the runs.
+
+    Args:
+      policy: its name, or a Python object.
+      runs: the runs' folders.
+      trust: whether code that the first one names may be imported, to make its environment.
 
     Raises:
-      UserError: if there are no runs, or it does not fit.
+      UserError: if there are no runs, they are not trusted, or the teacher does not fit.
     """
     if not runs:
         raise UserError("there are no runs to compare a teacher with")
-    return Teacher({}, player(config_lib.to_settings(run_folder.load_config(runs[0])), policy))
+    config = run_folder.load_config(runs[0])
+    paths = {k: v for k, v in config_lib.import_paths(config).items() if k.startswith("env.")}
+    trust_lib.check(paths, runs[0], trust)
+    return Teacher({}, player(config_lib.to_settings(config), policy))
 
 
 def run(
