@@ -113,7 +113,25 @@ def find(info: EnvInfo, given: Mapping[str, object], own: Mapping[object, object
             f"rollout.keyboard: {', '.join(taken)} cannot be an action's; r, x and escape redo, "
             "throw away and stop an episode"
         )
+    unknown = sorted(k for keys in actions for k in keys if not _is_key(k))
+    if unknown:
+        raise UserError(
+            f"rollout.keyboard: there is no key {unknown[0]!r}; keys are called as pygame calls "
+            "them ('left', 'space', 'a'), and 'button0' is a gamepad's"
+        )
     return KeyMap(actions, info)
+
+
+def _is_key(name: str) -> bool:
+    import pygame
+
+    if name.startswith("button"):
+        return name.removeprefix("button").isdigit()
+    try:
+        pygame.key.key_code(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _checked(keys: Iterable[str], value: object, info: EnvInfo) -> np.ndarray:

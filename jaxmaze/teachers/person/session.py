@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -18,6 +19,8 @@ from jaxmaze.teachers.person import keys
 MODE = "rgb_array"
 SMALLEST = 400
 """Pixels of the window's shorter side; smaller pictures are enlarged."""
+UNSEEN = ("offscreen", "dummy")
+"""Windows that nobody sees, which are used where there is no screen."""
 FPS = 30
 """Steps a second where the environment does not say."""
 GOES_ON = ("space", "return", "button0")
@@ -245,8 +248,12 @@ def _open_window() -> None:
     try:
         pygame.display.init()
         pygame.joystick.init()
+        shown = pygame.display.get_driver() not in UNSEEN or "SDL_VIDEODRIVER" in os.environ
     except pygame.error as error:
         raise UserError(f"policy human needs a screen, which is missing here: {error}") from error
+    if not shown:
+        pygame.quit()
+        raise UserError("policy human needs a screen, which is missing here: is DISPLAY set?")
 
 
 def _clock() -> Clock:
