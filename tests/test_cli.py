@@ -59,7 +59,7 @@ WRONG_FLAGS = {
         ["only Box"],
     ),
     "heuristic": (["--config.env.id=MountainCar-v0", "--config.env.kwargs={}"], ["no heuristic"]),
-    "policy": (["--config.rollout.policy=nobody"], ["nobody", "heuristic, random"]),
+    "policy": (["--config.rollout.policy=nobody"], ["nobody", "heuristic, human, random"]),
     "too few episodes": (
         ["--config.rollout.n_episodes=1"],
         ["validation_percentage", "leaves none"],
