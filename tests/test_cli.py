@@ -58,7 +58,10 @@ WRONG_FLAGS = {
         ["--config.env.id=FrozenLake-v1", "--config.env.kwargs={}"],
         ["only Box"],
     ),
-    "heuristic": (["--config.env.id=BipedalWalkerHardcore-v3", "--config.env.kwargs={}"], ["no heuristic"]),
+    "heuristic": (
+        ["--config.env.id=BipedalWalkerHardcore-v3", "--config.env.kwargs={}"],
+        ["no heuristic"],
+    ),
     "policy": (["--config.rollout.policy=nobody"], ["nobody", "heuristic, human, random"]),
     "too few episodes": (
         ["--config.rollout.n_episodes=1"],
