@@ -51,6 +51,9 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "policy": "heuristic",  # the teacher
         "n_episodes": 100,  # recorded episodes
         "num_envs": 16,  # environments stepped at once
+        "epsilon": 0.0,  # probability of a random action instead; BC learns the teacher's
+        "noise_std": 0.0,  # Gaussian noise on continuous actions, in halves of their range
+        # "keyboard": a person's keys, {"left": 1, "": 0}; those of the environment if not set
     }
 
     config.bc = {

@@ -6,29 +6,28 @@ and returns a :class:`Run`, the handle of the folder it wrote.
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import ml_collections
 
 from jaxmaze import config as config_lib
 from jaxmaze import stages
 from jaxmaze import trust as trust_lib
-from jaxmaze.config import ConfigLike, files, make_config
+from jaxmaze.config import ConfigLike, make_config
 from jaxmaze.core.types import Json
-from jaxmaze.envs import environment, importing
+from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.exports import proof
-from jaxmaze.handle import Config, Run, open_run, path_of
-from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
+from jaxmaze.handle import Run, open_run, path_of
+from jaxmaze.loading import absolute, absolute_zips, load_config, override
+from jaxmaze.policies import LoadedPolicy, checked, load_policy, registered, resolve
 from jaxmaze.runs import console, outcomes, run_folder, sources
 from jaxmaze.runs.arrays import dataset
 from jaxmaze.runs.converters import convert
 from jaxmaze.stages import compare as compare_stage
 from jaxmaze.stages import inspect as inspect_stage
 from jaxmaze.stages import rollout as rollout_stage
+from jaxmaze.teachers.adapters import given
 from jaxmaze.training import evaluation
 
 __all__ = [
@@ -54,92 +53,49 @@ __all__ = [
     "train",
 ]
 
-
-def load_config(path: str | Path, overrides: Mapping[str, object] | None = None) -> Config:
-    """A configuration from a config file.
-
-    Args:
-      path: the file, or the name of one that comes with the library (``"lunar_lander"``), with a
-        recipe behind a colon if wanted: ``"configs/lunar_lander.py:guide"``.
-      overrides: values by dotted name, ``{"bc.num_epochs": 20}``.
-
-    Raises:
-      UserError: if the file, the recipe or a value cannot be used.
-    """
-    name, _, recipe = str(path).partition(":")
-    file = files.find(name)
-    spec = importlib.util.spec_from_file_location(f"{importing.CONFIG_MODULE}{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"config file {name} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        values = module.get_config(recipe) if recipe else module.get_config()
-    except UserError:
-        raise
-    except Exception as error:  # Whatever a user's file raises.
-        raise UserError(f"config file {path}: {type(error).__name__}: {error}") from error
-    if not isinstance(values, ml_collections.ConfigDict | Mapping):
-        raise UserError(f"config file {name}: get_config() must return a ConfigDict")
-    return override(values, overrides or {})
+TAUGHT = {"workflow": "rollout.policy", "dagger": "dagger.policy"}
+"""Where the stages that ask a teacher have its name."""
 
 
-def override(config: ConfigLike, overrides: Mapping[str, object]) -> Config:
-    """A checked copy of a configuration with some values changed, by dotted name.
-
-    Args:
-      config: the configuration, or a dict; what it leaves out has the library's default.
-      overrides: values by dotted name, or nested as a configuration is.
-
-    Raises:
-      UserError: for a field that does not exist or a value out of its range.
-    """
-    values = make_config(config).to_dict()
-    for name, value in config_lib.flat(overrides).items():
-        config_lib.check_name(name)
-        *path, leaf = name.split(".")
-        target = values
-        if path[2:] or (path and path[0] == "sweep" and path[1:]):
-            raise UserError(
-                f"config.{name} is nested too deeply; give env.kwargs and the like one by one"
-            )
-        for part in path:
-            target = target[part]
-        target[leaf] = value
-    return config_lib.validate(make_config(values))
-
-
-def train(config: ConfigLike, workdir: str | Path) -> Run:
-    """Run the stage that ``config.stage`` names: the whole workflow, bc or ppo.
+def train(config: ConfigLike, workdir: str | Path, policy: object = None) -> Run:
+    """Run the stage that ``config.stage`` names: the whole workflow, bc, dagger or ppo.
 
     A folder that holds the same run goes on where it stopped; packages that have another version
     than when it was begun are named in one printed line.
 
+    Args:
+      config: the configuration.
+      workdir: the folder to write.
+      policy: the teacher, as in :func:`record`, of a workflow or dagger; the configured one by
+        default.
+
     Raises:
       UserError: for input that cannot be used.
     """
-    settings = config_lib.to_settings(_absolute(config_lib.validate(config)))
+    config = config_lib.validate(config)
+    function = None
+    if policy is not None:
+        if config.stage not in TAUGHT:
+            raise UserError(f"{config.stage} asks no teacher; leave policy out")
+        name, function = _named(policy)
+        config = override(config, {TAUGHT[config.stage]: name})
+    settings = config_lib.to_settings(absolute(config))
     note = run_folder.version_note(Path(workdir))
     if note:
         console.say(note)
     stage = stages.find("sweep" if settings.sweep else settings.stage)
-    stage.run(settings, Path(workdir))
+    if function is None:
+        stage.run(settings, Path(workdir))
+    else:
+        stage.run(settings, Path(workdir), policy=function)
     return Run(workdir)
 
 
-def _absolute(config: Config) -> Config:
-    """Paths as absolute ones, so that a run can be resumed from any folder."""
-    changes: dict[str, object] = {}
-    for name, field in config_lib.FIELDS.items():
-        value = config_lib.get(config, name) if field.folder or field.code else None
-        if not isinstance(value, str):
-            continue
-        if field.several:
-            changes[name] = sources.absolute(value)
-        # What may be code is a folder too, unless a teacher is called so.
-        elif field.folder or (value not in registered() and Path(value).is_dir()):
-            changes[name] = str(Path(value).resolve())
-    return override(config, changes)
+def _named(policy: object) -> tuple[str, object]:
+    """A teacher's name for the record, and the Python object if it is one."""
+    if isinstance(policy, str | Path | Run):
+        return path_of(policy), None
+    return given.name_of(policy), policy
 
 
 def resume(folder: str | Path, trust: bool = False) -> Run:
@@ -171,7 +127,7 @@ def record(
     config: ConfigLike,
     workdir: str | Path,
     *,
-    policy: str | Path | Run | Act | None = None,
+    policy: object = None,
     n_episodes: int | None = None,
     save: bool = True,
     render: str | None = None,
@@ -182,9 +138,10 @@ def record(
     Args:
       config: the configuration.
       workdir: the folder to write.
-      policy: a name (``"heuristic"``, ``"random"``, ``"package.module:function"``), a run or its
-        folder, or a function from observations ``[N, ...]`` to actions ``[N, ...]``; the configured
-        one by default.
+      policy: a name (``"heuristic"``, ``"random"``, ``"human"``, a run or its folder,
+        ``"sb3:model.zip"``, ``"package.module:function"``); or a Python object: a function of
+        observations ``[N, ...]`` or of one, an object with ``reset(seed)`` and ``act(obs)``, or a
+        model with ``predict(obs)``. The configured one by default.
       n_episodes: number of episodes; the configured one by default.
       save: whether to write the episodes.
       render: ``"human"`` or ``"video"``.
@@ -194,15 +151,13 @@ def record(
       UserError: for input that cannot be used.
     """
     changes: dict[str, object] = {}
-    function: Act | None = None
-    if callable(policy):
-        function = policy
-        changes["rollout.policy"] = getattr(function, "__name__", type(function).__name__)
-    elif policy is not None:
-        changes["rollout.policy"] = path_of(policy)
+    function = None
+    if policy is not None:
+        changes["rollout.policy"], function = _named(policy)
     if n_episodes is not None:
         changes["rollout.n_episodes"] = n_episodes
-    settings = config_lib.to_settings(override(config, changes))
+    config = override(config, changes)
+    settings = config_lib.to_settings(override(config, absolute_zips(config)))
     rollout_stage.run(
         settings, Path(workdir), policy=function, record=save, render=render, member=member
     )
@@ -226,22 +181,19 @@ def clone(
     return train(override(config, {"stage": "bc", "bc.data": names}), workdir)
 
 
-def dagger(config: ConfigLike, workdir: str | Path, policy: str | Path | Run | None = None) -> Run:
+def dagger(config: ConfigLike, workdir: str | Path, policy: object = None) -> Run:
     """Clone a teacher by asking it what to do in states that the clone gets into (DAgger).
 
     Args:
       config: the configuration.
       workdir: the folder to write.
-      policy: the teacher: a name, a trained run, or ``"package.module:function"``; the configured
-        one by default.
+      policy: the teacher, as in :func:`record`; the configured one by default. A run that asks a
+        Python object goes on if this is called again with it.
 
     Raises:
       UserError: for a teacher that cannot be asked, or does not fit.
     """
-    changes: dict[str, object] = {"stage": "dagger"}
-    if policy is not None:
-        changes["dagger.policy"] = path_of(policy)
-    return train(override(config, changes), workdir)
+    return train(override(config, {"stage": "dagger"}), workdir, policy)
 
 
 def fine_tune(config: ConfigLike, init_from: str | Path | Run | None, workdir: str | Path) -> Run:
@@ -259,9 +211,7 @@ def fine_tune(config: ConfigLike, init_from: str | Path | Run | None, workdir: s
     return train(override(config, {"stage": "ppo", "ppo.init_from": origin}), workdir)
 
 
-def evaluate(
-    config: ConfigLike, policy: str | Act | Run | Path, n_episodes: int | None = None
-) -> Json:
+def evaluate(config: ConfigLike, policy: object, n_episodes: int | None = None) -> Json:
     """Evaluate a policy on the test episodes, without writing anything.
 
     Args:
@@ -275,11 +225,14 @@ def evaluate(
     changes = {} if n_episodes is None else {"evaluation.episodes": n_episodes}
     settings = config_lib.to_settings(override(config, changes))
     info = environment.describe(environment.EnvConfig.of(settings.env))
-    if callable(policy):
-        act = policy
-    else:
-        name = str(policy.folder) if isinstance(policy, Run) else str(policy)
-        act = resolve(name, info, settings.seed, deterministic=settings.evaluation.deterministic)
+    name, function = _named(policy)
+    act = resolve(
+        name if function is None else function,
+        info,
+        settings.seed,
+        deterministic=settings.evaluation.deterministic,
+    )
+    act = checked(act, info)
     seeds = evaluation.test_seeds(settings)
     episodes = play_episodes(info, act, seeds, settings.rollout.num_envs)
     return outcomes.of_episodes(episodes).summary()
@@ -288,7 +241,7 @@ def evaluate(
 def compare(
     folders: Sequence[str | Path | Run],
     workdir: str | Path,
-    teacher: str | Path | Run | None = None,
+    teacher: object = None,
     trust: bool = False,
 ) -> Run:
     """Compare finished runs: a table, a figure and a summary.
@@ -297,28 +250,25 @@ def compare(
       folders: runs (bc, ppo or rollout).
       workdir: the folder to write.
       teacher: the teacher's rollout. What it did not play of the runs' own episodes it is asked to
-        play now, so that gains on it are differences on the same episodes.
-      trust: whether code that the teacher's folder names may be imported, so that it can play.
+        play now, so that gains on it are differences on the same episodes. Or a teacher's name or a
+        Python object as in :func:`record`, which plays all of them.
+      trust: whether code that the folders name may be imported, so that the teacher can play.
 
     Raises:
       UserError: if one of them is not a finished run.
     """
+    runs = [run_folder.delivering(Path(path_of(folder))) for folder in folders]
     taught = None
     if teacher is not None:
-        folder = Path(path_of(teacher))
-        known = compare_stage.on_record(folder)
-        config = run_folder.load_config(folder)
-        try:
-            trust_lib.check(config_lib.import_paths(config), folder, trust)
-            play = compare_stage.player(config_lib.to_settings(config))
-        except UserError as error:  # not trusted, or not at hand any more
-            console.say(f"note: the teacher cannot be asked to play: {error}")
-            play = None
-        taught = compare_stage.Teacher(known, play)
-    named = compare_stage.labels(
-        [run_folder.delivering(Path(path_of(folder))) for folder in folders]
-    )
-    compare_stage.run(named, Path(workdir), taught)
+        path, function = _named(teacher)
+        if function is None and (path in registered() or ":" in path) and not Path(path).is_dir():
+            function = path
+        taught = (
+            compare_stage.recorded(Path(path), trust)
+            if function is None
+            else compare_stage.at_hand(function, runs, trust)
+        )
+    compare_stage.run(compare_stage.labels(runs), Path(workdir), taught)
     return Run(workdir)
 
 

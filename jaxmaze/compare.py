@@ -19,9 +19,11 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """The command's flags."""
     flags.DEFINE_string(
-        "teacher", None, "Folder of the teacher's rollout; it plays the runs' own episodes."
+        "teacher",
+        None,
+        "Folder of the teacher's rollout, or a teacher's name; it plays the runs' own episodes.",
     )
-    flags.DEFINE_boolean("trust", False, "Import code that the folder of --teacher names.")
+    flags.DEFINE_boolean("trust", False, "Import code that the folders name.")
     flags.DEFINE_string("workdir", None, "Folder to write; outputs/compare/<time> if unset.")
 
 

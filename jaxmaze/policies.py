@@ -1,4 +1,4 @@
-"""Policies by name: a registered teacher, a run's folder, or ``package.module:function``."""
+"""Policies by name: a registered teacher, a run's folder, an SB3 zip, or ``module:function``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -20,10 +19,11 @@ from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import Array, NetworkSpec, Policy, PyTree
 from jaxmaze.envs import importing
 from jaxmaze.envs.environment import EnvInfo
+from jaxmaze.envs.episodes import Act, acts_for
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, run_folder
-
-Act = Callable[[np.ndarray], np.ndarray]
+from jaxmaze.teachers import sb3
+from jaxmaze.teachers.adapters import given
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -98,16 +98,18 @@ def build_networks(settings: Settings, spaces: Spaces) -> Networks:
 
 def registered() -> list[str]:
     """Names of the teachers that come with the library."""
-    return sorted(m.name for m in pkgutil.iter_modules(teachers.__path__))
+    return sorted(m.name for m in pkgutil.iter_modules(teachers.__path__) if not m.ispkg)
 
 
 def resolve(
-    name: str, info: EnvInfo, seed: int, member: int = 0, deterministic: bool = True
+    policy: object, info: EnvInfo, seed: int, member: int = 0, deterministic: bool = True
 ) -> Act:
-    """A policy by name as a function from ``[N, ...]`` observations to ``[N, ...]`` actions.
+    """A policy as a function from ``[N, ...]`` observations to ``[N, ...]`` actions.
 
     Args:
-      name: a registered teacher, a run's folder, or ``package.module:function``.
+      policy: a name: a registered teacher, a run's folder, ``sb3:model.zip``, or
+        ``package.module:function``, of which what it names may be all that a Python object may be;
+        or a Python object, see :func:`jaxmaze.teachers.adapters.given.adapt`.
       info: the environment it will act in.
       seed: for policies that draw random numbers.
       member: which member of a run.
@@ -116,24 +118,36 @@ def resolve(
     Raises:
       UserError: if there is no such policy, or it does not fit the environment.
     """
+    if isinstance(policy, LoadedPolicy):
+        return _fitting(policy, info, "a trained policy")
+    if not isinstance(policy, str | Path):
+        return given.adapt(policy, info, given.name_of(policy))
+    name = str(policy)
     if name in registered():
-        return importlib.import_module(f"jaxmaze.teachers.{name}").make(info, seed)
+        made = importlib.import_module(f"jaxmaze.teachers.{name}").make(info, seed)
+        return given.adapt(made, info, name) if hasattr(made, "act") else made
+    if name.startswith(sb3.PREFIX):
+        model = sb3.load(name, info)
+        return model if isinstance(model, sb3.Model) else given.adapt(model, info, name)
     if ":" in name and not Path(name).is_dir():
-        return _imported(name)
+        return given.adapt(_imported(name), info, name)
     if not Path(name).is_dir():
         raise UserError(
             f"policy {name!r} is neither a teacher ({', '.join(registered())}), nor a run's "
-            "folder, nor package.module:function"
+            "folder, nor sb3:model.zip, nor package.module:function"
         )
-    policy = load_policy(name, member)
+    trained = _fitting(load_policy(name, member), info, f"the policy in {name}")
+    return trained if deterministic else _Sampler(trained, seed)
+
+
+def _fitting(policy: LoadedPolicy, info: EnvInfo, name: str) -> LoadedPolicy:
+    """The same policy, if it was trained for the spaces of this environment."""
     if policy.networks.spaces != info.spaces:
         raise UserError(
-            f"the policy in {name} was trained for {policy.networks.spaces.describe()}, but "
+            f"{name} was trained for {policy.networks.spaces.describe()}, but "
             f"{info.config.id} has {info.spaces.describe()}"
         )
-    if deterministic:
-        return policy
-    return _Sampler(policy, seed)
+    return policy
 
 
 class _Sampler:
@@ -150,11 +164,13 @@ class _Sampler:
         return self.trained(obs, seed=int(self._rng.integers(2**31)))
 
 
-def digest_of(policy: Act | None) -> str | None:
+def digest_of(policy: object) -> str | None:
     """What tells a trained policy from another of the same folder; None for other functions."""
     policy = getattr(policy, "__wrapped__", policy)
     trained = getattr(policy, "trained", policy)
-    return checkpoint.digest(trained.policy) if isinstance(trained, LoadedPolicy) else None
+    if isinstance(trained, LoadedPolicy):
+        return checkpoint.digest(trained.policy)
+    return getattr(trained, "sha256", None)
 
 
 def checked(policy: Act, info: EnvInfo) -> Act:
@@ -182,10 +198,10 @@ def checked(policy: Act, info: EnvInfo) -> Act:
         return action.astype(info.action_space.dtype)
 
     act.__wrapped__ = policy  # type: ignore[attr-defined]
-    return act
+    return acts_for(act, policy)
 
 
-def _imported(name: str) -> Act:
+def _imported(name: str) -> object:
     module_name, _, function_name = name.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -200,7 +216,10 @@ def _imported(name: str) -> Act:
         ) from error
     finally:
         sys.path.pop(0)
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise UserError(f"policy {name!r}: {module_name} has no function {function_name!r}")
-    return function
+    found: object = module
+    for part in function_name.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        hint = "; it was a Python object, so give it again" if "<" in name else ""
+        raise UserError(f"policy {name!r}: {module_name} has no function {function_name!r}{hint}")
+    return found

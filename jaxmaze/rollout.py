@@ -26,7 +26,9 @@ def define_flags() -> None:
     flags.DEFINE_string("run", None, "Folder of a run: its policy in its environment.")
     flags.DEFINE_boolean("trust", False, "Import code that the folder of --run names.")
     flags.DEFINE_string(
-        "policy", None, "heuristic, random, a run's folder, or package.module:function."
+        "policy",
+        None,
+        "heuristic, random, human, a run's folder, sb3:model.zip, or package.module:function.",
     )
     flags.DEFINE_integer("n_episodes", None, "Number of episodes.", lower_bound=1)
     flags.DEFINE_integer(

@@ -58,8 +58,11 @@ WRONG_FLAGS = {
         ["--config.env.id=FrozenLake-v1", "--config.env.kwargs={}"],
         ["only Box"],
     ),
-    "heuristic": (["--config.env.id=MountainCar-v0", "--config.env.kwargs={}"], ["no heuristic"]),
-    "policy": (["--config.rollout.policy=nobody"], ["nobody", "heuristic, random"]),
+    "heuristic": (
+        ["--config.env.id=BipedalWalkerHardcore-v3", "--config.env.kwargs={}"],
+        ["no heuristic"],
+    ),
+    "policy": (["--config.rollout.policy=nobody"], ["nobody", "heuristic, human, random"]),
     "too few episodes": (
         ["--config.rollout.n_episodes=1"],
         ["validation_percentage", "leaves none"],

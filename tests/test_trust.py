@@ -63,7 +63,9 @@ def test_rollout_does_not_import_what_a_run_names(world, module):
             refused(done, marker, "lies in the folder of a run")
 
 
-@pytest.mark.parametrize("path", ["os:system", "mine:teacher", "outputs.theirs.evil:teacher"])
+@pytest.mark.parametrize(
+    "path", ["os:system", "mine:teacher", "outputs.theirs.evil:teacher", "sb3:model.zip"]
+)
 def test_resume_does_not_call_what_a_run_names(world, path):
     folder, theirs, marker, names = world
     names("rollout.policy", path, kind="workflow")
@@ -104,6 +106,19 @@ def test_a_teacher_that_is_not_trusted_is_not_asked(world, cloned, recorded, mon
     done = command(*arguments, "--workdir=a", cwd=folder)
     assert done.returncode == 0 and "--trust" in done.stdout and not marker.exists(), done.stderr
     done = command(*arguments, "--workdir=b", "--trust", cwd=folder)
+    assert done.returncode == 0 and marker.exists(), done.stderr
+
+
+def test_a_teacher_at_hand_does_not_make_a_strangers_environment(world, monkeypatch):
+    folder, theirs, marker, names = world
+    monkeypatch.chdir(folder)
+    names("env.id", "mine:Planted-v0")
+    arguments = ["jaxmaze.compare", "outputs/theirs", "--teacher=random"]
+    refused(command(*arguments, "--workdir=a", cwd=folder), marker, "--trust", "mine:Planted-v0")
+    with pytest.raises(UserError, match="--trust"):
+        api.compare([theirs], folder / "b", teacher=lambda obs: obs)
+    assert not marker.exists()
+    done = command(*arguments, "--workdir=c", "--trust", cwd=folder)
     assert done.returncode == 0 and marker.exists(), done.stderr
 
 

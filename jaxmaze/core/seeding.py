@@ -11,6 +11,9 @@ import numpy as np
 ROLLOUT, TRAINING, SELECTION, TEST, POLICY, AGGREGATION, MIXTURE, ACTION, SWEEP, CURVE = range(10)
 """What a seed is for. Selecting a model and reporting it never use the same episodes."""
 
+NOISE = 9
+"""What disturbs a teacher's actions in a rollout."""
+
 STAGE_BC, STAGE_PPO, STAGE_DAGGER = 101, 102, 103
 """Streams of the initial networks and of the keys that a stage goes on with."""
 

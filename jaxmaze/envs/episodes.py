@@ -17,6 +17,22 @@ Act = Callable[[np.ndarray], np.ndarray]
 """Observations ``[K, ...]`` to actions ``[K, ...]`` as the environments take them."""
 
 
+HOOKS = ("begin", "end")
+"""What a policy may have beside being a function; whatever acts for it passes them on.
+
+``begin(slot, env, seed)`` is called when an episode begins in the environment of a slot, a row of
+the observations; ``end(slot, episode)`` when it is over, and returns the episode to be kept.
+"""
+
+
+def acts_for(act: Act, policy: object) -> Act:
+    """A function that acts for a policy, told of episodes if the policy is."""
+    for name in HOOKS:
+        if hasattr(policy, name):
+            setattr(act, name, getattr(policy, name))
+    return act
+
+
 @dataclasses.dataclass(frozen=True)
 class Episode:
     """One whole episode of length ``T``.
@@ -67,7 +83,8 @@ def run_episodes(
 
     Args:
       envs: ``K`` environments.
-      act: the policy on all ``K`` observations; rows of environments that are done are ignored.
+      act: the policy on all ``K`` observations; rows of environments that are done are ignored. It
+        may have ``HOOKS``.
       queues: for each environment the ``(index, seed)`` of the episodes it plays in turn; some may
         share one and take from it as they get free. All are emptied.
       record: whether to keep observations, actions and rewards.
@@ -86,6 +103,7 @@ def run_episodes(
     spaces = environment.space_spec(envs[0].observation_space, envs[0].action_space)
     obs = spaces.obs.zeros(len(envs))
     logs: list[tuple[list, list, list]] = [([], [], []) for _ in envs]
+    begin, end = (getattr(act, name, None) for name in HOOKS)
 
     def start(slot: int) -> None:
         current[slot] = queues[slot].popleft() if queues[slot] else None
@@ -93,6 +111,8 @@ def run_episodes(
             return
         environment.reset_into(obs, slot, spaces.obs, envs[slot], job[1])
         logs[slot] = ([spaces.obs.take(obs, slot)] if record else [], [], [])
+        if begin is not None:
+            begin(slot, envs[slot], job[1])
         if on_start is not None:
             on_start(slot)
         if after_step is not None:
@@ -118,7 +138,8 @@ def run_episodes(
             if after_step is not None:
                 after_step(slot)
             if terminated or truncated:
-                yield slot, _episode(envs[slot], spaces, job, logs[slot], bool(terminated))
+                episode = _episode(envs[slot], spaces, job, logs[slot], bool(terminated))
+                yield slot, episode if end is None else end(slot, episode)
                 start(slot)
 
 

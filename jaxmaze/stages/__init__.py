@@ -28,7 +28,14 @@ class Stage(Protocol):
     RESUMED: bool | str
     NEXT: str
 
-    def run(self, config: Settings, workdir: Path, reported: np.ndarray | None = None) -> Json:
+    def run(
+        self,
+        config: Settings,
+        workdir: Path,
+        reported: np.ndarray | None = None,
+        *,
+        policy: object = None,
+    ) -> Json:
         """Run it in a folder, or go on there.
 
         Args:
@@ -36,6 +43,7 @@ class Stage(Protocol):
           workdir: the folder.
           reported: seeds ``[E]`` of the episodes that the summary reports, for stages that can be
             swept; the test episodes by default.
+          policy: a Python object as teacher, for stages that ask one, instead of the configured.
 
         Returns:
           The summary, as in summary.json.

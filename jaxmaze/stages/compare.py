@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxmaze import config as config_lib
 from jaxmaze import policies
+from jaxmaze import trust as trust_lib
 from jaxmaze.config import Settings
 from jaxmaze.core.types import Json, JsonMap
 from jaxmaze.envs import environment
@@ -110,15 +112,18 @@ class Teacher:
         return outcomes.Evaluation(np.array(returns), np.array(lengths)).summary()
 
 
-def player(config: Settings) -> Callable[[np.ndarray], outcomes.Evaluation]:
-    """What plays episodes with ``config.rollout.policy``.
+def player(config: Settings, policy: object = None) -> Callable[[np.ndarray], outcomes.Evaluation]:
+    """What plays episodes with ``config.rollout.policy``, or with a Python object instead.
 
     Raises:
       UserError: if there is no such policy or environment.
     """
     info = environment.describe(environment.EnvConfig.of(config.env))
     found = policies.resolve(
-        config.rollout.policy, info, config.seed, deterministic=config.evaluation.deterministic
+        config.rollout.policy if policy is None else policy,
+        info,
+        config.seed,
+        deterministic=config.evaluation.deterministic,
     )
     act = policies.checked(found, info)
     count = config.rollout.num_envs
@@ -138,6 +143,52 @@ def on_record(rollout: Path) -> dict[int, tuple[float, int]]:
         int(s): (float(r), int(n))
         for s, r, n in zip(table.seeds, table.returns[0], table.lengths[0], strict=True)
     }
+
+
+def recorded(folder: Path, trust: bool) -> Teacher:
+    """The teacher of a rollout, which plays further episodes if it can be had.
+
+    Args:
+      folder: the rollout's.
+      trust: whether code that it names may be imported.
+
+    Raises:
+      UserError: if it is not a rollout, or neither on record nor at hand.
+    """
+    known = on_record(folder)
+    config = run_folder.load_config(folder)
+    noise = config.rollout.epsilon or config.rollout.noise_std
+    if noise:
+        known = {}  # what the disturbed teacher got is not what the teacher gets
+    try:
+        trust_lib.check(config_lib.import_paths(config), folder, trust)
+        return Teacher(known, player(config_lib.to_settings(config)))
+    except UserError as error:  # not trusted, or not at hand any more
+        if noise:
+            raise UserError(
+                f"{folder} was recorded with noise, so its teacher has to play again: {error}"
+            ) from error
+        console.say(f"note: the teacher cannot be asked to play: {error}")
+        return Teacher(known)
+
+
+def at_hand(policy: object, runs: Sequence[Path], trust: bool) -> Teacher:
+    """A teacher that plays now, in the environment of the runs.
+
+    Args:
+      policy: its name, or a Python object.
+      runs: the runs' folders.
+      trust: whether code that the first one names may be imported, to make its environment.
+
+    Raises:
+      UserError: if there are no runs, they are not trusted, or the teacher does not fit.
+    """
+    if not runs:
+        raise UserError("there are no runs to compare a teacher with")
+    config = run_folder.load_config(runs[0])
+    paths = {k: v for k, v in config_lib.import_paths(config).items() if k.startswith("env.")}
+    trust_lib.check(paths, runs[0], trust)
+    return Teacher({}, player(config_lib.to_settings(config), policy))
 
 
 def run(

@@ -39,12 +39,13 @@ class Progress(NamedTuple):
     best: selection.Best
 
 
-def run(config: Settings, workdir: Path) -> Json:
+def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     """Clone ``config.dagger.policy`` by asking it.
 
     Args:
       config: the configuration; its ``bc`` section says how clones are fitted.
       workdir: the run's folder; a run that it holds goes on with its next round.
+      policy: a Python object to ask instead, see :func:`policies.resolve`.
 
     Returns:
       The summary, as in summary.json.
@@ -53,7 +54,7 @@ def run(config: Settings, workdir: Path) -> Json:
       UserError: for a teacher that cannot be asked, or does not fit.
     """
     info = environment.describe(environment.EnvConfig.of(config.env))
-    teacher = dagger_data.teacher_of(config, info, 0)
+    teacher = dagger_data.teacher_of(config, info, 0, policy)
     identity = run_folder.identity(config, KIND, teacher_sha256=policies.digest_of(teacher))
     seeds = bc_learner.member_seeds(config)
     own = [run_folder.Source((str(workdir / f"seed_{seed}"),), None) for seed in seeds]
@@ -66,7 +67,7 @@ def run(config: Settings, workdir: Path) -> Json:
         evaluation.open_evaluator(config, info, networks, seeds) as evaluator,
         checkpoint.Checkpoints(workdir) as checkpoints,
     ):
-        trainer = _Trainer(config, networks, info, workdir, evaluator, checkpoints)
+        trainer = _Trainer(config, networks, info, workdir, evaluator, checkpoints, policy)
         with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
             trainer.train(writer)
         summary = trainer.finish()
@@ -91,8 +92,9 @@ class _Trainer:
         workdir: Path,
         evaluator: evaluation.Evaluator,
         checkpoints: checkpoint.Checkpoints,
+        policy: object = None,
     ):
-        self.config, self.networks, self.info = config, networks, info
+        self.config, self.networks, self.info, self.policy = config, networks, info, policy
         self.workdir, self.evaluator, self.checkpoints = workdir, evaluator, checkpoints
         self.section, self.seeds = config.dagger, bc_learner.member_seeds(config)
         self.start = time.perf_counter()
@@ -155,7 +157,7 @@ class _Trainer:
         ]
         clones = None if self.round == 0 else self.progress.last
         # A fresh one each round: one that draws random numbers draws the same after a resume.
-        teacher = dagger_data.teacher_of(self.config, self.info, self.round)
+        teacher = dagger_data.teacher_of(self.config, self.info, self.round, self.policy)
         played = dagger_data.play(
             self.info, self.networks, teacher, clones, seeds, share, generators
         )

@@ -20,6 +20,9 @@ from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, iter_episodes, play_episodes, run_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.runs import about, console, disk, metrics, outcomes, run_folder, trajectories
+from jaxmaze.teachers import human
+from jaxmaze.teachers.adapters.noise import Noisy
+from jaxmaze.teachers.person.session import Person
 
 KIND = "rollout"
 RESUMED = "a rollout, which is not resumed; record it again"
@@ -30,7 +33,7 @@ def run(
     config: Settings,
     workdir: Path,
     *,
-    policy: policies.Act | None = None,
+    policy: object = None,
     seeds: np.ndarray | None = None,
     record: bool = False,
     render: str | None = None,
@@ -41,7 +44,7 @@ def run(
     Args:
       config: the configuration.
       workdir: the run's folder.
-      policy: a function to use instead of the named policy.
+      policy: a Python object to use instead of the named policy, see :func:`policies.resolve`.
       seeds: the episodes' seeds; spawned from ``config.seed`` by default.
       record: whether to write the episodes to ``trajectory_data/``.
       render: ``"human"`` for a window, ``"video"`` for a file an episode in ``videos/``.
@@ -55,8 +58,7 @@ def run(
     """
     info = environment.describe(environment.EnvConfig.of(config.env))
     name, given = config.rollout.policy, policy is not None
-    if policy is None:
-        policy = policies.resolve(name, info, config.seed, member, config.evaluation.deterministic)
+    player = _player(config, info, policy, member, render)
     if seeds is None:
         seeds = seeding.episode_seeds(config.seed, seeding.ROLLOUT, config.rollout.n_episodes)
     section = config.rollout
@@ -67,7 +69,7 @@ def run(
         render=render,
         member=member,
         first_seed=int(seeds[0]),
-        policy_sha256=policies.digest_of(policy),
+        policy_sha256=policies.digest_of(player),
     )
     if run_folder.claim(workdir, identity):
         if given:
@@ -82,15 +84,53 @@ def run(
         "seed": config.seed,
         "env": environment.spec_dict(info),
         "versions": run_folder.versions(),
-    }
-    checked = policies.checked(policy, info)
-    tally = _play(config, workdir, info, checked, seeds, render, provenance if record else None)
+    } | _noise(config)
+    tally = _play(config, workdir, info, player, seeds, render, provenance if record else None)
     if record and section.minari and section.dataset_id is not None:
         place = about.publish(workdir / run_folder.TRAJECTORIES, section.dataset_id)
         console.say(f"minari.load_dataset({section.dataset_id!r}) finds it in {place}")
     wall_seconds = time.perf_counter() - start
     tally.show(name)
     return _finish(config, workdir, tally.result(), wall_seconds)
+
+
+def _noise(config: Settings) -> Json:
+    """What disturbed the teacher's actions, for the record; nothing where nothing did."""
+    section = config.rollout
+    noise = {"epsilon": section.epsilon, "noise_std": section.noise_std}
+    return {"noise": noise} if any(noise.values()) else {}
+
+
+def _player(
+    config: Settings,
+    info: environment.EnvInfo,
+    policy: object,
+    member: int,
+    render: str | None,
+) -> policies.Act | Person:
+    """Who plays: a person, or a policy with the noise that the settings ask for.
+
+    Raises:
+      UserError: if there is no such policy, or it does not fit.
+    """
+    section = config.rollout
+    if policy is None and section.policy == human.NAME:
+        if _noise(config):
+            raise UserError("rollout.epsilon and noise_std are not for a person; set them to 0")
+        if render == "video":
+            raise UserError("a person sees the environment as it is; leave --render out")
+        return Person(info, section.keyboard)
+    act = policies.resolve(
+        section.policy if policy is None else policy,
+        info,
+        config.seed,
+        member,
+        config.evaluation.deterministic,
+    )
+    act = policies.checked(act, info)
+    if not _noise(config):
+        return act
+    return Noisy(act, info, section.epsilon, section.noise_std, config.seed)
 
 
 def _finish(
@@ -116,7 +156,7 @@ def _play(
     config: Settings,
     workdir: Path,
     info: environment.EnvInfo,
-    act: policies.Act,
+    player: policies.Act | Person,
     seeds: np.ndarray,
     render: str | None,
     provenance: Json | None,
@@ -131,11 +171,13 @@ def _play(
                 log(episode)
                 bar.advance()
 
-            if render is None:
+            if isinstance(player, Person):
+                episodes = player.episodes(seeds, on_episode)
+            elif render is None:
                 num_envs = config.rollout.num_envs
-                episodes = iter_episodes(info, act, seeds, num_envs, True, on_episode)
+                episodes = iter_episodes(info, player, seeds, num_envs, True, on_episode)
             else:
-                episodes = _rendered(info, act, seeds, render, workdir, on_episode)
+                episodes = _rendered(info, player, seeds, render, workdir, on_episode)
             episodes = tally.counted(episodes)
             if provenance is not None:
                 _record(workdir, episodes, info, provenance, _about(config, info))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
+
 from jaxmaze import policies
 from jaxmaze.config import Settings
 from jaxmaze.core.types import Json
@@ -23,8 +25,13 @@ NEXT = "to train its fine-tuned arm further, start a new ppo run"
 ARMS = ("random_lr0", "pretrained_lr0", "from_scratch", "pretrained")
 
 
-def run(config: Settings, workdir: Path) -> Json:
+def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     """Run all stages in ``workdir``.
+
+    Args:
+      config: the configuration.
+      workdir: the run's folder.
+      policy: a Python object as teacher instead of ``config.rollout.policy``.
 
     Returns:
       The summary, as in summary.json.
@@ -32,7 +39,7 @@ def run(config: Settings, workdir: Path) -> Json:
     Raises:
       UserError: for a configuration that a stage cannot use.
     """
-    _check(config)
+    _check(config, policy)
     identity = run_folder.identity(config, KIND)
     if run_folder.claim(workdir, identity, hands_over="ppo/pretrained"):
         console.say(f"{workdir} is finished already")
@@ -40,15 +47,18 @@ def run(config: Settings, workdir: Path) -> Json:
         return run_folder.summary(workdir)
     start = time.perf_counter()
     console.say(f"[1/4] record {config.rollout.n_episodes} episodes of {config.rollout.policy}")
-    recorded = rollout.run(config, workdir / "rollout", record=True)
+    recorded = _rollout(config, workdir / "rollout", policy)
     console.say(f"[2/4] clone it, {config.members} members")
     cloned = bc.run(_with(config, "bc", data=str((workdir / "rollout").resolve())), workdir / "bc")
     console.say(f"[3/4] fine-tune: {len(ARMS)} arms of {config.members} members each")
     arms = {arm: (_arm(config, arm, workdir), workdir / "ppo" / arm) for arm in ARMS}
     tuned = ppo.run_arms(arms)
     console.say("[4/4] compare")
-    rollout.run(config, workdir / "teacher", seeds=evaluation.test_seeds(config))
-    teacher = compare.Teacher(compare.on_record(workdir / "teacher"), compare.player(config))
+    # The teacher itself, whatever noise its demonstrations were recorded with.
+    calm = config.replace("rollout", epsilon=0.0, noise_std=0.0)
+    _rollout(calm, workdir / "teacher", policy, evaluation.test_seeds(config))
+    play = compare.player(config, policy)
+    teacher = compare.Teacher(compare.on_record(workdir / "teacher"), play)
     folders = {arm: workdir / "ppo" / arm for arm in ARMS}
     compared = compare.run(folders, workdir / "compare", teacher)
     gain = compare.gain(folders["pretrained"], folders["pretrained_lr0"])
@@ -69,11 +79,20 @@ def run(config: Settings, workdir: Path) -> Json:
     return summary
 
 
-def _check(config: Settings) -> None:
+def _rollout(
+    config: Settings, folder: Path, policy: object, seeds: np.ndarray | None = None
+) -> Json:
+    """A rollout of certain episodes, or one that is recorded; skipped if it is finished."""
+    if policy is not None and run_folder.finished(folder):
+        return run_folder.summary(folder)
+    return rollout.run(config, folder, policy=policy, seeds=seeds, record=seeds is None)
+
+
+def _check(config: Settings, policy: object) -> None:
     """Find what would stop a later stage before the folder is taken."""
     info = environment.describe(environment.EnvConfig.of(config.env))
     BACKENDS[config.env.backend].check(info)
-    policies.resolve(config.rollout.policy, info, config.seed)
+    policies.resolve(config.rollout.policy if policy is None else policy, info, config.seed)
     trajectories.split(config.rollout.n_episodes, config.bc.validation_percentage, config.seed)
 
 

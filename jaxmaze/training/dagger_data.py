@@ -19,19 +19,30 @@ from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, Policy, PyTree
 from jaxmaze.envs import environment
-from jaxmaze.envs.episodes import Episode, run_episodes
+from jaxmaze.envs.episodes import Episode, acts_for, run_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, disk, run_folder, trajectories
 
 ROUNDS = "rounds"
 
 
-def teacher_of(config: Settings, info: environment.EnvInfo, number: int) -> policies.Act:
+def teacher_of(
+    config: Settings, info: environment.EnvInfo, number: int, policy: object = None
+) -> policies.Act:
     """The teacher that labels the states of a round; if it is random, from the round's own seed.
+
+    Args:
+      config: the configuration.
+      info: the environment.
+      number: of the round.
+      policy: a Python object to ask instead of the configured teacher.
 
     Raises:
       UserError: if there is none of that name, it does not fit, or it cannot be asked.
     """
+    seed = seeding.episode_seed(config.seed, seeding.POLICY, number)
+    if policy is not None:
+        return policies.checked(policies.resolve(policy, info, seed), info)
     name = config.dagger.policy or config.rollout.policy
     folder = Path(name)
     if folder.is_dir() and name not in policies.registered():
@@ -43,7 +54,6 @@ def teacher_of(config: Settings, info: environment.EnvInfo, number: int) -> poli
                 "must; give a teacher that can (heuristic, a trained run's folder, "
                 "package.module:function), or clone recorded episodes with the recipe bc"
             )
-    seed = seeding.episode_seed(config.seed, seeding.POLICY, number)
     found = policies.resolve(name, info, seed, deterministic=config.evaluation.deterministic)
     return policies.checked(found, info)
 
@@ -111,7 +121,7 @@ def play(
         # One episode a slot, all begun at once: step t of each is call t.
         queues = [deque([(k % count, int(seed))]) for k, seed in enumerate(seeds.reshape(-1))]
         found: dict[int, Episode] = {}
-        for slot, episode in run_episodes(envs, act, queues, record=True):
+        for slot, episode in run_episodes(envs, acts_for(act, teacher), queues, record=True):
             taught = np.stack([labels[t][slot] for t in range(episode.length)])
             found[slot] = dataclasses.replace(episode, labels=taught.astype(episode.actions.dtype))
     finally:

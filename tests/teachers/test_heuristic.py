@@ -1,12 +1,22 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.box2d.bipedal_walker import BipedalWalkerHeuristics
 from gymnasium.envs.box2d.lunar_lander import heuristic
 
+from jaxmaze import policies
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.teachers.heuristic import acrobot, cart_pole, lunar_lander, make
+from jaxmaze.teachers.controllers.bipedal_walker import BipedalWalker
+from jaxmaze.teachers.heuristic import (
+    acrobot,
+    cart_pole,
+    lunar_lander,
+    make,
+    mountain_car,
+    pendulum,
+)
 
 
 def visited_states(continuous: bool, count: int) -> tuple[np.ndarray, list]:
@@ -41,17 +51,29 @@ def test_equals_the_published_controller_action_by_action(continuous):
 
 
 def test_other_environments_have_none_and_are_told_so():
-    with pytest.raises(UserError, match=r"no heuristic is known for MountainCar-v0.*LunarLander"):
-        make(environment.describe(environment.EnvConfig("MountainCar-v0")), 0)
+    with pytest.raises(
+        UserError, match=r"no heuristic is known for CarRacing-v3.*LunarLander"
+    ) as e:
+        make(environment.describe(environment.EnvConfig("CarRacing-v3")), 0)
+    for instead in ("my_module:function", "sb3:model.zip", "run", "human", "random"):
+        assert instead in str(e.value)
 
 
 @pytest.mark.parametrize(
-    "env_id,at_least,at_most", [("CartPole-v1", 280, 330), ("Acrobot-v1", -100, -75)]
+    "env_id,at_least,at_most",
+    [
+        ("CartPole-v1", 280, 330),
+        ("Acrobot-v1", -100, -75),
+        ("MountainCar-v0", -122, -117),
+        ("MountainCarContinuous-v0", 89, 90),
+        ("Pendulum-v1", -310, -200),
+    ],
 )
 def test_our_own_controllers_return_what_they_state(env_id, at_least, at_most):
     """Decent, and with room above: both bounds are what the docstrings promise."""
     info = environment.describe(environment.EnvConfig(env_id))
-    episodes = play_episodes(info, make(info, 0), list(range(60)), 20)
+    act = policies.checked(policies.resolve("heuristic", info, 0), info)
+    episodes = play_episodes(info, act, list(range(60)), 20)
     mean = np.mean([e.rewards.sum() for e in episodes])
     assert at_least <= mean <= at_most
 
@@ -84,3 +106,39 @@ def test_acrobot_pumps_and_starts_from_rest():
         [1, 0, 1, 0, 3, -0.5],  # the shoulder does not matter
     ]
     assert acrobot(np.array(states)).tolist() == [2, 2, 0, 0]
+
+
+def test_the_mountain_cars_are_pushed_where_they_roll():
+    obs = np.array([[-0.5, 0.01], [-0.5, -0.01], [0.3, 0.0]])
+    assert mountain_car(obs).tolist() == [2, 0, 2]
+    throttle = mountain_car(obs, True)
+    assert throttle.tolist() == [[1], [-1], [1]] and throttle.dtype == np.float32
+
+
+def test_the_pendulum_is_swung_up_and_held():
+    def at(angle, speed):
+        return [np.cos(angle), np.sin(angle), speed]
+
+    torques = pendulum(np.array([at(np.pi, 1), at(np.pi, -1), at(0.1, 0), at(-0.1, 0), at(0, 0)]))
+    assert torques.dtype == np.float32 and torques.shape == (5, 1)
+    # With the swing, harder than the bounds; then against the lean: 10 * 0.1.
+    np.testing.assert_allclose(torques[:, 0], [2, -2, -1, 1, 0], atol=1e-6)
+    # With more energy than it takes to stand, it is braked: 15 * 2 - 0.5 * 8**2 = -2.
+    np.testing.assert_allclose(pendulum(np.array([at(np.pi, 8)])), [[-0.2]], atol=1e-5)
+
+
+def test_the_walker_equals_the_published_one_action_by_action():
+    env, ours = gym.make("BipedalWalker-v3"), BipedalWalker()
+    rng, phases = np.random.default_rng(0), set()
+    for seed in range(6):
+        obs, _ = env.reset(seed=seed)
+        ours.reset(seed)
+        theirs, over = BipedalWalkerHeuristics(), False
+        while not over:
+            expected = theirs.step_heuristic(obs)
+            np.testing.assert_array_equal(ours.act(obs), expected)
+            phases.add((theirs.state, theirs.moving_leg))
+            noise = 0.3 * rng.standard_normal(4) * (seed > 2)
+            obs, _, terminated, truncated, _ = env.step(np.clip(expected + noise, -1, 1))
+            over = terminated or truncated
+    assert len(phases) == 6

@@ -1,0 +1,27 @@
+"""MountainCar-v0: a reward that PPO from scratch hardly finds, and a teacher that knows the way.
+
+Recipes:
+  (none)  the whole workflow: 100 teacher episodes, 4 arms x 3 seeds.
+          python -m jaxmaze.train --config=configs/mountain_car.py
+  bc      behavioural cloning alone; needs --config.bc.data=DIR
+  dagger  the clone asks the teacher what to do in states that it gets into itself
+  ppo     PPO alone; from scratch, or from a clone with --config.ppo.init_from=DIR
+
+What is not set here has the library's default; configs/lunar_lander.py shows every field.
+"""
+
+import ml_collections
+
+RECIPES = ("workflow", "bc", "dagger", "ppo")
+
+
+def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
+    """The configuration of a recipe."""
+    if recipe not in RECIPES:
+        raise ValueError(f"there is no recipe {recipe!r}; choose one of {', '.join(RECIPES)}")
+    config = ml_collections.ConfigDict()
+    config.stage = recipe
+    config.members = 3  # seeds, trained side by side as one program
+    config.env = {"id": "MountainCar-v0"}
+    config.rollout = {"policy": "heuristic"}  # the teacher, -119; -97 can be had
+    return config

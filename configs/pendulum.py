@@ -1,0 +1,29 @@
+"""Pendulum-v1: from a teacher that swings up slowly to one that loses no time.
+
+Recipes:
+  (none)  the whole workflow: 100 teacher episodes, 4 arms x 3 seeds.
+          python -m jaxmaze.train --config=configs/pendulum.py
+  bc      behavioural cloning alone; needs --config.bc.data=DIR
+  dagger  the clone asks the teacher what to do in states that it gets into itself
+  ppo     PPO alone; from scratch, or from a clone with --config.ppo.init_from=DIR
+
+What is not set here has the library's default; configs/lunar_lander_continuous.py shows continuous
+actions with more settings.
+"""
+
+import ml_collections
+
+RECIPES = ("workflow", "bc", "dagger", "ppo")
+
+
+def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
+    """The configuration of a recipe."""
+    if recipe not in RECIPES:
+        raise ValueError(f"there is no recipe {recipe!r}; choose one of {', '.join(RECIPES)}")
+    config = ml_collections.ConfigDict()
+    config.stage = recipe
+    config.members = 3  # seeds, trained side by side as one program
+    config.env = {"id": "Pendulum-v1"}
+    config.rollout = {"policy": "heuristic"}  # the teacher, -255; -145 can be had
+    config.ppo = {"gamma": 0.9}  # what counts happens soon
+    return config

@@ -1,0 +1,84 @@
+"""Noise in execution: other actions are done than those that the teacher chose, which are kept.
+
+Laskey et al. (2017), "DART: Noise Injection for Robust Imitation Learning": the states around the
+teacher's path are visited too, and are labelled with what the teacher does there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from jaxmaze.core import seeding
+from jaxmaze.core.spaces import Box
+from jaxmaze.core.types import PyTree
+from jaxmaze.envs.environment import EnvInfo
+from jaxmaze.envs.episodes import HOOKS, Act, Episode
+from jaxmaze.errors import UserError
+
+
+class Noisy:
+    """A policy whose actions are disturbed; episodes get its own actions as labels.
+
+    Random numbers are a function of the root seed and the episode's, wherever it is played.
+    """
+
+    def __init__(self, act: Act, info: EnvInfo, epsilon: float, noise_std: float, seed: int):
+        """With the disturbance's size.
+
+        Args:
+          act: the policy, whose actions fit the environment.
+          info: the environment.
+          epsilon: probability, at each step, of an action drawn uniformly instead.
+          noise_std: standard deviation of what is added, in halves of the action's range (1, where
+            the range has no end).
+          seed: the root seed.
+
+        Raises:
+          UserError: for ``noise_std`` where actions are not real numbers.
+        """
+        self.__wrapped__ = getattr(act, "__wrapped__", act)
+        self._act, self._space, self._dtype = act, info.spaces.action, info.action_space.dtype
+        self._epsilon, self._seed = epsilon, seed
+        self._scale: np.ndarray | None = None
+        if noise_std:
+            if not isinstance(self._space, Box):
+                raise UserError(
+                    f"rollout.noise_std={noise_std:g} is for continuous actions, but "
+                    f"{info.config.id} has {self._space.describe()}; use rollout.epsilon"
+                )
+            low, high = np.asarray(self._space.low), np.asarray(self._space.high)
+            half = np.where(np.isfinite(high - low), 0.5 * (high - low), 1.0)
+            self._scale = (noise_std * half).reshape(self._space.shape)
+        self._begin, self._end = (getattr(act, name, None) for name in HOOKS)
+        self._playing: dict[int, np.random.Generator] = {}
+        self._chosen: dict[int, list[np.ndarray]] = {}
+
+    def begin(self, slot: int, env: object, seed: int) -> None:
+        """An episode begins in a slot."""
+        self._playing[slot] = seeding.generator(self._seed, seeding.NOISE, seed)
+        self._chosen[slot] = []
+        if self._begin is not None:
+            self._begin(slot, env, seed)
+
+    def end(self, slot: int, episode: Episode) -> Episode:
+        """It is over: the policy's own actions become its labels."""
+        del self._playing[slot]
+        if self._end is not None:
+            episode = self._end(slot, episode)
+        labels = np.array(self._chosen.pop(slot), self._dtype)
+        return dataclasses.replace(episode, labels=labels)
+
+    def __call__(self, obs: PyTree) -> np.ndarray:
+        chosen = self._act(obs)
+        done = np.array(chosen)
+        for slot, rng in self._playing.items():
+            self._chosen[slot].append(chosen[slot].copy())
+            # The same numbers at each step, whatever comes of them.
+            drawn, anything = rng.random(), self._space.uniform(rng, 1)[0]
+            if self._scale is not None:
+                done[slot] += self._scale * rng.standard_normal(self._scale.shape)
+            if drawn < self._epsilon:
+                done[slot] = anything
+        return self._space.accept(done).astype(chosen.dtype)

@@ -1,0 +1,55 @@
+"""Actions as teachers give them, as numpy arrays: tensors, lists, and tuples with a state."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def to_numpy(x: object) -> np.ndarray:
+    """An array out of a number, list, numpy or JAX array, or a tensor of whatever library.
+
+    Tensors may have gradients and lie on another device.
+
+    Raises:
+      ValueError: for what is none of these.
+    """
+    if isinstance(x, list | tuple):
+        if any(hasattr(item, "detach") for item in x):
+            x = [to_numpy(item) for item in x]
+    else:
+        for step in ("detach", "cpu", "numpy"):
+            method = getattr(x, step, None)
+            if callable(method):
+                x = method()
+    found = np.asarray(x)
+    if found.dtype.kind not in "biuf":
+        raise ValueError(f"gave a {type(x).__name__}, which is no number or array of numbers")
+    if found.dtype.kind == "b":
+        return found.astype(np.int64)  # whether to do the second of two actions
+    return found
+
+
+def unpack(x: object) -> tuple[object, object]:
+    """Action and state out of the pair that ``model.predict`` gives.
+
+    Raises:
+      ValueError: if it is no such pair.
+    """
+    if isinstance(x, tuple) and len(x) == 2:
+        return x
+    raise ValueError(f"a {type(x).__name__} is no pair of action and state")
+
+
+def shaped(x: object, shape: tuple[int, ...]) -> np.ndarray:
+    """An array of a shape; axes of length 1 may be missing, or be too many, behind the first.
+
+    Raises:
+      ValueError: if it has another shape.
+    """
+    found = to_numpy(x)
+    if found.shape == shape:
+        return found
+    without = [tuple(n for n in s[1:] if n != 1) for s in (found.shape, shape)]
+    if found.ndim and shape and found.shape[0] == shape[0] and without[0] == without[1]:
+        return found.reshape(shape)
+    raise ValueError(f"gave shape {found.shape} instead of {shape}")

@@ -1,0 +1,177 @@
+"""Teachers that remember or plan: an object for each environment, told where episodes begin."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from typing import Protocol
+
+import jax
+import numpy as np
+
+from jaxmaze.core.types import PyTree
+from jaxmaze.envs.environment import EnvInfo
+from jaxmaze.envs.episodes import Episode
+from jaxmaze.errors import UserError
+from jaxmaze.teachers.adapters import functions, numbers
+
+
+class Teacher(Protocol):
+    """What a user's object must have. ``act`` may also take ``env``, the unwrapped environment."""
+
+    def reset(self, seed: int) -> object: ...
+    def act(self, obs: PyTree) -> object: ...
+
+
+class PerSlot:
+    """An object for each environment: observations ``[K, ...]`` to actions ``[K, ...]``.
+
+    An object sees the observations of its environment alone, in their order, and is reset with the
+    episode's seed at each beginning: what it does in an episode does not depend on how many
+    environments there are, if ``reset`` forgets all that was before.
+
+    Attributes:
+      sha256: of the file that they come from; None if there is none.
+    """
+
+    sha256: str | None = None
+
+    def __init__(self, make: Callable[[int], Teacher], info: EnvInfo, name: str):
+        """With what makes the object of a slot."""
+        self._make, self._info, self._name = make, info, name
+        self._made: dict[int, Teacher] = {}
+        self._playing: dict[int, Callable[[PyTree], object]] = {}
+
+    def begin(self, slot: int, env: object, seed: int) -> None:
+        """An episode begins in a slot."""
+        if slot not in self._made:
+            self._made[slot] = self._make(slot)
+        teacher = self._made[slot]
+        teacher.reset(seed)
+        act = teacher.act
+        if _takes(act, "env"):
+            inner = getattr(env, "unwrapped", env)
+            self._playing[slot] = lambda obs: act(obs, env=inner)  # type: ignore[call-arg]
+        else:
+            self._playing[slot] = act
+
+    def end(self, slot: int, episode: Episode) -> Episode:
+        """It is over; the object is not asked until the next one begins."""
+        del self._playing[slot]
+        return episode
+
+    def __call__(self, obs: PyTree) -> np.ndarray:
+        if not self._playing:
+            raise ValueError(
+                f"{self._name} is told where episodes begin, with begin(slot, env, seed); none has"
+            )
+        actions: dict[int, np.ndarray] = {}
+        for slot, act in self._playing.items():
+            given = act(jax.tree.map(lambda x, s=slot: x[s].copy(), obs))
+            actions[slot] = self._one(given)
+        anything = next(iter(actions.values()))  # where no episode is played
+        rows = len(jax.tree.leaves(obs)[0])
+        return np.stack([actions.get(slot, anything) for slot in range(rows)])
+
+    def _one(self, given: object) -> np.ndarray:
+        try:
+            return functions.one(given, self._info.spaces.action.shape)
+        except ValueError as error:
+            raise UserError(
+                f"policy {self._name}: act(obs) {error}; for {self._info.config.id} it must give "
+                f"one action, {self._info.spaces.action.describe()}"
+            ) from error
+
+
+def per_slot(policy: object, info: EnvInfo, name: str) -> PerSlot:
+    """A user's object, or its class, as a policy.
+
+    Args:
+      policy: a class or function without arguments that makes one for each environment, or an
+        object, of which each gets a copy.
+      info: the environment.
+      name: what it is called in messages.
+
+    Raises:
+      UserError: if it lacks a method, or cannot be made or copied.
+    """
+    if isinstance(policy, type):
+        _check(policy, name)
+
+        def made(_slot: int) -> Teacher:
+            try:
+                return policy()  # type: ignore[no-any-return]
+            except TypeError as error:
+                raise UserError(
+                    f"policy {name}: {policy.__name__}() cannot be made without arguments: {error}"
+                ) from error
+
+        made(0)
+        return PerSlot(made, info, name)
+    _check(policy, name)
+    try:
+        fresh: Teacher = copy.deepcopy(policy)  # type: ignore[assignment]
+    except Exception as error:  # whatever an object that is no plain data raises
+        return PerSlot(_only(policy, name, error), info, name)
+    return PerSlot(lambda _slot: copy.deepcopy(fresh), info, name)
+
+
+def _only(policy: object, name: str, error: Exception) -> Callable[[int], Teacher]:
+    """The object itself, where it cannot be copied: for the first environment alone."""
+
+    def only(slot: int) -> Teacher:
+        if slot:
+            raise UserError(
+                f"policy {name} cannot be copied for each environment ({error}); give its class, "
+                "or set rollout.num_envs=1"
+            ) from error
+        return policy  # type: ignore[return-value]
+
+    return only
+
+
+def _check(policy: object, name: str) -> None:
+    for method, arguments in (("reset", "seed"), ("act", "obs")):
+        function = getattr(policy, method, None)
+        if not callable(function):
+            raise UserError(
+                f"policy {name} has no {method}({arguments}); a teacher that remembers has "
+                "reset(seed) and act(obs) or act(obs, env)"
+            )
+
+
+def _takes(function: Callable[..., object], name: str) -> bool:
+    """Whether a function has an argument of that name."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(p.name == name or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+class Predictor:
+    """A recurrent model of the kind that ``predict`` is asked of, with what it remembers."""
+
+    def __init__(self, predict: Callable[..., object]):
+        self._predict = predict
+        self._state: object = None
+        self._first = True
+
+    def reset(self, seed: int) -> None:
+        """Forget; the model draws no random numbers."""
+        del seed
+        self._state, self._first = None, True
+
+    def act(self, obs: PyTree) -> object:
+        """The action for the next observation."""
+        batch = jax.tree.map(lambda x: x[None], obs)
+        given = self._predict(
+            batch,
+            state=self._state,
+            episode_start=np.array([self._first]),
+            deterministic=True,
+        )
+        action, self._state = numbers.unpack(given)
+        self._first = False
+        return numbers.to_numpy(action)[0]

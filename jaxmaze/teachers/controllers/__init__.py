@@ -1,0 +1,1 @@
+"""Controllers that remember; :mod:`jaxmaze.teachers.heuristic` gives them out."""

@@ -1,0 +1,24 @@
+"""The teacher ``human``: a person, who can play but not be asked by a program."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from jaxmaze.envs.environment import EnvInfo
+from jaxmaze.errors import UserError
+
+NAME = "human"
+
+
+def make(env: EnvInfo, seed: int) -> NoReturn:
+    """Refuse: only rollouts, which hold the window, can let a person play.
+
+    Raises:
+      UserError: always.
+    """
+    del env, seed
+    raise UserError(
+        "policy human: a person plays in a rollout of its own, one environment in a window "
+        "(python -m jaxmaze.rollout --config=... --policy=human --record); clone what was recorded "
+        "with the recipe bc, --config.bc.data=DIR"
+    )

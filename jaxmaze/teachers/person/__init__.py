@@ -1,0 +1,1 @@
+"""A person as teacher, with a keyboard or a gamepad."""
