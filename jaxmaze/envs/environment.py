@@ -20,9 +20,10 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from jaxmaze import trust
-from jaxmaze.core.observations import Observations
-from jaxmaze.core.spaces import ActionSpace, Box, Discrete, Spaces
+from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import Json, JsonMap, PyTree
+from jaxmaze.envs import action_masks
+from jaxmaze.envs.space_kinds import space_spec
 from jaxmaze.errors import UserError
 
 MissingPackageError = gym.error.DependencyNotInstalled
@@ -44,6 +45,8 @@ class EnvSection(Protocol):
     def workers(self) -> int | None: ...
     @property
     def shards(self) -> int: ...
+    @property
+    def action_masks(self) -> bool | None: ...
 
 
 class EnvConfig(NamedTuple):
@@ -53,11 +56,15 @@ class EnvConfig(NamedTuple):
       id: a registered id; ``package.module:Name-v0`` imports the module first.
       kwargs: the environment's own arguments, as JSON, so that this is hashable.
       max_episode_steps: steps after which an episode is truncated; the registered limit if None.
+      action_masks: whether policies keep to its action masks; None for where it has some.
+      mask_source: where the masks come from, as :func:`describe` found.
     """
 
     id: str
     kwargs: str = "{}"
     max_episode_steps: int | None = None
+    action_masks: bool | None = None
+    mask_source: action_masks.Source = ""
 
     @classmethod
     def of(cls, section: EnvSection) -> EnvConfig:
@@ -68,7 +75,7 @@ class EnvConfig(NamedTuple):
             raise UserError(
                 f"env.kwargs must be numbers, texts, lists and the like: {error}"
             ) from None
-        return cls(section.id, kwargs, section.max_episode_steps)
+        return cls(section.id, kwargs, section.max_episode_steps, section.action_masks)
 
 
 class EnvInfo(NamedTuple):
@@ -84,14 +91,17 @@ class EnvInfo(NamedTuple):
 def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
     """Make one environment.
 
-    Modules are searched in the current folder first, as ``python -m`` does.
+    Modules are searched in the current folder first, as ``python -m`` does. Where
+    :func:`describe` has found action masks, they are part of the observations.
 
     Raises:
       UserError: if it does not exist, is retired, or refuses its arguments.
     """
     with current_folder_first():
         _import_module_of(config.id)
-        return _make(config, render_mode)
+        env = _make(config, render_mode)
+    source = config.mask_source
+    return action_masks.ActionMasks(env, source, config.id) if source else env
 
 
 def _make(config: EnvConfig, render_mode: str | None) -> gym.Env:
@@ -189,53 +199,18 @@ def describe(config: EnvConfig) -> EnvInfo:
     Raises:
       UserError: if it cannot be made, or has a space that is not supported.
     """
-    env = make(config)
+    env = make(config._replace(mask_source=""))
     try:
-        spaces = space_spec(env.observation_space, env.action_space)
-        assert env.spec is not None  # gymnasium.make gives one
-        return EnvInfo(config, env.spec, env.observation_space, env.action_space, spaces)
+        spec = env.spec
+        assert spec is not None  # gymnasium.make gives one
+        source = action_masks.find(env, config.id, config.action_masks)
+        config = config._replace(mask_source=source)
+        if source:
+            env = action_masks.ActionMasks(env, source, config.id)
+        spaces = space_spec(env.observation_space, env.action_space, bool(source))
+        return EnvInfo(config, spec, env.observation_space, env.action_space, spaces)
     finally:
         env.close()
-
-
-def space_spec(observation_space: gym.Space, action_space: gym.Space) -> Spaces:
-    """What networks need to know of the two spaces.
-
-    Raises:
-      UserError: for spaces other than a box of observations and a discrete or box action.
-    """
-    return Spaces(observations_of(observation_space), actions_of(action_space))
-
-
-def observations_of(space: gym.Space) -> Observations:
-    """What observations are made of.
-
-    Raises:
-      UserError: for a space that is not supported.
-    """
-    if isinstance(space, gym.spaces.Box):
-        return Observations.array(*(int(n) for n in space.shape), dtype=space.dtype)
-    raise UserError(
-        f"observation space {space} is not supported: only Box is, so wrap the "
-        "environment with gymnasium.wrappers.FlattenObservation"
-    )
-
-
-def actions_of(space: gym.Space) -> ActionSpace:
-    """The kind of the actions.
-
-    Raises:
-      UserError: for a space that is not supported.
-    """
-    if isinstance(space, gym.spaces.Discrete):
-        if space.start != 0:
-            raise UserError(f"action space {space} is not supported: actions must start at 0")
-        return Discrete(int(space.n))
-    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
-        return Box(tuple(float(x) for x in space.low), tuple(float(x) for x in space.high))
-    raise UserError(
-        f"action space {space} is not supported: only Discrete and one-dimensional Box are"
-    )
 
 
 def spec_dict(info: EnvInfo) -> Json:

@@ -62,6 +62,10 @@ class EnvpoolCollector:
                 "pip install 'jaxmaze[envpool]'"
             ) from error
         name = info.config.id
+        if info.spaces.masked:
+            raise UserError(
+                "config.env.backend=envpool gives no action masks; use config.env.backend=gymnasium"
+            )
         if name not in envpool.list_all_envs():
             raise UserError(
                 f"config.env.backend=envpool has no {name}; config.env.backend=gymnasium runs it"
