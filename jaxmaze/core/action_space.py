@@ -20,7 +20,7 @@ MAX_NAMED = 8
 class ActionSpace(Protocol):
     """A kind of action.
 
-    Actions come in two forms. What networks, losses and rollouts hold is one array ``[..., *shape]``
+    Actions come in two forms. What networks, losses and rollouts hold is an array ``[..., *shape]``
     of ``dtype``, counted from 0. What the environment takes is its own: an array, or nested dicts
     and tuples of arrays, with a batch's axis in front. :meth:`to_env` and :meth:`from_env` turn one
     into the other.

@@ -66,9 +66,10 @@ class Composite:
         if self.names:
             if not isinstance(actions, Mapping):
                 raise TypeError(f"it is no dict of {', '.join(self.names)}")
-            unknown = set(actions) - set(self.names)
-            if unknown:
-                raise KeyError(f"it has {', '.join(map(str, unknown))}")
+            missing, unknown = set(self.names) - set(actions), set(actions) - set(self.names)
+            if missing or unknown:
+                what = f"no {min(missing)}" if missing else f"{min(unknown, key=str)}"
+                raise KeyError(f"it has {what}")
             return [actions[name] for name in self.names]
         if not isinstance(actions, tuple | list) or len(actions) != len(self.parts):
             raise TypeError(f"it is no tuple of {len(self.parts)}")
@@ -207,7 +208,7 @@ class Composite:
         """Each part's, by its name."""
         pieces = zip(self._labels(), self.parts, dist.parts, self._split(action), strict=True)
         return {
-            f"{metric}_{label}": x
+            f"{label}.{metric}": x
             for label, part, own, piece in pieces
             for metric, x in part.agreement(own, piece, weight).items()
         }
@@ -221,7 +222,7 @@ class Composite:
             part.tallied(sums[span].reshape(part.tally_shape), count)
             for part, span in self._spans([math.prod(p.tally_shape) for p in self.parts])
         ]
-        return "; ".join(f"{a} {b}" for a, b in zip(self._labels(), texts, strict=True))
+        return "; ".join(f"{a} ({b})" for a, b in zip(self._labels(), texts, strict=True))
 
     def uniform(
         self, rng: np.random.Generator, count: int, mask: np.ndarray | None = None
