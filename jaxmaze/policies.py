@@ -30,7 +30,7 @@ Act = Callable[[np.ndarray], np.ndarray]
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _act(networks: Networks, sample: bool, policy: Policy, obs: PyTree, seed: int) -> Array:
     key = jax.random.key(seed) if sample else None
-    return networks.to_env(networks.act(policy, obs, key)[0])
+    return networks.act(policy, obs, key)[0]
 
 
 class LoadedPolicy:
@@ -71,7 +71,7 @@ class LoadedPolicy:
         padding = spaces.obs.zeros((1 << max(rows - 1, 0).bit_length()) - rows, dtype=np.float32)
         padded = jax.tree.map(lambda *x: np.concatenate(x), obs, padding)
         action = _act(self.networks, seed is not None, self.policy, padded, seed or 0)
-        return jax.tree.map(lambda x: np.asarray(x)[:rows], action)  # type: ignore[no-any-return]
+        return self.networks.to_env(np.asarray(action)[:rows])  # in numpy, which has all types
 
 
 def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:

@@ -106,6 +106,9 @@ class ActionSpace(Protocol):
     def forbidden(self, actions: PyTree, mask: np.ndarray) -> np.ndarray:
         """Which actions of the environment a mask ``[N, mask_size]`` forbids, ``[N]``."""
 
+    def blocked(self, mask: np.ndarray) -> np.ndarray:
+        """Where a mask ``[N, mask_size]`` leaves nothing to choose, ``[N]``."""
+
     def agreement(self, dist: PyTree, action: Array, weight: Array) -> dict[str, Array]:
         """How well a distribution's mode agrees with actions ``[B, *shape]``, for the log."""
 
@@ -163,6 +166,9 @@ class OneArray:
 
     def forbidden(self, actions: PyTree, mask: np.ndarray) -> np.ndarray:
         raise TypeError(f"{type(self).__name__} actions have no masks")
+
+    def blocked(self, mask: np.ndarray) -> np.ndarray:
+        return np.logical_not((np.asarray(mask) > 0).any(-1), dtype=bool)
 
     def project(self, params: Params) -> Params:
         return params

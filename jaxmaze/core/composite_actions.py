@@ -119,6 +119,9 @@ class Composite:
     def forbidden(self, actions: PyTree, mask: np.ndarray) -> np.ndarray:
         raise TypeError("Composite actions have no masks")
 
+    def blocked(self, mask: np.ndarray) -> np.ndarray:
+        raise TypeError("Composite actions have no masks")
+
     def squashed(self) -> Composite:
         parts = []
         for name, part in zip(self._labels(), self.parts, strict=True):

@@ -264,6 +264,10 @@ class MultiDiscrete(OneArray):
         kept = np.take_along_axis(allowed, chosen, -1)[..., 0]
         return np.logical_not(kept.all(-1), dtype=bool)
 
+    def blocked(self, mask: np.ndarray) -> np.ndarray:
+        each: np.ndarray = self._by_choice(np.asarray(mask)).any(-1)
+        return np.logical_not(each.all(-1), dtype=bool)
+
     def agreement(self, dist: PyTree, action: Array, weight: Array) -> dict[str, Array]:
         hit = (dist.mode() == action).astype(jnp.float32)
         return _accuracy("discrete_accuracy", hit, weight)

@@ -286,6 +286,6 @@ class Networks:
         """Policy parameters at a temperature: logits divided, or standard deviations multiplied."""
         return self.action.temper(params, temperature)
 
-    def to_env(self, action: Array) -> PyTree:
+    def to_env(self, action: PyTree) -> PyTree:
         """Actions as the environment takes them: continuous ones clipped to their bounds."""
         return self.action.to_env(action)

@@ -106,9 +106,9 @@ class Spaces:
         if not self.masked:
             return ""
         mask = np.asarray(obs[MASK])
-        nothing = ~(mask > 0).any(-1)
+        nothing = self.action.blocked(mask)
         if nothing.any():
-            return f"an action_mask that allows no action at step {int(nothing.argmax())}"
+            return f"an action_mask that leaves no action at step {int(nothing.argmax())}"
         wrong = self.action.forbidden(actions, mask)
         if not wrong.any():
             return ""

@@ -83,7 +83,8 @@ class ActionMasks(gym.Wrapper):
 
     def __init__(self, env: gym.Env, source: Source, name: str):
         super().__init__(env)
-        self._size = space_kinds.actions_of(env.action_space).mask_size
+        self._action = space_kinds.actions_of(env.action_space)
+        self._size = self._action.mask_size
         self._source, self._name = source, name
         self._ask: Callable[[], PyTree] | None = None
         if source == "method":
@@ -126,6 +127,6 @@ class ActionMasks(gym.Wrapper):
                 f"{self._name} gave an {MASK} of {found.size} entries; its actions need "
                 f"{self._size}, one for each"
             )
-        if not over and not (found > 0).any():
-            raise UserError(f"{self._name} gave an {MASK} that allows no action")
+        if not over and self._action.blocked(found[None])[0]:
+            raise UserError(f"{self._name} gave an {MASK} that leaves no action to choose")
         return (found > 0).astype(np.int8)

@@ -54,6 +54,10 @@ class EnvpoolCollector:
           UserError: if it is not installed, does not know the environment, or cannot set its
             arguments.
         """
+        if info.spaces.masked:
+            raise UserError(
+                "config.env.backend=envpool gives no action masks; use config.env.backend=gymnasium"
+            )
         try:
             import envpool
         except ImportError as error:
@@ -62,10 +66,6 @@ class EnvpoolCollector:
                 "pip install 'jaxmaze[envpool]'"
             ) from error
         name = info.config.id
-        if info.spaces.masked:
-            raise UserError(
-                "config.env.backend=envpool gives no action masks; use config.env.backend=gymnasium"
-            )
         if name not in envpool.list_all_envs():
             raise UserError(
                 f"config.env.backend=envpool has no {name}; config.env.backend=gymnasium runs it"
