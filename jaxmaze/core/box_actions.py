@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -102,11 +103,17 @@ class Box(OneArray):
 
     def _clipped(self, action: PyTree) -> PyTree:
         """Actions ``[..., A]`` within the bounds; whole where they must be."""
-        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
+        low, high = self._bounds
         if not self.whole:
             return action.clip(low, high)
-        limits = (x.clip(-LARGEST_WHOLE, LARGEST_WHOLE) for x in (low, high))
-        return cast(action.round().clip(*limits), self.whole)
+        return cast(action.round().clip(low, high), self.whole)
+
+    @functools.cached_property
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
+        if self.whole:
+            low, high = (x.clip(-LARGEST_WHOLE, LARGEST_WHOLE) for x in (low, high))
+        return low, high
 
     def to_env(self, action: PyTree) -> PyTree:
         """Clipped to the bounds."""
