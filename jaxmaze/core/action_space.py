@@ -100,6 +100,9 @@ class ActionSpace(Protocol):
     def build(self, arrays: Sequence[np.ndarray]) -> PyTree:
         """The inverse of :meth:`leaves`."""
 
+    def accept(self, actions: PyTree) -> PyTree:
+        """What a policy gave, with what an environment would mend anyway mended."""
+
     def problem(self, actions: PyTree, env: str) -> str:
         """What is wrong with actions ``[N, ...]`` for ``env``, in words; empty if nothing is."""
 
@@ -139,9 +142,6 @@ class Leaf(ActionSpace, Protocol):
 
     @property
     def env_shape(self) -> tuple[int, ...]: ...
-
-    def accept(self, actions: np.ndarray) -> np.ndarray:
-        """What a policy gave, with what an environment would mend anyway mended."""
 
 
 class OneArray:

@@ -196,6 +196,10 @@ class Composite:
         each = [p.parts_of() if isinstance(p, Composite) else [p] for p in self.parts]
         return [leaf for leaves in each for leaf in leaves]
 
+    def accept(self, actions: PyTree) -> PyTree:
+        pieces = zip(self.parts, self._apart(actions), strict=True)
+        return self._together([part.accept(piece) for part, piece in pieces])
+
     def problem(self, actions: PyTree, env: str) -> str:
         try:
             pieces = self._apart(actions)

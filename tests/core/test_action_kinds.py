@@ -410,3 +410,16 @@ def test_forbidden_actions_have_finite_losses_and_no_gradient(name):
     assert np.isfinite(slope).all()
     if name == "discrete":
         assert (slope[mask == 0] == 0).all() and (slope[0, [0, 2]] != 0).all()
+
+
+def test_masks_of_several_choices_stand_one_after_another():
+    space, mask = MultiDiscrete((2, 3)), np.array([[1, 0, 0, 1, 1]])
+    dist = space.masked(space.distribution(jnp.zeros((1, 6)), {}), mask)
+    pairs = every_action(space)
+    odds = [float(jnp.exp(dist.log_prob(jnp.asarray([pair])))[0]) for pair in pairs]
+    wanted = [0.5 if list(pair) in ([0, 1], [0, 2]) else 0.0 for pair in pairs]
+    np.testing.assert_allclose(odds, wanted, atol=1e-6)
+    found = space.forbidden(pairs, np.repeat(mask, 6, 0))
+    np.testing.assert_array_equal(found, np.array(wanted) == 0)
+    drawn = space.uniform(np.random.default_rng(0), 50, np.repeat(mask, 50, 0))
+    assert {tuple(x) for x in drawn.tolist()} == {(0, 1), (0, 2)}
