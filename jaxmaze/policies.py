@@ -14,12 +14,14 @@ import numpy as np
 
 from jaxmaze import teachers, trust
 from jaxmaze.config import Settings
+from jaxmaze.core.action_space import Leaf
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import Array, NetworkSpec, Policy, PyTree
 from jaxmaze.envs import importing
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Act, acts_for
+from jaxmaze.envs.space_kinds import action_types
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, run_folder
 from jaxmaze.teachers import sb3
@@ -29,7 +31,7 @@ from jaxmaze.teachers.adapters import given
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _act(networks: Networks, sample: bool, policy: Policy, obs: PyTree, seed: int) -> Array:
     key = jax.random.key(seed) if sample else None
-    return networks.to_env(networks.act(policy, obs, key)[0])
+    return networks.act(policy, obs, key)[0]
 
 
 class LoadedPolicy:
@@ -70,7 +72,7 @@ class LoadedPolicy:
         padding = spaces.obs.zeros((1 << max(rows - 1, 0).bit_length()) - rows, dtype=np.float32)
         padded = jax.tree.map(lambda *x: np.concatenate(x), obs, padding)
         action = _act(self.networks, seed is not None, self.policy, padded, seed or 0)
-        return np.asarray(action)[:rows]
+        return self.networks.to_env(np.asarray(action)[:rows])  # in numpy, which has all types
 
 
 def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
@@ -91,9 +93,24 @@ def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
 
 
 def build_networks(settings: Settings, spaces: Spaces) -> Networks:
-    """The networks that the settings ask for in an environment."""
+    """The networks that the settings ask for in an environment.
+
+    Raises:
+      UserError: if actions without bounds are to be squashed into them.
+    """
     section = settings.network
-    return Networks(spaces, NetworkSpec(tuple(section.hidden_sizes), section.activation))
+    if section.squash_actions:
+        try:
+            spaces.action.squashed()
+        except ValueError as error:
+            raise UserError(
+                f"config.network.squash_actions needs bounds in every dimension, but {error}; "
+                "leave it False, or give the environment's action space bounds"
+            ) from None
+    spec = NetworkSpec(
+        tuple(section.hidden_sizes), section.activation, squash_actions=section.squash_actions
+    )
+    return Networks(spaces, spec)
 
 
 def registered() -> list[str]:
@@ -179,26 +196,42 @@ def checked(policy: Act, info: EnvInfo) -> Act:
     Raises:
       UserError: when it is called and gives what the environment does not take.
     """
-    space = info.spaces.action
+    space, dtypes = info.spaces.action, action_types(info.action_space)
 
-    def act(obs: PyTree) -> np.ndarray:
-        action = np.asarray(policy(obs))
-        wanted = (len(jax.tree.leaves(obs)[0]), *space.shape)
-        if action.shape != wanted:
+    def act(obs: PyTree) -> PyTree:
+        given, count = policy(obs), len(jax.tree.leaves(obs)[0])
+        try:
+            leaves = space.leaves(given)
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"the policy gave actions of shape {action.shape} for {wanted[0]} observations; "
-                f"{info.config.id} needs {wanted}"
-            )
-        if action.dtype.kind not in "biuf" or not np.isfinite(action).all():
-            raise UserError("the policy gave actions that are NaN, infinite or no numbers")
-        action = space.accept(action)
-        problem = space.problem(action, info.config.id)
-        if problem:
-            raise UserError(f"the policy gave {problem}")
-        return action.astype(info.action_space.dtype)
+                f"the policy gave a {type(given).__name__} that does not fit {info.config.id}, "
+                f"which takes {space.describe()}: {error.args[0]}"
+            ) from None
+        pairs = zip(leaves, dtypes, strict=True)
+        return space.build([_mended(*leaf, count, info, dtype) for leaf, dtype in pairs])
 
     act.__wrapped__ = policy  # type: ignore[attr-defined]
     return acts_for(act, policy)
+
+
+def _mended(
+    name: str, space: Leaf, action: np.ndarray, count: int, info: EnvInfo, dtype: np.dtype
+) -> np.ndarray:
+    """One array of a policy's actions as the environment takes it."""
+    of = f" {name}" if name else ""
+    wanted = (count, *space.env_shape)
+    if action.shape != wanted:
+        raise UserError(
+            f"the policy gave actions{of} of shape {action.shape} for {count} observations; "
+            f"{info.config.id} needs {wanted}"
+        )
+    if action.dtype.kind not in "biuf" or not np.isfinite(action).all():
+        raise UserError(f"the policy gave actions{of} that are NaN, infinite or no numbers")
+    action = space.accept(action)
+    problem = space.problem(action, info.config.id)
+    if problem:
+        raise UserError(f"the policy gave {f'in{of} ' if of else ''}{problem}")
+    return action.astype(dtype)
 
 
 def _imported(name: str) -> object:

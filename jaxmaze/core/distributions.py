@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmaze.core.types import Array, PyTree
 
 LOG_STD_MIN = -3.0
 """Floor of a Gaussian's log standard deviation, so that a likelihood cannot grow without bound."""
 LOG_STD_MAX = 2.0
+FORBIDDEN = -1e8
+"""The logit of what cannot be chosen: its probability is exactly 0, and nothing becomes NaN."""
+BORDER = 1e-6
+"""How far from their bounds, at +-1, squashed actions are kept before tanh is undone."""
+_NODES = 32
+"""Points of the quadrature that the entropy of a squashed Gaussian is computed by."""
 
 
 class Categorical(NamedTuple):
@@ -126,4 +136,259 @@ class DiagGaussian(NamedTuple):
         return self.mean
 
 
-Distribution = Categorical | DiagGaussian
+class MultiCategorical(NamedTuple):
+    """``K`` independent choices among up to ``W`` actions each.
+
+    Attributes:
+      logits: ``[..., K, W]``; ``FORBIDDEN`` for what is no action.
+    """
+
+    logits: Array
+
+    def _each(self) -> Categorical:
+        return Categorical(self.logits)
+
+    def log_prob(self, action: Array) -> Array:
+        """Log-probability ``[...]`` of ``action`` ``[..., K]`` (integers)."""
+        return self._each().log_prob(action).sum(-1)
+
+    def entropy(self) -> Array:
+        """The sum of the choices' entropies, in nats, ``[...]``."""
+        return self._each().entropy().sum(-1)
+
+    def kl(self, other: PyTree) -> Array:
+        """``KL(self || other)`` in nats, ``[...]``; ``other`` is of the same kind."""
+        return self._each().kl(other).sum(-1)
+
+    def exploration(self) -> dict[str, Array]:
+        """What is logged of it beside the entropy: nothing."""
+        return {}
+
+    def tempered_loss(self, action: Array, temperature: Array) -> Array:
+        """``-log p(action)`` at a temperature that divides the logits, the mean over rows."""
+        return -MultiCategorical(self.logits / temperature).log_prob(action).mean()
+
+    def pick(self, noise: Array) -> Array:
+        """The actions, int32 ``[..., K]``, that Gumbel ``noise`` ``[..., K * W]`` picks."""
+        return self._each().pick(noise.reshape(self.logits.shape))
+
+    def sample(self, key: Array) -> Array:
+        """One action for each row, int32 ``[..., K]``."""
+        return self._each().sample(key)
+
+    def mode(self) -> Array:
+        """The most probable choices, int32 ``[..., K]``."""
+        return self._each().mode()
+
+
+class Bernoulli(NamedTuple):
+    """Independently 0 or 1 in each of ``A`` places.
+
+    Attributes:
+      logits: ``[..., A]`` the log-odds of 1.
+    """
+
+    logits: Array
+
+    def log_prob(self, action: Array) -> Array:
+        """Log-probability ``[...]`` of ``action`` ``[..., A]`` (0 or 1)."""
+        # softplus(-x) is -log sigmoid(x)
+        sign = jnp.where(action > 0, 1.0, -1.0)
+        return -jax.nn.softplus(-sign * self.logits).sum(-1)
+
+    def entropy(self) -> Array:
+        """The sum of the places' entropies, in nats, ``[...]``."""
+        p, log_p, log_q = self._terms()
+        return -(p * log_p + (1 - p) * log_q).sum(-1)
+
+    def _terms(self) -> tuple[Array, Array, Array]:
+        """The probability of 1, and the logarithms of those of 1 and 0."""
+        x = self.logits
+        return jax.nn.sigmoid(x), -jax.nn.softplus(-x), -jax.nn.softplus(x)
+
+    def kl(self, other: PyTree) -> Array:
+        """``KL(self || other)`` in nats, ``[...]``; ``other`` is of the same kind."""
+        p, one, zero = self._terms()
+        _, other_one, other_zero = other._terms()
+        return (p * (one - other_one) + (1 - p) * (zero - other_zero)).sum(-1)
+
+    def exploration(self) -> dict[str, Array]:
+        """What is logged of it beside the entropy: nothing."""
+        return {}
+
+    def tempered_loss(self, action: Array, temperature: Array) -> Array:
+        """``-log p(action)`` at a temperature that divides the logits, the mean over rows."""
+        return -Bernoulli(self.logits / temperature).log_prob(action).mean()
+
+    def pick(self, noise: Array) -> Array:
+        """The actions, int32 ``[..., A]``, that logistic ``noise`` ``[..., A]`` makes a sample."""
+        return (self.logits + noise > 0).astype(jnp.int32)
+
+    def sample(self, key: Array) -> Array:
+        """One action for each row, int32 ``[..., A]``."""
+        return self.pick(jax.random.logistic(key, self.logits.shape))
+
+    def mode(self) -> Array:
+        """The more probable of 0 and 1, int32 ``[..., A]``."""
+        return (self.logits > 0).astype(jnp.int32)
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("mean", "log_std"),
+    meta_fields=("low", "high"),
+)
+@dataclasses.dataclass(frozen=True)
+class SquashedGaussian:
+    """Independent normal distributions, squashed into bounds by tanh.
+
+    Haarnoja et al. (2018), "Soft Actor-Critic", appendix C. Densities are of actions in the
+    environment's units.
+
+    Attributes:
+      mean: ``[..., A]`` before squashing.
+      log_std: ``[..., A]`` or broadcastable, before squashing.
+      low: the ``A`` lower bounds.
+      high: the ``A`` upper bounds.
+    """
+
+    mean: Array
+    log_std: Array
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def _base(self) -> DiagGaussian:
+        return DiagGaussian(self.mean, self.log_std)
+
+    def _range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Middle and half width of the bounds, ``[A]``."""
+        low, high = np.array(self.low), np.array(self.high)
+        return (0.5 * (high + low)).astype(np.float32), (0.5 * (high - low)).astype(np.float32)
+
+    def _squash(self, x: Array) -> Array:
+        middle, half = self._range()
+        return middle + half * jnp.tanh(x)
+
+    def _raw(self, action: Array) -> Array:
+        """What was squashed into an action; one at a bound is taken for one close to it."""
+        middle, half = self._range()
+        return jnp.arctanh(jnp.clip((action - middle) / half, -1 + BORDER, 1 - BORDER))
+
+    def _log_slope(self, x: Array) -> Array:
+        """``log d squash(x) / dx``, with ``log(1 - tanh(x)^2)`` in its stable form."""
+        return 2 * (math.log(2) - x - jax.nn.softplus(-2 * x)) + jnp.log(self._range()[1])
+
+    def std(self) -> Array:
+        """Standard deviation before squashing, ``[..., A]``."""
+        return self._base().std()
+
+    def log_prob(self, action: Array) -> Array:
+        """Log-density ``[...]`` of ``action`` ``[..., A]`` within the bounds."""
+        raw = self._raw(action)
+        return self._base().log_prob(raw) - self._log_slope(raw).sum(-1)
+
+    def entropy(self) -> Array:
+        """``H(base) + E[log slope]``, in nats, ``[...]``; the mean by Gauss-Hermite quadrature."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+        total = jnp.zeros(self.mean.shape)
+        for node, weight in zip(nodes, weights / weights.sum(), strict=True):
+            total += weight * self._log_slope(self.mean + node * self.std())
+        return self._base().entropy() + total.sum(-1)
+
+    def kl(self, other: PyTree) -> Array:
+        """``KL(self || other)`` in nats, ``[...]``: that before squashing, of the same bounds."""
+        return self._base().kl(other._base())
+
+    def exploration(self) -> dict[str, Array]:
+        """What is logged of it beside the entropy: the mean standard deviation before squashing."""
+        return self._base().exploration()
+
+    def tempered_loss(self, action: Array, temperature: Array) -> Array:
+        """``-log p(action)``, less a constant, at a temperature as of a Gaussian."""
+        return self._base().tempered_loss(self._raw(action), temperature)
+
+    def pick(self, noise: Array) -> Array:
+        """The actions ``[..., A]`` that standard normal ``noise`` makes a sample."""
+        return self._squash(self._base().pick(noise))
+
+    def sample(self, key: Array) -> Array:
+        """One action for each row, ``[..., A]``."""
+        return self._squash(self._base().sample(key))
+
+    def mode(self) -> Array:
+        """The squashed mean, ``[..., A]``: the median, which policies of this kind act by."""
+        return self._squash(self.mean)
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=("parts",), meta_fields=("widths", "noises")
+)
+@dataclasses.dataclass(frozen=True)
+class Joint:
+    """Independent distributions, whose actions stand side by side in one row ``[..., A]``.
+
+    Attributes:
+      parts: the distributions.
+      widths: columns of each part's actions; 0 for one column without an axis of its own.
+      noises: columns of the noise that each part picks with.
+    """
+
+    parts: tuple[PyTree, ...]
+    widths: tuple[int, ...]
+    noises: tuple[int, ...]
+
+    def _split(self, action: Array) -> list[Array]:
+        found, at = [], 0
+        for width in self.widths:
+            found.append(action[..., at : at + width] if width else action[..., at])
+            at += width or 1
+        return found
+
+    def _rows(self, actions: Sequence[Array]) -> Array:
+        pairs = zip(actions, self.widths, strict=True)
+        return jnp.concatenate([x if width else x[..., None] for x, width in pairs], -1)
+
+    def log_prob(self, action: Array) -> Array:
+        """The sum of the parts' log-probabilities, ``[...]``."""
+        pairs = zip(self.parts, self._split(action), strict=True)
+        return sum((part.log_prob(x) for part, x in pairs), start=jnp.zeros(()))
+
+    def entropy(self) -> Array:
+        """The sum of the parts' entropies, in nats, ``[...]``."""
+        return sum((part.entropy() for part in self.parts), start=jnp.zeros(()))
+
+    def kl(self, other: PyTree) -> Array:
+        """``KL(self || other)`` in nats, ``[...]``; ``other`` is of the same kinds."""
+        pairs = zip(self.parts, other.parts, strict=True)
+        return sum((part.kl(theirs) for part, theirs in pairs), start=jnp.zeros(()))
+
+    def exploration(self) -> dict[str, Array]:
+        """The means over the parts that log something."""
+        found: dict[str, list[Array]] = {}
+        for part in self.parts:
+            for name, x in part.exploration().items():
+                found.setdefault(name, []).append(x)
+        return {name: jnp.stack(x).mean() for name, x in found.items()}
+
+    def tempered_loss(self, action: Array, temperature: Array) -> Array:
+        """The sum of the parts' losses at one temperature."""
+        pairs = zip(self.parts, self._split(action), strict=True)
+        losses = (part.tempered_loss(x, temperature) for part, x in pairs)
+        return sum(losses, start=jnp.zeros(()))
+
+    def pick(self, noise: Array) -> Array:
+        """The actions ``[..., A]`` that the parts' noises, side by side, make a sample."""
+        noises = jnp.split(noise, np.cumsum(self.noises)[:-1].tolist(), -1)
+        return self._rows([p.pick(x) for p, x in zip(self.parts, noises, strict=True)])
+
+    def sample(self, key: Array) -> Array:
+        """One action for each row, ``[..., A]``."""
+        keys = jax.random.split(key, len(self.parts))
+        return self._rows([p.sample(k) for p, k in zip(self.parts, keys, strict=True)])
+
+    def mode(self) -> Array:
+        """The parts' modes side by side, ``[..., A]``."""
+        return self._rows([part.mode() for part in self.parts])
+
+
+Distribution = Categorical | DiagGaussian | MultiCategorical | Bernoulli | SquashedGaussian | Joint

@@ -16,7 +16,7 @@ from jaxmaze.core import normalization
 from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.encoders import ENCODERS
 from jaxmaze.core.observations import Observations
-from jaxmaze.core.spaces import ActionSpace, Spaces
+from jaxmaze.core.spaces import MASK, ActionSpace, Spaces
 from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, PyTree
 
 
@@ -93,19 +93,25 @@ class Networks:
     spec: NetworkSpec
 
     @property
+    def action(self) -> ActionSpace:
+        """The kind of the actions, as the policy draws them."""
+        return self.spaces.action.squashed() if self.spec.squash_actions else self.spaces.action
+
+    @property
     def carry_size(self) -> int:
         """Numbers that an encoder passes on from step to step; 0 if it remembers nothing."""
         return ENCODERS[self.spec.encoder].carry_size(self.spec)
 
     def _policy(self) -> PolicyNetwork:
-        return PolicyNetwork(self.spaces.obs, self.spaces.action, self.spec)
+        return PolicyNetwork(self.spaces.features, self.action, self.spec)
 
     def _value(self) -> ValueNetwork:
-        return ValueNetwork(self.spaces.obs, self.spec)
+        return ValueNetwork(self.spaces.features, self.spec)
 
     def _shapes(self, module: nn.Module) -> Params:
         def init() -> PyTree:
-            rows, carry = jnp.zeros((1, self.spaces.obs.size)), jnp.zeros((1, self.carry_size))
+            rows = jnp.zeros((1, self.spaces.features.size))
+            carry = jnp.zeros((1, self.carry_size))
             return module.init(jax.random.key(0), rows, carry, jnp.ones(1))
 
         return jax.eval_shape(init)["params"]
@@ -141,11 +147,18 @@ class Networks:
 
     def init_stats(self) -> normalization.RunningStats:
         """Observation statistics of nothing yet."""
-        return normalization.init_stats((self.spaces.obs.size,))
+        return normalization.init_stats((self.spaces.features.size,))
 
     def flatten_obs(self, obs: PyTree) -> Array:
-        """Observations ``[..., *shape]`` as float32 rows ``[..., D]``, for the statistics."""
-        return self.spaces.obs.flatten(obs)
+        """Observations ``[..., *shape]`` as float32 rows ``[..., D]``, for the statistics.
+
+        Without the action mask, which is no feature.
+        """
+        return self.spaces.features.flatten(self.spaces.features_of(obs))
+
+    def _allowed(self, dist: Distribution, obs: PyTree) -> Distribution:
+        """A distribution without the actions that the observations' mask forbids."""
+        return self.action.masked(dist, obs[MASK]) if self.spaces.masked else dist
 
     def step(
         self, policy: Policy, obs: PyTree, carry: Array, begin: Array
@@ -162,8 +175,8 @@ class Networks:
           The distribution ``[...]``, and what the next step is to be given.
         """
         rows = normalization.normalize(policy.obs_stats, self.flatten_obs(obs))
-        found = self._policy().apply({"params": policy.params}, rows, carry, begin)
-        return found  # type: ignore[return-value]
+        found: PyTree = self._policy().apply({"params": policy.params}, rows, carry, begin)
+        return self._allowed(found[0], obs), found[1]
 
     def _apply(
         self,
@@ -208,7 +221,7 @@ class Networks:
           obs: ``[..., *shape]``; with a memory ``[T, ..., *shape]``, steps one after another.
           memory: what the steps before left. Only encoders that remember need it.
         """
-        return self._apply(self._policy(), params, stats, obs, memory)  # type: ignore[no-any-return]
+        return self._allowed(self._apply(self._policy(), params, stats, obs, memory), obs)
 
     def value(
         self,
@@ -267,12 +280,12 @@ class Networks:
 
     def project(self, params: Params) -> Params:
         """Policy parameters put back into the range where they have a gradient."""
-        return self.spaces.action.project(params)
+        return self.action.project(params)
 
     def temper(self, params: Params, temperature: Array | float) -> Params:
         """Policy parameters at a temperature: logits divided, or standard deviations multiplied."""
-        return self.spaces.action.temper(params, temperature)
+        return self.action.temper(params, temperature)
 
-    def to_env(self, action: Array) -> Array:
+    def to_env(self, action: PyTree) -> PyTree:
         """Actions as the environment takes them: continuous ones clipped to their bounds."""
-        return self.spaces.action.to_env(action)  # type: ignore[no-any-return]
+        return self.action.to_env(action)

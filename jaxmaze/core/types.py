@@ -28,11 +28,13 @@ class NetworkSpec(NamedTuple):
       hidden_sizes: units of each hidden layer, the same for policy and value.
       activation: a name in :data:`jaxmaze.core.encoders.ACTIVATIONS`.
       encoder: a name in :data:`jaxmaze.core.encoders.ENCODERS`.
+      squash_actions: whether tanh squashes Gaussians into the actions' bounds, instead of clipping.
     """
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     encoder: str = "mlp"
+    squash_actions: bool = False
 
 
 class Rollout(NamedTuple):
@@ -43,7 +45,8 @@ class Rollout(NamedTuple):
 
     Attributes:
       obs: ``[T, N, *obs_shape]``, as the environment gave them (not normalised).
-      action: ``[T, N]`` int32, or ``[T, N, A]`` float32 before clipping to the action's bounds.
+      action: ``[T, N]`` or ``[T, N, A]``, as :class:`jaxmaze.core.action_space.ActionSpace` has
+        them inside; continuous ones before clipping to their bounds.
       log_prob: ``[T, N]`` log-probability of ``action`` under the policy that took it.
       reward: ``[T, N]`` in the environment's units.
       next_obs: ``[T, N, *obs_shape]``.

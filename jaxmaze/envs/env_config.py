@@ -11,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import JsonMap
 from jaxmaze.envs import importing
+from jaxmaze.envs.action_masks import Source
 from jaxmaze.errors import UserError
 
 Wrapping: TypeAlias = tuple[importing.Code | str, str]
@@ -46,6 +47,8 @@ class EnvSection(Protocol):
     def workers(self) -> int | None: ...
     @property
     def shards(self) -> int: ...
+    @property
+    def action_masks(self) -> bool | None: ...
 
 
 class EnvConfig(NamedTuple):
@@ -63,6 +66,8 @@ class EnvConfig(NamedTuple):
       frame_stack: how many of the last observations are one.
       grayscale: whether images lose their colours.
       resize: height and width that images are brought to; as they are if None.
+      action_masks: whether policies keep to its action masks; None for where it has some.
+      mask_source: where the masks come from, as ``environment.describe`` found.
     """
 
     id: str
@@ -75,6 +80,8 @@ class EnvConfig(NamedTuple):
     frame_stack: int = 1
     grayscale: bool = False
     resize: tuple[int, int] | None = None
+    action_masks: bool | None = None
+    mask_source: Source = ""
 
     @classmethod
     def of(cls, section: EnvSection) -> EnvConfig:
@@ -104,6 +111,7 @@ class EnvConfig(NamedTuple):
             section.frame_stack,
             section.grayscale,
             (sizes[0], sizes[-1]) if sizes else None,
+            section.action_masks,
         )
 
     @property

@@ -13,17 +13,21 @@ from collections.abc import Callable
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from jaxmaze.core.observations import Observations
-from jaxmaze.core.spaces import ActionSpace, Box, Discrete, Spaces
-from jaxmaze.envs import trial, wrapping
+from jaxmaze.envs import action_masks, trial, wrapping
 from jaxmaze.envs.env_config import EnvConfig, EnvInfo, EnvSection
 from jaxmaze.envs.importing import current_folder_first
 from jaxmaze.envs.making import make
-from jaxmaze.envs.sending import CannotBeSentError, comes_with_gymnasium, register, to_send
+from jaxmaze.envs.sending import (
+    CannotBeSentError,
+    comes_with_gymnasium,
+    is_gymnasiums,
+    register,
+    to_send,
+)
+from jaxmaze.envs.space_kinds import space_spec
 from jaxmaze.envs.specs import registered_limit, registered_spec, spec_dict, spec_for_data
 from jaxmaze.envs.trial import failed, name_of, reset_into
 from jaxmaze.envs.wrapping import bounded, step_limit
-from jaxmaze.errors import UserError
 
 __all__ = [
     "CannotBeSentError",
@@ -31,7 +35,6 @@ __all__ = [
     "EnvInfo",
     "EnvSection",
     "MissingPackageError",
-    "actions_of",
     "bounded",
     "comes_with_gymnasium",
     "current_folder_first",
@@ -39,7 +42,6 @@ __all__ = [
     "failed",
     "make",
     "name_of",
-    "observations_of",
     "of_spaces",
     "quiet",
     "register",
@@ -76,17 +78,20 @@ def describe(config: EnvConfig, say: Callable[[str], None] = print) -> EnvInfo:
       UserError: if it cannot be made, has a space that is not supported, or breaks gymnasium's
         contract at the first step.
     """
-    env = make(config)
+    env = make(config._replace(mask_source=""))
     try:
-        spaces = space_spec(env.observation_space, env.action_space)
         assert env.spec is not None  # making gives one
-        info = EnvInfo(
-            config, env.spec, env.observation_space, env.action_space, spaces, step_limit(env)
-        )
+        spec, limit = env.spec, step_limit(env)
         key = (repr(config), type(env.unwrapped))
-        if key not in _tried and not comes_with_gymnasium(info):
+        if key not in _tried and not is_gymnasiums(spec, config):
             trial.check(env, config.id)
             _tried.add(key)
+        source = action_masks.find(env, config.id, config.action_masks)
+        config = config._replace(mask_source=source)
+        if source:
+            env = action_masks.ActionMasks(env, source, config.id)
+        spaces = space_spec(env.observation_space, env.action_space, bool(source))
+        info = EnvInfo(config, spec, env.observation_space, env.action_space, spaces, limit)
         _note_limit(info, say)
         return info
     finally:
@@ -113,46 +118,6 @@ def _note_limit(info: EnvInfo, say: Callable[[str], None]) -> None:
             f"note: {name} has no step limit; if its episodes may go on for ever, set "
             f"env.max_episode_steps (one of {wrapping.LONGEST} steps stops the run)"
         )
-
-
-def space_spec(observation_space: gym.Space, action_space: gym.Space) -> Spaces:
-    """What networks need to know of the two spaces.
-
-    Raises:
-      UserError: for spaces other than a box of observations and a discrete or box action.
-    """
-    return Spaces(observations_of(observation_space), actions_of(action_space))
-
-
-def observations_of(space: gym.Space) -> Observations:
-    """What observations are made of.
-
-    Raises:
-      UserError: for a space that is not supported.
-    """
-    if isinstance(space, gym.spaces.Box):
-        return Observations.array(*(int(n) for n in space.shape), dtype=space.dtype)
-    raise UserError(
-        f"observation space {space} is not supported: only Box is, so wrap the "
-        "environment with gymnasium.wrappers.FlattenObservation"
-    )
-
-
-def actions_of(space: gym.Space) -> ActionSpace:
-    """The kind of the actions.
-
-    Raises:
-      UserError: for a space that is not supported.
-    """
-    if isinstance(space, gym.spaces.Discrete):
-        if space.start != 0:
-            raise UserError(f"action space {space} is not supported: actions must start at 0")
-        return Discrete(int(space.n))
-    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
-        return Box(tuple(float(x) for x in space.low), tuple(float(x) for x in space.high))
-    raise UserError(
-        f"action space {space} is not supported: only Discrete and one-dimensional Box are"
-    )
 
 
 def quiet() -> None:

@@ -55,6 +55,10 @@ class EnvpoolCollector:
             arguments or put anything around it.
         """
         _check_plain(info.config)
+        if info.spaces.masked:
+            raise UserError(
+                "config.env.backend=envpool gives no action masks; use config.env.backend=gymnasium"
+            )
         try:
             import envpool
         except ImportError as error:

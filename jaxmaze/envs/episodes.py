@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import PyTree
-from jaxmaze.envs import environment
+from jaxmaze.envs import environment, space_kinds
 
 Act = Callable[[np.ndarray], np.ndarray]
 """Observations ``[K, ...]`` to actions ``[K, ...]`` as the environments take them."""
@@ -42,7 +42,8 @@ class Episode:
       seed: what the environment was reset with; replays the episode.
       observations: ``[T + 1, *shape]`` raw, the final one included; a pytree of arrays where the
         environment's are one; empty if not recorded.
-      actions: ``[T, ...]`` as the environment took them; empty if not recorded.
+      actions: ``[T, ...]`` as the environment took them, nested dicts and tuples of arrays where
+        its actions are; empty if not recorded.
       rewards: ``[T]`` float64, in the environment's units.
       terminated: whether the task ended; otherwise the episode was truncated.
       labels: ``[T, ...]`` what the teacher would have done, where that is not what was done; None
@@ -52,10 +53,10 @@ class Episode:
     index: int
     seed: int | None
     observations: PyTree
-    actions: np.ndarray
+    actions: PyTree
     rewards: np.ndarray
     terminated: bool
-    labels: np.ndarray | None = None
+    labels: PyTree = None
 
     @property
     def episode_return(self) -> float:
@@ -100,7 +101,7 @@ def run_episodes(
     """
     current: list[tuple[int, int] | None] = [None] * len(envs)
     envs = [environment.bounded(env) for env in envs]
-    spaces = environment.space_spec(envs[0].observation_space, envs[0].action_space)
+    spaces = space_kinds.space_spec(envs[0].observation_space, envs[0].action_space)
     obs = spaces.obs.zeros(len(envs))
     logs: list[tuple[list, list, list]] = [([], [], []) for _ in envs]
     begin, end = (getattr(act, name, None) for name in HOOKS)
@@ -154,7 +155,7 @@ def _episode(
         index=job[0],
         seed=job[1],
         observations=spaces.obs.stack(log[0]),
-        actions=np.array(log[1], env.action_space.dtype),
+        actions=space_kinds.stack_actions(env.action_space, log[1]),
         rewards=np.array(log[2], np.float64),
         terminated=terminated,
     )

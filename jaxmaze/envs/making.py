@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from jaxmaze.envs import importing, wrapping
+from jaxmaze.envs import action_masks, importing, wrapping
 from jaxmaze.envs.env_config import EnvConfig
 from jaxmaze.errors import UserError
 
@@ -20,13 +20,16 @@ from jaxmaze.errors import UserError
 def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
     """Make one environment, wrapped as the configuration says.
 
-    Modules are searched in the current folder first, as ``python -m`` does.
+    Modules are searched in the current folder first, as ``python -m`` does. Where
+    ``environment.describe`` has found action masks, they are part of the observations.
 
     Raises:
       UserError: if it does not exist, is retired, or refuses its arguments; or a wrapper does.
     """
     with importing.current_folder_first():
-        return wrapping.wrap(_made(config, render_mode), config)
+        env = wrapping.wrap(_made(config, render_mode), config)
+    source = config.mask_source
+    return action_masks.ActionMasks(env, source, config.id) if source else env
 
 
 def _made(config: EnvConfig, render_mode: str | None) -> gym.Env:

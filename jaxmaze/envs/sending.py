@@ -7,9 +7,10 @@ import pickle
 import sys
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from jaxmaze.envs import importing
-from jaxmaze.envs.env_config import EnvInfo
+from jaxmaze.envs.env_config import EnvConfig, EnvInfo
 from jaxmaze.envs.specs import registered_spec
 
 
@@ -88,7 +89,12 @@ def _check_found(module: str) -> None:
 
 def comes_with_gymnasium(info: EnvInfo) -> bool:
     """Whether all code of the environment is gymnasium's own."""
-    entry_point, config = info.spec.entry_point, info.config
+    return is_gymnasiums(info.spec, info.config)
+
+
+def is_gymnasiums(spec: EnvSpec, config: EnvConfig) -> bool:
+    """The same of an environment that is not described yet."""
+    entry_point = spec.entry_point
     own = isinstance(entry_point, str) and entry_point.startswith("gymnasium.")
     theirs = (isinstance(code, str) and importing.of_gymnasium(code) for code in config.code())
     return own and all(theirs)

@@ -20,8 +20,9 @@ from numpy.typing import DTypeLike
 
 from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, PyTree
-from jaxmaze.envs.environment import EnvInfo, of_spaces, space_spec, spec_for_data
+from jaxmaze.envs.environment import EnvInfo, of_spaces, spec_for_data
 from jaxmaze.envs.episodes import Episode
+from jaxmaze.envs.space_kinds import actions_from_groups, space_spec
 from jaxmaze.errors import UserError
 from jaxmaze.runs import clipping, disk, memory
 from jaxmaze.runs.about import About, metadata
@@ -48,7 +49,7 @@ def fingerprint(episodes: Sequence[Episode]) -> str:
 def add_to_fingerprint(digest: hashlib._Hash, e: Episode) -> None:
     """Add one more episode to a fingerprint."""
     labels = () if e.labels is None else (e.labels,)
-    for array in (*jax.tree.leaves(e.observations), e.actions, e.rewards, *labels):
+    for array in jax.tree.leaves((e.observations, e.actions, e.rewards, labels)):
         digest.update(str((array.dtype.str, array.shape)).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(b"terminated" if e.terminated else b"truncated")
@@ -63,11 +64,12 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
     where = f"{where}: episode {episode.index}"
     obs, actions, rewards = episode.observations, episode.actions, episode.rewards
     spaces = info.spaces
-    steps = len(actions)
+    leaves, parts = jax.tree.leaves(obs), jax.tree.leaves(actions)
+    steps = len(parts[0])
     if steps == 0:
         raise UserError(f"{where} has no steps")
-    leaves = jax.tree.leaves(obs)
-    if any(len(x) != steps + 1 for x in leaves) or len(rewards) != steps:
+    short = any(len(x) != steps for x in (*parts, rewards))
+    if short or any(len(x) != steps + 1 for x in leaves):
         raise UserError(
             f"{where} has {len(leaves[0])} observations, {steps} actions and {len(rewards)} "
             "rewards; T steps need T + 1 observations, T actions and T rewards"
@@ -75,18 +77,23 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
     problem = spaces.obs.problem(obs, info.config.id)
     if problem:
         raise UserError(f"{where} has {problem}: is it data of another environment?")
-    each = [*(("observations", x) for x in leaves), ("actions", actions), ("rewards", rewards)]
+    named = (("observations", leaves), ("actions", parts), ("rewards", [rewards]))
+    each = [(name, array) for name, arrays in named for array in arrays]
     for name, array in each:
         if not np.issubdtype(array.dtype, np.number):
             raise UserError(f"{where} has {name} of type {array.dtype}, which are not numbers")
         if not np.isfinite(array).all():
             raise UserError(f"{where} has {name} that are NaN or infinite")
     for taken in (actions,) if episode.labels is None else (actions, episode.labels):
-        if len(taken) != steps:
-            raise UserError(f"{where} has {len(taken)} labels for {steps} steps")
+        for array in jax.tree.leaves(taken):
+            if len(array) != steps:
+                raise UserError(f"{where} has {len(array)} labels for {steps} steps")
         problem = spaces.action.problem(taken, info.config.id)
         if problem:
             raise UserError(f"{where} has {problem}: is it data of another environment?")
+        violation = spaces.violation(jax.tree.map(lambda x: x[:-1], obs), taken)
+        if violation:
+            raise UserError(f"{where} has {violation}")
 
 
 def write(
@@ -249,11 +256,14 @@ def info_of(path: str | Path) -> EnvInfo:
 
 def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> None:
     """The spaces that the data set says it has must be the environment's."""
-    found = space_spec(storage.observation_space, storage.action_space)
+    masked = None if info.spaces.masked else False
+    found = space_spec(storage.observation_space, storage.action_space, masked)
     if found != info.spaces:
+        hint = "; --config.env.action_masks=False leaves the masks out"
         raise UserError(
             f"{path} is data of another environment: it has {found.describe()}, but "
             f"{info.config.id} has {info.spaces.describe()}"
+            f"{hint if info.spaces.masked and not found.masked else ''}"
         )
 
 
@@ -310,36 +320,40 @@ def _read_episodes(folder: Path, storage: MinariStorage) -> tuple[list[Episode],
             if len(ends[0]) and (ends[0] | ends[1])[:-1].any():
                 raise UserError(f"{folder}: episode {i} goes on after its end")
             observations, actions = part["observations"], part["actions"]
-            if not isinstance(actions, np.ndarray):
-                raise UserError(f"{folder}: episode {i} has nested actions; only arrays")
-            rewards, labels = np.asarray(part["rewards"], np.float64), _labels(part)
+            rewards = np.asarray(part["rewards"], np.float64)
+            labels = _labels(folder, i, part, storage)
             # An episode without an end flag was cut by whoever recorded it: truncated.
             cut += not (len(ends[0]) and (ends[0][-1] or ends[1][-1]))
             episodes.append(
                 Episode(
                     i,
                     seed,
-                    _put(blocks, observations),
-                    blocks["actions"].put(actions),
+                    _put(blocks, "observations", observations),
+                    _put(blocks, "actions", actions),
                     blocks["rewards"].put(rewards),
                     bool(len(ends[0]) and ends[0][-1]),
-                    None if labels is None else blocks["labels"].put(labels),
+                    None if labels is None else _put(blocks, "labels", labels),
                 )
             )
     return episodes, cut
 
 
-def _put(blocks: dict[str, memory.Blocks], observations: PyTree) -> PyTree:
-    """Observations in blocks, each of their arrays in its own."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, x: blocks[f"observations{path}"].put(x), observations
-    )
+def _put(blocks: dict[str, memory.Blocks], name: str, arrays: PyTree) -> PyTree:
+    """Observations or actions in blocks, each of their arrays in its own."""
+    return jax.tree_util.tree_map_with_path(lambda path, x: blocks[f"{name}{path}"].put(x), arrays)
 
 
-def _labels(part: Json) -> np.ndarray | None:
+def _labels(folder: Path, i: int, part: Json, storage: MinariStorage) -> PyTree:
     """The teacher's labels of an episode as Minari gives it, None where there are none."""
     found = (part.get("infos") or {}).get(LABELS)
-    return None if found is None else np.asarray(found)
+    if found is None:
+        return None
+    try:
+        return actions_from_groups(storage.action_space, found)
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{folder}: episode {i} has infos {LABELS!r} that are none of {storage.action_space}"
+        ) from None
 
 
 def rows(episodes: Sequence[Episode], action: ActionSpace) -> tuple[PyTree, np.ndarray, np.ndarray]:
@@ -361,7 +375,7 @@ def rows(episodes: Sequence[Episode], action: ActionSpace) -> tuple[PyTree, np.n
 
     obs = jax.tree.map(lambda *x: together(x, np.float32), *[e.observations for e in episodes])
     numbers = np.repeat(np.arange(len(episodes), dtype=np.int32), lengths)
-    return obs, together(taken, action.dtype), numbers
+    return obs, together([action.from_env(x) for x in taken], action.dtype), numbers
 
 
 def split(num_episodes: int, validation_percentage: float, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The random teacher: actions drawn uniformly from the action space."""
+"""The random teacher: actions drawn uniformly from the action space, of those allowed."""
 
 from __future__ import annotations
 
@@ -15,4 +15,5 @@ def make(env: EnvInfo, seed: int) -> Callable[[np.ndarray], np.ndarray]:
     """A policy that ignores its observations; the same actions again for the same seed."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(seeding.POLICY,)))
     space = env.spaces.action
-    return lambda obs: space.uniform(rng, len(jax.tree.leaves(obs)[0]))
+    mask_of = env.spaces.mask_of
+    return lambda obs: space.uniform(rng, len(jax.tree.leaves(obs)[0]), mask_of(obs))

@@ -17,7 +17,7 @@ from jaxmaze.config import Settings
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import ActionSpace
-from jaxmaze.core.types import Json, Policy, PyTree
+from jaxmaze.core.types import Array, Json, Policy, PyTree
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, acts_for, run_episodes
 from jaxmaze.errors import UserError
@@ -102,10 +102,10 @@ def play(
     """
     members, count = seeds.shape
     envs = [environment.make(info.config) for _ in range(members * count)]
-    labels: list[np.ndarray] = []
+    labels: list[PyTree] = []
 
-    def act(obs: PyTree) -> np.ndarray:
-        shown = np.asarray(teacher(obs))
+    def act(obs: PyTree) -> PyTree:
+        shown = teacher(obs)
         labels.append(shown)
         # Drawn for all, always: what a member draws does not depend on the others.
         drawn = np.concatenate([g.random(count) for g in generators])
@@ -113,21 +113,33 @@ def play(
             return shown
         apart = jax.tree.map(lambda x: x.reshape(members, count, *x.shape[1:]), obs)
         own = _modes(networks, clones, apart)
-        flat = np.asarray(own).reshape(shown.shape)
-        asked = (drawn < share).reshape((-1,) + (1,) * (shown.ndim - 1))
-        return np.where(asked, shown, flat).astype(shown.dtype)
+        return jax.tree.map(functools.partial(_mixed, drawn < share), shown, own)
 
     try:
         # One episode a slot, all begun at once: step t of each is call t.
         queues = [deque([(k % count, int(seed))]) for k, seed in enumerate(seeds.reshape(-1))]
         found: dict[int, Episode] = {}
         for slot, episode in run_episodes(envs, acts_for(act, teacher), queues, record=True):
-            taught = np.stack([labels[t][slot] for t in range(episode.length)])
-            found[slot] = dataclasses.replace(episode, labels=taught.astype(episode.actions.dtype))
+            found[slot] = _labelled(episode, labels, slot)
     finally:
         for env in envs:
             env.close()
     return [[found[m * count + i] for i in range(count)] for m in range(members)]
+
+
+def _mixed(asked: np.ndarray, shown: np.ndarray, own: Array) -> np.ndarray:
+    """The teacher's actions ``[K, ...]`` where it was asked, else the clones' ``[M, E, ...]``."""
+    rows = asked.reshape((-1,) + (1,) * (shown.ndim - 1))
+    return np.where(rows, shown, np.asarray(own).reshape(shown.shape)).astype(shown.dtype)
+
+
+def _labelled(episode: Episode, labels: Sequence[PyTree], slot: int) -> Episode:
+    """An episode with what the teacher would have done, of the types of what was done."""
+    steps = labels[: episode.length]
+    taught = jax.tree.map(
+        lambda done, *x: np.stack([a[slot] for a in x]).astype(done.dtype), episode.actions, *steps
+    )
+    return dataclasses.replace(episode, labels=taught)
 
 
 def keep_round(

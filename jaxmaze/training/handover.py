@@ -155,10 +155,11 @@ def _states(networks: Networks, clones: Policy, recorded: PyTree | None) -> PyTr
     """States to measure exploration on: recorded ones, or drawn from the clones' statistics."""
     if recorded is not None:
         return recorded
-    size = (audit.STATES, networks.spaces.obs.size)
+    spaces = networks.spaces
+    size = (audit.STATES, spaces.features.size)
     noise = np.random.default_rng(0).normal(size=size).astype(np.float32)
     scale, shift = np.sqrt(clones.obs_stats.var), clones.obs_stats.mean
-    return networks.spaces.obs.unflatten(noise * scale[:, None] + shift[:, None])
+    return spaces.with_mask(spaces.features.unflatten(noise * scale[:, None] + shift[:, None]))
 
 
 def _temperature(config: Settings, run: Path, record: audit.Record | None) -> np.ndarray | None:
@@ -186,7 +187,7 @@ def _started(
 
     All ``[M, ...]``, in one program, because compiling is all that takes time here.
     """
-    entropy = networks.spaces.action.entropy_of_share(config.ppo.start_exploration)
+    entropy = networks.action.entropy_of_share(config.ppo.start_exploration)
 
     def start(clone: Policy, obs: PyTree, temperature: PyTree) -> PyTree:
         if temperature is None:

@@ -71,6 +71,9 @@ class Env:
         own=True,
         identity=False,  # however many, they compute the same
     )
+    action_masks: bool | None = field(
+        None, "whether policies keep to the environment's action masks; if None, where it has some"
+    )
     shards: int = count(
         4, "parts that environments are dealt out in, and so the most workers; results depend on it"
     )

@@ -15,3 +15,6 @@ class Network:
     activation: str = field(
         "tanh", "of the hidden layers", choices=("elu", "gelu", "relu", "silu", "tanh")
     )
+    squash_actions: bool = field(
+        False, "whether tanh squashes continuous actions into their bounds, instead of clipping"
+    )

@@ -1,0 +1,199 @@
+"""Actions that are numbers: Gaussians clipped to their bounds, or squashed into them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import DTypeLike
+
+from jaxmaze.core import losses
+from jaxmaze.core.action_space import OneArray, cast, flat, unflat
+from jaxmaze.core.distributions import (
+    LOG_STD_MAX,
+    LOG_STD_MIN,
+    DiagGaussian,
+    Distribution,
+    SquashedGaussian,
+)
+from jaxmaze.core.types import Array, Params, PyTree
+
+LARGEST_WHOLE = 2.0**30
+"""Bounds of whole numbers beyond it are taken for it: float32 has no room for larger types' own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Box(OneArray):
+    """Real numbers, one a dimension.
+
+    Attributes:
+      low: lower bounds, in the environment's units; ``-inf`` for none.
+      high: upper bounds.
+      dims: how the environment arranges the numbers; in a row if None.
+      whole: the type of whole numbers, to which actions are then rounded; empty for real ones.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    dims: tuple[int, ...] | None = None
+    whole: str = ""
+    kind: ClassVar[str] = "continuous"
+    dtype: ClassVar[DTypeLike] = np.float32
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.low),)
+
+    @property
+    def env_shape(self) -> tuple[int, ...]:
+        return self.shape if self.dims is None else self.dims
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.low)
+
+    @property
+    def num_noise(self) -> int:
+        return len(self.low)
+
+    @property
+    def tally_shape(self) -> tuple[int, ...]:
+        return (2, len(self.low))
+
+    def free_params(self) -> dict[str, tuple[int, ...]]:
+        return {"log_std": self.shape}
+
+    def distribution(self, outputs: Array, free: Mapping[str, Array]) -> Distribution:
+        return DiagGaussian(outputs, jnp.broadcast_to(free["log_std"], outputs.shape))
+
+    def squashed(self) -> Box:
+        for i, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
+            if not (math.isfinite(low) and math.isfinite(high)):
+                raise ValueError(f"dimension {i} goes from {low} to {high}")
+        return SquashedBox(self.low, self.high, self.dims, self.whole)
+
+    def fill_noise(self, rng: np.random.Generator, out: np.ndarray) -> None:
+        out[...] = rng.standard_normal(out.shape, np.float32)
+
+    def project(self, params: Params) -> Params:
+        """With the standard deviation in its range; beyond it a clipped one has no gradient."""
+        return {**params, "log_std": jnp.clip(params["log_std"], LOG_STD_MIN, LOG_STD_MAX)}
+
+    def temper(self, params: Params, temperature: Array | float) -> Params:
+        return self.project({**params, "log_std": params["log_std"] + jnp.log(temperature)})
+
+    def entropy_of_share(self, share: float) -> float:
+        """That of Gaussians whose standard deviation is that share of half the range.
+
+        Of 1, where the range has no end.
+        """
+        half = [
+            0.5 * (high - low) if high - low < math.inf else 1.0
+            for low, high in zip(self.low, self.high, strict=True)
+        ]
+        return sum(math.log(share * h) + 0.5 * math.log(2 * math.pi * math.e) for h in half)
+
+    def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
+        return numbers[..., : len(self.low)]
+
+    def _clipped(self, action: PyTree) -> PyTree:
+        """Actions ``[..., A]`` within the bounds; whole where they must be."""
+        low, high = self._bounds
+        if not self.whole:
+            return action.clip(low, high)
+        return cast(action.round().clip(low, high), self.whole)
+
+    @functools.cached_property
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
+        if self.whole:
+            low, high = (x.clip(-LARGEST_WHOLE, LARGEST_WHOLE) for x in (low, high))
+        return low, high
+
+    def to_env(self, action: PyTree) -> PyTree:
+        """Clipped to the bounds."""
+        return unflat(self._clipped(action), self.env_shape)
+
+    def from_env(self, actions: PyTree) -> np.ndarray:
+        found: np.ndarray = flat(np.asarray(actions), self.env_shape)
+        return found
+
+    def each(self, actions: PyTree) -> Sequence[PyTree]:
+        return list(actions)
+
+    def accept(self, actions: np.ndarray) -> np.ndarray:
+        """Clipped to the bounds; integers are taken for numbers, numbers rounded to integers."""
+        real = actions.astype(np.result_type(actions, np.float32))
+        found: np.ndarray = self.to_env(self.from_env(real))
+        return found
+
+    def problem(self, actions: PyTree, env: str) -> str:
+        wanted = np.integer if self.whole else np.floating
+        if actions.shape[1:] != self.env_shape or not np.issubdtype(actions.dtype, wanted):
+            shape = "" if self.dims is None else f" of shape {self.dims}"
+            return (
+                f"actions of type {actions.dtype} and shape {actions.shape[1:]}, but {env} takes "
+                f"{len(self.low)} {'whole' if self.whole else 'real'} numbers{shape}"
+            )
+        low, high = np.array(self.low) - 1e-5, np.array(self.high) + 1e-5
+        numbers = self.from_env(actions)
+        outside = ((numbers < low) | (numbers > high)).any()
+        return f"actions outside the bounds of {env}" if outside else ""
+
+    def agreement(self, dist: PyTree, action: Array, weight: Array) -> dict[str, Array]:
+        deviation = jnp.abs(dist.mode() - action).mean(-1)
+        return {"box_mean_abs_deviation": losses.weighted_mean(deviation, weight)}
+
+    def tally(self, actions: PyTree) -> np.ndarray:
+        real = self.from_env(actions).astype(np.float64)
+        return np.stack([real.sum(0), (real**2).sum(0)])
+
+    def tallied(self, sums: np.ndarray, count: int) -> str:
+        mean, square = sums / count
+        std = np.sqrt(np.maximum(square - mean**2, 0))
+        each = enumerate(zip(mean, std, strict=True))
+        return ", ".join(f"[{i}]: {m:.2f} ± {s:.2f}" for i, (m, s) in each)
+
+    def uniform(
+        self, rng: np.random.Generator, count: int, mask: np.ndarray | None = None
+    ) -> np.ndarray:
+        """As gymnasium samples: with one bound exponentially from it, without any normally."""
+        low, high = np.array(self.low, np.float32), np.array(self.high, np.float32)
+        below, above = np.isfinite(low), np.isfinite(high)
+        start, end = np.where(below & above, (low, high), 0.0).astype(np.float32)
+        drawn = rng.uniform(start, end, (count, len(low))).astype(np.float32)
+        if not (below & above).all():
+            beyond = rng.standard_exponential(drawn.shape, np.float32)
+            drawn = np.where(below & ~above, low + beyond, drawn)
+            drawn = np.where(above & ~below, high - beyond, drawn)
+            normal = rng.standard_normal(drawn.shape, np.float32)
+            drawn = np.where(below | above, drawn, normal)
+        found: np.ndarray = self.to_env(drawn)
+        return found
+
+    def describe(self) -> str:
+        kind = "whole-number" if self.whole else "continuous"
+        shape = "" if self.dims is None else f" of shape {self.dims}"
+        bounds = f"from {list(self.low)} to {list(self.high)}"
+        if len(self.low) > 8 and len({*zip(self.low, self.high, strict=True)}) == 1:
+            bounds = f"from {self.low[0]} to {self.high[0]} each"
+        return f"{len(self.low)} {kind} actions{shape} {bounds}"
+
+
+@dataclasses.dataclass(frozen=True)
+class SquashedBox(Box):
+    """A box with bounds in all dimensions, into which tanh squashes a Gaussian."""
+
+    def distribution(self, outputs: Array, free: Mapping[str, Array]) -> Distribution:
+        log_std = jnp.broadcast_to(free["log_std"], outputs.shape)
+        return SquashedGaussian(outputs, log_std, self.low, self.high)
+
+    def entropy_of_share(self, share: float) -> float:
+        """That of a uniform choice within that share of the range."""
+        ranges = zip(self.low, self.high, strict=True)
+        return sum(math.log(share * (high - low)) for low, high in ranges)
