@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxmaze import teachers, trust
 from jaxmaze.config import Settings
+from jaxmaze.core import encoders
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import Array, NetworkSpec, Policy, PyTree
@@ -53,20 +54,22 @@ class LoadedPolicy:
         """
         spaces = self.networks.spaces
         try:
-            obs = spaces.obs.arrays(obs, np.float32)
+            obs = spaces.obs.arrays(obs)
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(
                 f"the policy takes a batch {spaces.obs.batch()}; a part is missing: {error}"
             ) from None
         leaves = jax.tree.leaves(obs)
-        if any(not x.ndim for x in leaves) or spaces.obs.problem(obs, "the policy"):
+        problem = any(not x.ndim for x in leaves) or spaces.obs.problem(obs, "the policy")
+        if problem:
+            wrong = f": {problem}" if isinstance(problem, str) and " with " in problem else ""
             raise ValueError(
-                f"observations of shape {' and '.join(str(x.shape) for x in leaves)} do not fit; "
-                f"the policy takes a batch {spaces.obs.batch()}"
+                f"observations of shape {' and '.join(str(x.shape) for x in leaves)} do not fit"
+                f"{wrong}; the policy takes a batch {spaces.obs.batch()}"
             )
         rows = len(leaves[0])
         # Batches are padded to powers of two, so that few sizes are ever compiled.
-        padding = spaces.obs.zeros((1 << max(rows - 1, 0).bit_length()) - rows, dtype=np.float32)
+        padding = spaces.obs.stored((1 << max(rows - 1, 0).bit_length()) - rows)
         padded = jax.tree.map(lambda *x: np.concatenate(x), obs, padding)
         action = _act(self.networks, seed is not None, self.policy, padded, seed or 0)
         return np.asarray(action)[:rows]
@@ -90,9 +93,21 @@ def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
 
 
 def build_networks(settings: Settings, spaces: Spaces) -> Networks:
-    """The networks that the settings ask for in an environment."""
-    section = settings.network
-    return Networks(spaces, NetworkSpec(tuple(section.hidden_sizes), section.activation))
+    """The networks that the settings ask for in an environment.
+
+    Raises:
+      UserError: if its observations have no images for a convolutional encoder.
+    """
+    section, name = settings.network, settings.network.encoder
+    images = bool(spaces.obs.num_pixels)
+    if name == encoders.AUTO:
+        name = "nature" if images else "mlp"
+    if name in encoders.CONVOLUTIONAL and not images:
+        raise UserError(
+            f"config.network.encoder={name} is for images (uint8 from 0 to 255 of 2 to 4 "
+            f"dimensions), but the observations are {spaces.obs.describe()}; choose mlp or auto"
+        )
+    return Networks(spaces, NetworkSpec(tuple(section.hidden_sizes), section.activation, name))
 
 
 def registered() -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxmaze.core import normalization
 from jaxmaze.core.distributions import Distribution
-from jaxmaze.core.encoders import ENCODERS
+from jaxmaze.core.encoders import ENCODERS, Inputs
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.spaces import ActionSpace, Spaces
 from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, PyTree
@@ -35,26 +35,29 @@ class Memory(NamedTuple):
 def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
     """A matrix ``shape`` whose rows or columns, the fewer, are orthogonal, of norm ``scale``.
 
+    A convolution's kernel ``[height, width, inputs, outputs]`` is the matrix ``[..., outputs]``.
+
     QR of a Gaussian matrix with the diagonal of R made positive, which is distributed uniformly:
     Mezzadri (2007), "How to generate random matrices from the classical compact groups". For deep
     networks: Saxe et al. (2014), "Exact solutions to the nonlinear dynamics of learning in deep
     linear neural networks".
     """
-    long, short = max(shape), min(shape)
+    matrix = (math.prod(shape[:-1]), shape[-1])
+    long, short = max(matrix), min(matrix)
     q, r = np.linalg.qr(rng.standard_normal((long, short)))
     q = q * np.where(np.diag(r) < 0, -scale, scale)
-    return (q if shape == (long, short) else q.T).astype(np.float32)
+    return (q if matrix == (long, short) else q.T).reshape(shape).astype(np.float32)
 
 
 class PolicyNetwork(nn.Module):
-    """Normalised rows ``[..., D]`` to an action distribution ``[...]`` and the next carry."""
+    """An encoder's inputs to an action distribution ``[...]`` and the next carry."""
 
     obs: Observations
     action: ActionSpace
     spec: NetworkSpec
 
     @nn.compact
-    def __call__(self, rows: Array, carry: Array, begin: Array) -> tuple[Distribution, Array]:
+    def __call__(self, rows: Inputs, carry: Array, begin: Array) -> tuple[Distribution, Array]:
         zeros = nn.initializers.zeros
         encoder = ENCODERS[self.spec.encoder](self.obs, self.spec, name="encoder")
         features, carry = encoder(rows, carry, begin)
@@ -67,13 +70,13 @@ class PolicyNetwork(nn.Module):
 
 
 class ValueNetwork(nn.Module):
-    """Normalised rows ``[..., D]`` to scaled values ``[...]`` and the next carry."""
+    """An encoder's inputs to scaled values ``[...]`` and the next carry."""
 
     obs: Observations
     spec: NetworkSpec
 
     @nn.compact
-    def __call__(self, rows: Array, carry: Array, begin: Array) -> tuple[Array, Array]:
+    def __call__(self, rows: Inputs, carry: Array, begin: Array) -> tuple[Array, Array]:
         encoder = ENCODERS[self.spec.encoder](self.obs, self.spec, name="encoder")
         features, carry = encoder(rows, carry, begin)
         value = nn.Dense(1, kernel_init=nn.initializers.zeros, name="head")(features)
@@ -105,8 +108,9 @@ class Networks:
 
     def _shapes(self, module: nn.Module) -> Params:
         def init() -> PyTree:
-            rows, carry = jnp.zeros((1, self.spaces.obs.size)), jnp.zeros((1, self.carry_size))
-            return module.init(jax.random.key(0), rows, carry, jnp.ones(1))
+            inputs = self.inputs(self.init_stats(), self.spaces.obs.stored(1))
+            carry = jnp.zeros((1, self.carry_size))
+            return module.init(jax.random.key(0), inputs, carry, jnp.ones(1))
 
         return jax.eval_shape(init)["params"]
 
@@ -141,11 +145,27 @@ class Networks:
 
     def init_stats(self) -> normalization.RunningStats:
         """Observation statistics of nothing yet."""
-        return normalization.init_stats((self.spaces.obs.size,))
+        return normalization.init_stats((self.spaces.obs.num_measured,))
 
     def flatten_obs(self, obs: PyTree) -> Array:
-        """Observations ``[..., *shape]`` as float32 rows ``[..., D]``, for the statistics."""
-        return self.spaces.obs.flatten(obs)
+        """What of observations ``[..., *shape]`` the statistics are of, as float32 rows."""
+        return self.spaces.obs.measured(obs)
+
+    def inputs(self, stats: normalization.RunningStats, obs: PyTree) -> Inputs:
+        """What encoders take of raw observations ``[..., *shape]``.
+
+        Vectors normalised, integers as one-hot vectors, all in one row ``[..., D]``; of
+        observations with images that row and the images, uint8 ``[..., H, W, channels]``.
+        """
+        spec = self.spaces.obs
+        rows = self.flatten_obs(obs)
+        if spec.num_measured:
+            rows = normalization.normalize(stats, rows)
+        encoded = spec.encoded(obs)
+        if encoded:
+            rows = jnp.concatenate([rows, *encoded], -1)
+        images = spec.images(obs)
+        return (rows, images) if images else rows
 
     def step(
         self, policy: Policy, obs: PyTree, carry: Array, begin: Array
@@ -161,8 +181,8 @@ class Networks:
         Returns:
           The distribution ``[...]``, and what the next step is to be given.
         """
-        rows = normalization.normalize(policy.obs_stats, self.flatten_obs(obs))
-        found = self._policy().apply({"params": policy.params}, rows, carry, begin)
+        inputs = self.inputs(policy.obs_stats, obs)
+        found = self._policy().apply({"params": policy.params}, inputs, carry, begin)
         return found  # type: ignore[return-value]
 
     def _apply(
@@ -173,21 +193,20 @@ class Networks:
         obs: PyTree,
         memory: Memory | None,
     ) -> PyTree:
-        rows = normalization.normalize(stats, self.flatten_obs(obs))
-        lead = rows.shape[:-1]
+        rows, lead = self.inputs(stats, obs), self.spaces.obs.lead(obs)
         if not self.carry_size:
             carry, begin = jnp.zeros((*lead, 0)), jnp.ones(lead)
             return module.apply({"params": params}, rows, carry, begin)[0]
         if memory is None:  # single steps, each the first of an episode
             memory = Memory(jnp.zeros((*lead, self.carry_size)), jnp.ones((1, *lead)))
-            rows = rows[None]
+            rows = jax.tree.map(lambda x: x[None], rows)
             return jax.tree.map(lambda x: x[0], self._over(module, params, rows, memory))
         return self._over(module, params, rows, memory)
 
-    def _over(self, module: nn.Module, params: Params, rows: Array, memory: Memory) -> PyTree:
+    def _over(self, module: nn.Module, params: Params, rows: Inputs, memory: Memory) -> PyTree:
         """Step after step along the leading axis of time."""
 
-        def step(carry: Array, x: tuple[Array, Array]) -> tuple[Array, PyTree]:
+        def step(carry: Array, x: tuple[PyTree, Array]) -> tuple[Array, PyTree]:
             applied: PyTree = module.apply({"params": params}, x[0], carry, x[1])
             return applied[1], applied[0]
 
@@ -241,11 +260,9 @@ class Networks:
           Values ``[T, N]``, values of ``next_obs`` ``[T, N]``, and the carry after the last step.
         """
         module = self._value()
-        rows, next_rows = (
-            normalization.normalize(stats, self.flatten_obs(x)) for x in (obs, next_obs)
-        )
+        rows, next_rows = (self.inputs(stats, x) for x in (obs, next_obs))
 
-        def step(carry: Array, x: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
+        def step(carry: Array, x: PyTree) -> tuple[Array, tuple[Array, Array]]:
             row, next_row, begin = x
             value: PyTree = module.apply({"params": params}, row, carry, begin)
             beyond: PyTree = module.apply(

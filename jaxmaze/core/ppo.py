@@ -7,6 +7,8 @@ policy changes, not even the age of its moments.
 
 from __future__ import annotations
 
+import math
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -339,7 +341,7 @@ def _advanced(
     """The state after the gradient steps: statistics, EMA of parameters, weight of the KL."""
     networks, hyper, rows = context.networks, context.hyper, context.rows
     flat = networks.flatten_obs(rows.obs)
-    flat = flat.reshape(-1, flat.shape[-1])
+    flat = flat.reshape(math.prod(flat.shape[:-1]), flat.shape[-1])
     weight = None if rows.weight is None else rows.weight.reshape(-1)
     stats = optimizer.where(
         moves & (hyper.adapt_stats > 0),

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import DTypeLike
 
-from jaxmaze.core import losses
+from jaxmaze.core import losses, observations
 from jaxmaze.core.distributions import (
     LOG_STD_MAX,
     LOG_STD_MIN,
@@ -25,7 +25,7 @@ from jaxmaze.core.distributions import (
     DiagGaussian,
     Distribution,
 )
-from jaxmaze.core.observations import Observations, Part
+from jaxmaze.core.observations import Observations
 from jaxmaze.core.types import Array, JsonMap, Params, PyTree
 
 TINY = np.float32(1e-30)
@@ -311,21 +311,17 @@ class Spaces:
     def to_plain(self) -> dict[str, PyTree]:
         """As JSON can hold them."""
         return {
-            "observations": [dataclasses.asdict(part) for part in self.obs.parts],
+            "observations": observations.to_plain(self.obs),
             "actions": {"kind": self.action.kind} | dataclasses.asdict(self.action),  # type: ignore[call-overload]
         }
 
     @classmethod
     def from_plain(cls, values: JsonMap) -> Spaces:
         """The inverse of :meth:`to_plain`; raises KeyError or TypeError for anything else."""
-        parts = tuple(
-            Part(tuple(p["path"]), tuple(p["shape"]), str(p["dtype"]))
-            for p in values["observations"]
-        )
         fields = dict(values["actions"])
         make = ACTIONS[fields.pop("kind")]
         tuples = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in fields.items()}
-        return cls(Observations(parts), make(**tuples))
+        return cls(observations.from_plain(values["observations"]), make(**tuples))
 
     def difference(self, other: Spaces) -> str:
         """How these differ from others, in words; empty if they do not."""

@@ -20,9 +20,9 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from jaxmaze import trust
-from jaxmaze.core.observations import Observations
 from jaxmaze.core.spaces import ActionSpace, Box, Discrete, Spaces
 from jaxmaze.core.types import Json, JsonMap, PyTree
+from jaxmaze.envs.observation_spaces import observations_of
 from jaxmaze.errors import UserError
 
 MissingPackageError = gym.error.DependencyNotInstalled
@@ -229,23 +229,9 @@ def space_spec(observation_space: gym.Space, action_space: gym.Space) -> Spaces:
     """What networks need to know of the two spaces.
 
     Raises:
-      UserError: for spaces other than a box of observations and a discrete or box action.
-    """
-    return Spaces(observations_of(observation_space), actions_of(action_space))
-
-
-def observations_of(space: gym.Space) -> Observations:
-    """What observations are made of.
-
-    Raises:
       UserError: for a space that is not supported.
     """
-    if isinstance(space, gym.spaces.Box):
-        return Observations.array(*(int(n) for n in space.shape), dtype=space.dtype)
-    raise UserError(
-        f"observation space {space} is not supported: only Box is, so wrap the "
-        "environment with gymnasium.wrappers.FlattenObservation"
-    )
+    return Spaces(observations_of(observation_space), actions_of(action_space))
 
 
 def actions_of(space: gym.Space) -> ActionSpace:

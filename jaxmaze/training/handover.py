@@ -18,7 +18,7 @@ import numpy as np
 from jaxmaze.config import Settings
 from jaxmaze.config.fields import names_of
 from jaxmaze.config.sections.bc import BC
-from jaxmaze.core import exploration
+from jaxmaze.core import exploration, observations
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Json, Params, Policy, PyTree
 from jaxmaze.envs import environment
@@ -155,10 +155,10 @@ def _states(networks: Networks, clones: Policy, recorded: PyTree | None) -> PyTr
     """States to measure exploration on: recorded ones, or drawn from the clones' statistics."""
     if recorded is not None:
         return recorded
-    size = (audit.STATES, networks.spaces.obs.size)
-    noise = np.random.default_rng(0).normal(size=size).astype(np.float32)
-    scale, shift = np.sqrt(clones.obs_stats.var), clones.obs_stats.mean
-    return networks.spaces.obs.unflatten(noise * scale[:, None] + shift[:, None])
+    stats = clones.obs_stats
+    spread = None if stats.var is None else np.sqrt(stats.var)
+    members, rng = len(stats.count), np.random.default_rng(0)
+    return observations.draw(networks.spaces.obs, rng, audit.STATES, stats.mean, spread, members)
 
 
 def _temperature(config: Settings, run: Path, record: audit.Record | None) -> np.ndarray | None:
@@ -263,8 +263,8 @@ def _read(
         np.concatenate([e.rewards for e in dataset.episodes]),
         episode.astype(np.int32),
         jax.tree.map(
-            lambda *x: np.stack([part[-1] for part in x]).astype(np.float32),
-            *[e.observations for e in dataset.episodes],
+            lambda like, *x: np.stack([part[-1] for part in x]).astype(like.dtype),
+            *(obs, *[e.observations for e in dataset.episodes]),
         ),
         np.array([not e.terminated for e in dataset.episodes]),
         dataset.row_weights(),

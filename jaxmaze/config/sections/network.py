@@ -15,3 +15,9 @@ class Network:
     activation: str = field(
         "tanh", "of the hidden layers", choices=("elu", "gelu", "relu", "silu", "tanh")
     )
+    encoder: str = field(
+        "auto",
+        "mlp, or for images nature or impala, whose features go through the hidden layers; auto: "
+        "nature where there are images, else mlp",
+        choices=("auto", "mlp", "nature", "impala"),
+    )
