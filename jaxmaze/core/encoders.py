@@ -22,6 +22,8 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": nn.silu,
     "gelu": nn.gelu,
 }
+IMAGE = "image_"
+"""With what the names of networks of images begin."""
 AUTO = "auto"
 """The encoder that observations ask for: ``nature`` for images, else ``mlp``."""
 Inputs: TypeAlias = Array | tuple[Array, tuple[Array, ...]]
@@ -74,14 +76,14 @@ class Nature(MLP):
     """A convolutional network for each image; the dense layers take its features and the rest."""
 
     def see(self, number: int, images: Array) -> Array:
-        return convolutions.Nature(name=f"image_{number}")(images)
+        return convolutions.Nature(name=f"{IMAGE}{number}")(images)
 
 
 class Impala(MLP):
     """A deeper convolutional network for each image, likewise."""
 
     def see(self, number: int, images: Array) -> Array:
-        return convolutions.Impala(name=f"image_{number}")(images)
+        return convolutions.Impala(name=f"{IMAGE}{number}")(images)
 
 
 ENCODERS: dict[str, type[MLP]] = {"mlp": MLP, "nature": Nature, "impala": Impala}

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxmaze.core import normalization
 from jaxmaze.core.distributions import Distribution
-from jaxmaze.core.encoders import ENCODERS, Inputs
+from jaxmaze.core.encoders import ENCODERS, IMAGE, Inputs
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.spaces import ActionSpace, Spaces
 from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, PyTree
@@ -35,18 +35,32 @@ class Memory(NamedTuple):
 def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
     """A matrix ``shape`` whose rows or columns, the fewer, are orthogonal, of norm ``scale``.
 
-    A convolution's kernel ``[height, width, inputs, outputs]`` is the matrix ``[..., outputs]``.
-
     QR of a Gaussian matrix with the diagonal of R made positive, which is distributed uniformly:
     Mezzadri (2007), "How to generate random matrices from the classical compact groups". For deep
     networks: Saxe et al. (2014), "Exact solutions to the nonlinear dynamics of learning in deep
     linear neural networks".
     """
-    matrix = (math.prod(shape[:-1]), shape[-1])
-    long, short = max(matrix), min(matrix)
+    long, short = max(shape), min(shape)
     q, r = np.linalg.qr(rng.standard_normal((long, short)))
     q = q * np.where(np.diag(r) < 0, -scale, scale)
-    return (q if matrix == (long, short) else q.T).reshape(shape).astype(np.float32)
+    return (q if shape == (long, short) else q.T).astype(np.float32)
+
+
+def orthogonal_of_image(
+    rng: np.random.Generator, shape: tuple[int, ...], scale: float
+) -> np.ndarray:
+    """The same for a network of images, whose kernels ``[..., outputs]`` are large and tall.
+
+    By a Cholesky factorisation of ``A'A`` for a Gaussian ``A``, which is the R of its QR with a
+    positive diagonal: for 4096 x 512 numbers it takes a tenth of the time. Kernels that are not
+    taller than wide are drawn by QR, as ``A`` may be nearly singular there.
+    """
+    matrix = (math.prod(shape[:-1]), shape[-1])
+    if matrix[0] < 2 * matrix[1]:
+        return orthogonal(rng, matrix, scale).reshape(shape)
+    a = rng.standard_normal(matrix)
+    q = a @ np.linalg.inv(np.linalg.cholesky(a.T @ a)).T
+    return (scale * q).reshape(shape).astype(np.float32)
 
 
 class PolicyNetwork(nn.Module):
@@ -139,6 +153,8 @@ class Networks:
             names = [part.key for part in path]
             if names[-1] != "kernel":
                 return np.zeros(x.shape, x.dtype)
+            if names[1].startswith(IMAGE):
+                return orthogonal_of_image(rng, x.shape, math.sqrt(2.0))
             return orthogonal(rng, x.shape, head_scale if "head" in names else math.sqrt(2.0))
 
         return jax.tree_util.tree_map_with_path(draw, shapes)
