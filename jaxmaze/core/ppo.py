@@ -198,10 +198,15 @@ def values(networks: Networks, state: State, rollout: Rollout) -> tuple[Array, A
         return networks.values_in_turn(
             state.value_params, stats, rollout.obs, rollout.next_obs, memory
         )
-    obs = jax.tree.map(
-        lambda x, last: jnp.concatenate([x, last[-1:]]), rollout.obs, rollout.next_obs
-    )
-    value = networks.value(state.value_params, stats, obs)
+    if networks.spaces.obs.num_pixels:  # in two parts, as images are too large to be copied
+        last = jax.tree.map(lambda x: x[-1:], rollout.next_obs)
+        each = [networks.value(state.value_params, stats, x) for x in (rollout.obs, last)]
+        value = jnp.concatenate(each)
+    else:
+        obs = jax.tree.map(
+            lambda x, last: jnp.concatenate([x, last[-1:]]), rollout.obs, rollout.next_obs
+        )
+        value = networks.value(state.value_params, stats, obs)
 
     def cut_short() -> Array:
         return networks.value(state.value_params, stats, rollout.next_obs)

@@ -28,6 +28,10 @@ from jaxmaze.runs.filters import NO_REWARDS
 from jaxmaze.training import audit, compiled
 
 
+IMAGE_STATES = 8
+"""Of the recorded states with images, one in so many measures exploration."""
+
+
 class Origin(NamedTuple):
     """The policies that PPO starts from, audited.
 
@@ -154,7 +158,9 @@ def take(
 def _states(networks: Networks, clones: Policy, recorded: PyTree | None) -> PyTree:
     """States to measure exploration on: recorded ones, or drawn from the clones' statistics."""
     if recorded is not None:
-        return recorded
+        # Some 40 temperatures are tried in all of them: images are too costly for that.
+        every = IMAGE_STATES if networks.spaces.obs.num_pixels else 1
+        return jax.tree.map(lambda x: x[:, ::every], recorded)
     stats = clones.obs_stats
     spread = None if stats.var is None else np.sqrt(stats.var)
     members, rng = len(stats.count), np.random.default_rng(0)

@@ -53,7 +53,7 @@ def test_the_nature_network_is_that_of_the_paper():
     x = jax.nn.relu(x.reshape(2, -1) @ p["dense"]["kernel"])
     x = jnp.tanh(x @ params["encoder"]["hidden_0"]["kernel"])
     wanted = x @ params["head"]["kernel"]
-    found = net.distribution(params, net.init_stats(), pixels).logits
+    found = jax.jit(net.distribution)(params, net.init_stats(), pixels).logits
     assert np.abs(wanted).max() > 1e-4
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
@@ -72,7 +72,7 @@ def test_the_impala_network_is_that_of_the_paper():
     x = jax.nn.relu(jax.nn.relu(x).reshape(2, -1) @ p["dense"]["kernel"])
     assert x.shape == (2, 256)
     wanted = jnp.tanh(x @ params["encoder"]["hidden_0"]["kernel"]) @ params["head"]["kernel"]
-    found = net.distribution(params, net.init_stats(), pixels).logits
+    found = jax.jit(net.distribution)(params, net.init_stats(), pixels).logits
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
@@ -82,17 +82,18 @@ def test_small_images_will_do(encoder, shape):
     net = networks(encoder, *shape)
     params = net.init_value(np.random.SeedSequence(0))
     pixels = np.random.default_rng(0).integers(256, size=(2, 3, *shape), dtype=np.uint8)
-    assert net.value(params, net.init_stats(), pixels).shape == (2, 3)
+    assert jax.jit(net.value)(params, net.init_stats(), pixels).shape == (2, 3)
 
 
 def test_many_images_pass_in_several_parts(monkeypatch):
     net = networks("nature", 24, 24)
     params = net.init_value(np.random.SeedSequence(0))
     pixels = np.random.default_rng(0).integers(256, size=(11, 24, 24), dtype=np.uint8)
-    whole = net.value(params, net.init_stats(), pixels)
+    whole = jax.jit(net.value)(params, net.init_stats(), pixels)
     monkeypatch.setattr(convolutions, "NUMBERS_AT_ONCE", 4 * 24 * 24)
-    assert "scan" in str(jax.make_jaxpr(lambda x: net.value(params, net.init_stats(), x))(pixels))
-    np.testing.assert_allclose(net.value(params, net.init_stats(), pixels), whole, atol=1e-6)
+    again = jax.jit(lambda x: net.value(params, net.init_stats(), x))
+    assert "scan" in str(jax.make_jaxpr(again)(pixels))
+    np.testing.assert_allclose(again(pixels), whole, atol=1e-6)
 
 
 def test_kernels_are_orthogonal():
