@@ -201,7 +201,7 @@ def values(networks: Networks, state: State, rollout: Rollout) -> tuple[Array, A
     if networks.spaces.obs.num_pixels:  # in two parts, as images are too large to be copied
         last = jax.tree.map(lambda x: x[-1:], rollout.next_obs)
         each = [networks.value(state.value_params, stats, x) for x in (rollout.obs, last)]
-        value = jnp.concatenate(each)
+        value: Array = jnp.concatenate(each)
     else:
         obs = jax.tree.map(
             lambda x, last: jnp.concatenate([x, last[-1:]]), rollout.obs, rollout.next_obs

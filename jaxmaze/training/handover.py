@@ -27,7 +27,6 @@ from jaxmaze.runs import checkpoint, console, run_folder, sources, trajectories
 from jaxmaze.runs.filters import NO_REWARDS
 from jaxmaze.training import audit, compiled
 
-
 IMAGE_STATES = 8
 """Of the recorded states with images, one in so many measures exploration."""
 
