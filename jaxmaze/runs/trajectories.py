@@ -77,7 +77,7 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
         raise UserError(f"{where} has {problem}: is it data of another environment?")
     each = [*(("observations", x) for x in leaves), ("actions", actions), ("rewards", rewards)]
     for name, array in each:
-        if not np.issubdtype(array.dtype, np.number):
+        if array.dtype.kind not in "biufc":
             raise UserError(f"{where} has {name} of type {array.dtype}, which are not numbers")
         if not np.isfinite(array).all():
             raise UserError(f"{where} has {name} that are NaN or infinite")
