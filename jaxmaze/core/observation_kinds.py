@@ -102,7 +102,7 @@ class OneHot:
         if not outside.any():
             return ""
         row, column = np.argwhere(outside)[0]
-        return f"{flat[row, column]}, not an integer from {low[column]} to {high[column] - 1}"
+        return f"{flat[row, column]:g}, not an integer from {low[column]} to {high[column] - 1}"
 
     def describe(self, shape: tuple[int, ...]) -> str:
         if not shape and self.start == (0,):
