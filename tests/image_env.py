@@ -37,9 +37,18 @@ class Dot(gym.Env):
         return self._see(), float(bool(action) == right), False, False, {}
 
 
+class Words(Dot):
+    """One whose observations nothing can be learned from."""
+
+    def __init__(self):
+        super().__init__()
+        self.observation_space = gym.spaces.Text(8)
+
+
 def teacher(obs):
     image = obs["image"] if isinstance(obs, dict) else obs
     return (image[..., 0].max(1).argmax(1) < 11).astype(np.int64)
 
 
 gym.register("Dot-v0", entry_point=Dot, max_episode_steps=20)
+gym.register("Words-v0", entry_point=Words, max_episode_steps=20)
