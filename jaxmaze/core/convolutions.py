@@ -157,7 +157,7 @@ class Impala(nn.Module):
 
 def _dense(x: Array, kernel: Array, bias: Array) -> Array:
     """All of an image's features ``[B, ...]`` through one layer."""
-    return nn.relu(x.reshape(len(x), -1) @ kernel + bias)
+    return nn.relu(x.reshape(x.shape[0], -1) @ kernel + bias)
 
 
 def scaled(images: Array) -> Array:
@@ -173,12 +173,13 @@ def _in_chunks(apply: Callable[[Array], Array], images: Array) -> Array:
     lead, shape = images.shape[:-3], images.shape[-3:]
     rows = images.reshape(-1, *shape)
     size = max(1, NUMBERS_AT_ONCE // math.prod(shape))
-    whole = len(rows) // size * size
-    if len(rows) <= size:
+    count = rows.shape[0]
+    if not isinstance(count, int) or count <= size:  # of an export it is a symbol
         return apply(scaled(rows)).reshape(*lead, -1)
+    whole = count // size * size
     chunks = rows[:whole].reshape(-1, size, *shape)
     found = jax.lax.map(lambda x: apply(scaled(x)), chunks)
     found = found.reshape(whole, -1)
-    if whole < len(rows):
+    if whole < count:
         found = jnp.concatenate([found, apply(scaled(rows[whole:]))])
     return found.reshape(*lead, -1)
