@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxmaze import teachers, trust
 from jaxmaze.config import Settings
+from jaxmaze.core import encoders
 from jaxmaze.core.action_space import Leaf
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import Spaces
@@ -56,20 +57,22 @@ class LoadedPolicy:
         """
         spaces = self.networks.spaces
         try:
-            obs = spaces.obs.arrays(obs, np.float32)
+            obs = spaces.obs.arrays(obs)
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(
                 f"the policy takes a batch {spaces.obs.batch()}; a part is missing: {error}"
             ) from None
         leaves = jax.tree.leaves(obs)
-        if any(not x.ndim for x in leaves) or spaces.obs.problem(obs, "the policy"):
+        problem = any(not x.ndim for x in leaves) or spaces.obs.problem(obs, "the policy")
+        if problem:
+            wrong = f": {problem}" if isinstance(problem, str) and " with " in problem else ""
             raise ValueError(
-                f"observations of shape {' and '.join(str(x.shape) for x in leaves)} do not fit; "
-                f"the policy takes a batch {spaces.obs.batch()}"
+                f"observations of shape {' and '.join(str(x.shape) for x in leaves)} do not fit"
+                f"{wrong}; the policy takes a batch {spaces.obs.batch()}"
             )
         rows = len(leaves[0])
         # Batches are padded to powers of two, so that few sizes are ever compiled.
-        padding = spaces.obs.zeros((1 << max(rows - 1, 0).bit_length()) - rows, dtype=np.float32)
+        padding = spaces.obs.stored((1 << max(rows - 1, 0).bit_length()) - rows)
         padded = jax.tree.map(lambda *x: np.concatenate(x), obs, padding)
         action = _act(self.networks, seed is not None, self.policy, padded, seed or 0)
         return self.networks.to_env(np.asarray(action)[:rows])  # in numpy, which has all types
@@ -96,7 +99,8 @@ def build_networks(settings: Settings, spaces: Spaces) -> Networks:
     """The networks that the settings ask for in an environment.
 
     Raises:
-      UserError: if actions without bounds are to be squashed into them.
+      UserError: if actions without bounds are to be squashed into them, or observations have no
+        images for a convolutional encoder.
     """
     section = settings.network
     if section.squash_actions:
@@ -108,9 +112,25 @@ def build_networks(settings: Settings, spaces: Spaces) -> Networks:
                 "leave it False, or give the environment's action space bounds"
             ) from None
     spec = NetworkSpec(
-        tuple(section.hidden_sizes), section.activation, squash_actions=section.squash_actions
+        tuple(section.hidden_sizes),
+        section.activation,
+        _encoder(section.encoder, spaces),
+        squash_actions=section.squash_actions,
     )
     return Networks(spaces, spec)
+
+
+def _encoder(name: str, spaces: Spaces) -> str:
+    """The encoder that a setting asks for."""
+    images = bool(spaces.features.num_pixels)
+    if name == encoders.AUTO:
+        return "nature" if images else "mlp"
+    if name in encoders.CONVOLUTIONAL and not images:
+        raise UserError(
+            f"config.network.encoder={name} is for images (uint8 from 0 to 255 of 2 to 4 "
+            f"dimensions), but the observations are {spaces.obs.describe()}; choose mlp or auto"
+        )
+    return name
 
 
 def registered() -> list[str]:

@@ -55,8 +55,8 @@ WRONG_FLAGS = {
     "long folder": (["--workdir=" + 300 * "x"], ["--workdir"]),
     "env argument": (["--config.env.kwargs.windy=1"], ["windy"]),
     "unsupported space": (
-        ["--config.env.id=FrozenLake-v1", "--config.env.kwargs={}"],
-        ["only Box"],
+        ["--config.env.id=tests.image_env:Words-v0", "--config.env.kwargs={}"],
+        ["Text", "ObservationWrapper"],
     ),
     "heuristic": (
         ["--config.env.id=BipedalWalkerHardcore-v3", "--config.env.kwargs={}"],

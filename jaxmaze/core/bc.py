@@ -206,7 +206,7 @@ def evaluate(
     """Loss, its gradient's norm and accuracy over the rows that ``weight`` ``[R]`` marks."""
     data, weight = jax.tree.map(jnp.asarray, (data, weight))
     rows = weight.shape[0]
-    chunk = min(EVALUATION_CHUNK, rows)
+    chunk = min(networks.spaces.obs.at_once(EVALUATION_CHUNK), rows)
 
     loss_fn = functools.partial(_loss, networks, policy.obs_stats, entropy_coef)
     # The marked rows come first, so that the others cost nothing.

@@ -20,8 +20,9 @@ class RunningStats(NamedTuple):
 
     Attributes:
       count: scalar, number of samples; 0 before the first, when normalising is the identity.
-      mean: ``[*shape]``.
-      var: ``[*shape]``.
+      mean: ``[*shape]``; None where nothing is measured (there are no files of arrays without
+        numbers).
+      var: likewise.
     """
 
     count: PyTree  # type: ignore[assignment]
@@ -43,6 +44,8 @@ class ReturnStats(NamedTuple):
 
 def init_stats(shape: tuple[int, ...] = ()) -> RunningStats:
     """Statistics of nothing yet: mean 0 and variance 1."""
+    if 0 in shape:
+        return RunningStats(np.zeros((), np.float32), None, None)
 
     def full(value: float, shape: tuple[int, ...]) -> np.ndarray:
         return np.full(shape, value, np.float32)
@@ -65,8 +68,10 @@ def update_stats(stats: RunningStats, batch: Array, weight: Array | None = None)
       Statistics of all samples, the old ones and the batch's.
     """
     batch = jnp.asarray(batch, jnp.float32)
-    chex.assert_shape(batch, (None, *np.shape(stats.mean)))
     weight = jnp.ones(batch.shape[0]) if weight is None else weight
+    if stats.mean is None:
+        return stats._replace(count=stats.count + weight.sum())
+    chex.assert_shape(batch, (None, *np.shape(stats.mean)))
     column = weight.reshape((-1,) + (1,) * (batch.ndim - 1))
     n_batch = weight.sum()
     safe_n = jnp.maximum(n_batch, 1e-8)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import EllipsisType
 from typing import TypeAlias
 
@@ -13,10 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import DTypeLike
 
+from jaxmaze.core import observation_kinds
+from jaxmaze.core.observation_kinds import VECTOR, Kind
 from jaxmaze.core.types import Array, PyTree
 
 Index: TypeAlias = int | tuple[int, ...] | EllipsisType
 """Where in an array ``[K, ...]`` or ``[T, K, ...]``."""
+NUMBERS_AT_ONCE = 2**22
+"""Pixels of the images that pass through a network at once where many are to; float32 then."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,19 +29,37 @@ class Part:
     """One array of an observation.
 
     Attributes:
-      path: where it stands in the observation; empty if that is this one array.
+      path: where it stands in the observation: names in a dict, numbers in a tuple; empty if the
+        observation is this one array.
       shape: of one observation.
-      dtype: as the environment gives it. Not compared: networks take float32 in any case.
+      dtype: as the environment gives it. Not compared: what is kept is of the type ``stored``.
+      kind: what it holds.
     """
 
-    path: tuple[str, ...]
+    path: tuple[str | int, ...]
     shape: tuple[int, ...]
     dtype: str = dataclasses.field(default="float32", compare=False)
+    kind: Kind = VECTOR
+
+    @property
+    def stored(self) -> DTypeLike:
+        """The type of what is collected and learned from: bytes for images, else float32."""
+        return np.uint8 if self.kind.image else np.float32
+
+    @property
+    def size(self) -> int:
+        """Numbers in one observation."""
+        return math.prod(self.shape)
+
+    @property
+    def name(self) -> str:
+        """The path in words."""
+        return ".".join(map(str, self.path))
 
 
 @dataclasses.dataclass(frozen=True)
 class Observations:
-    """Observations: one array, or nested dicts of arrays.
+    """Observations: one array, or nested dicts and tuples of arrays.
 
     Attributes:
       parts: the arrays, in the order in which JAX lists a pytree's leaves.
@@ -46,29 +69,51 @@ class Observations:
 
     @classmethod
     def array(cls, *shape: int, dtype: DTypeLike = "float32") -> Observations:
-        """Observations of one array."""
+        """Observations of one array of real numbers."""
         return cls((Part((), tuple(shape), str(np.dtype(dtype))),))
 
-    @property
+    @functools.cached_property
     def size(self) -> int:
-        """Numbers in one observation."""
-        return sum(math.prod(part.shape) for part in self.parts)
+        """Numbers in one observation, without those of images."""
+        return sum(part.size for part in self.parts if not part.kind.image)
+
+    @functools.cached_property
+    def num_pixels(self) -> int:
+        """Numbers in the images of one observation."""
+        return sum(part.size for part in self.parts if part.kind.image)
+
+    @functools.cached_property
+    def num_measured(self) -> int:
+        """Numbers in one observation that are normalised by statistics."""
+        return sum(part.size for part in self.parts if part.kind.measured)
+
+    def at_once(self, most: int) -> int:
+        """Observations to send through a network at once: fewer than ``most`` where large."""
+        return min(most, max(1, NUMBERS_AT_ONCE // max(1, self.num_pixels)))
 
     def build(self, leaves: Sequence[PyTree]) -> PyTree:
         """An observation out of its arrays."""
         if not self.parts[0].path:
             return leaves[0]
-        tree: dict[str, PyTree] = {}
+        tree: dict[str | int, PyTree] = {}
         for part, leaf in zip(self.parts, leaves, strict=True):
             inner = tree
             for name in part.path[:-1]:
                 inner = inner.setdefault(name, {})
             inner[part.path[-1]] = leaf
-        return tree
+        return _with_tuples(tree) if self._has_tuples else tree
 
-    def zeros(self, *lead: int, dtype: DTypeLike | None = None) -> PyTree:
-        """Room for observations ``[*lead, ...]``, of the environment's types by default."""
-        return self.build([np.zeros((*lead, *p.shape), dtype or p.dtype) for p in self.parts])
+    @functools.cached_property
+    def _has_tuples(self) -> bool:
+        return any(isinstance(name, int) for part in self.parts for name in part.path)
+
+    def zeros(self, *lead: int) -> PyTree:
+        """Room for observations ``[*lead, ...]`` of the environment's types."""
+        return self.build([np.zeros((*lead, *p.shape), p.dtype) for p in self.parts])
+
+    def stored(self, *lead: int) -> PyTree:
+        """Room for observations ``[*lead, ...]`` of the types that are kept."""
+        return self.build([np.zeros((*lead, *p.shape), p.stored) for p in self.parts])
 
     def put(self, room: PyTree, index: Index, obs: PyTree) -> None:
         """Write an observation into ``room`` ``[K, ...]``."""
@@ -76,20 +121,34 @@ class Observations:
             room[index] = obs
             return
         # By name: environments may give OrderedDicts, whose leaves JAX lists in their own order.
-        for target, source in zip(jax.tree.leaves(room), self._leaves(obs), strict=True):
+        for target, source in zip(jax.tree.leaves(room), self.leaves(obs), strict=True):
             target[index] = source
 
-    def arrays(self, obs: PyTree, dtype: DTypeLike | None) -> PyTree:
-        """Observations as arrays, out of whatever numpy makes arrays of (nested lists, say).
+    def arrays(self, obs: PyTree) -> PyTree:
+        """Observations of the types that are kept, out of whatever numpy makes arrays of.
+
+        Nested lists, say.
 
         Raises:
-          KeyError: if a part is missing.
+          KeyError: if a part is missing; IndexError or TypeError likewise.
+          ValueError: if an image is of another type.
         """
-        if not self.parts[0].path:
-            return np.asarray(obs, dtype)
-        return self.build([np.asarray(x, dtype) for x in self._leaves(obs)])
+        return self.build(
+            [self._array(part, x) for part, x in zip(self.parts, self.leaves(obs), strict=True)]
+        )
 
-    def _leaves(self, obs: PyTree) -> Iterator[PyTree]:
+    def _array(self, part: Part, x: PyTree) -> np.ndarray:
+        found = np.asarray(x)
+        if part.kind.image and (
+            found.dtype.kind not in "iu"
+            or (found.size and not 0 <= found.min() <= found.max() < 256)
+        ):
+            raise ValueError(
+                f"images of type {found.dtype} do not fit; they must be uint8, from 0 to 255"
+            )
+        return found.astype(part.stored, copy=False)
+
+    def leaves(self, obs: PyTree) -> Iterator[PyTree]:
         """The arrays of an observation of any mappings, in the order of the parts."""
         for part in self.parts:
             inner = obs
@@ -115,26 +174,65 @@ class Observations:
         return shape[: len(shape) - len(self.parts[0].shape)]
 
     def flatten(self, obs: PyTree) -> Array:
-        """Observations as float32 rows ``[..., size]``."""
-        lead = self.lead(obs)
-        rows = [x.reshape((*lead, -1)).astype(jnp.float32) for x in jax.tree.leaves(obs)]
+        """The numbers of observations, without images, as float32 rows ``[..., size]``."""
+        return self._rows(obs, [not part.kind.image for part in self.parts])
+
+    def measured(self, obs: PyTree) -> Array:
+        """The numbers normalised by statistics, as float32 rows ``[..., num_measured]``."""
+        return self._rows(obs, [part.kind.measured for part in self.parts])
+
+    def _rows(self, obs: PyTree, chosen: Sequence[bool]) -> Array:
+        lead, leaves = self.lead(obs), jax.tree.leaves(obs)
+        rows = [
+            x.reshape((*lead, -1)).astype(jnp.float32)
+            for x, wanted in zip(leaves, chosen, strict=True)
+            if wanted
+        ]
+        if not rows:
+            return jnp.zeros((*lead, 0))
         return rows[0] if len(rows) == 1 else jnp.concatenate(rows, -1)
 
-    def unflatten(self, rows: PyTree) -> PyTree:
-        """Observations out of rows ``[..., size]``; views of a numpy array."""
-        return self.build(list(self._split(rows)))
+    def pixels(self, obs: PyTree) -> np.ndarray:
+        """The images of observations in numpy's arrays as uint8 rows ``[..., num_pixels]``."""
+        lead, leaves = self.lead(obs), jax.tree.leaves(obs)
+        each = zip(self.parts, leaves, strict=True)
+        rows = [x.reshape((*lead, -1)).astype(np.uint8) for part, x in each if part.kind.image]
+        return np.concatenate([np.zeros((*lead, 0), np.uint8), *rows], -1)
 
-    def _split(self, rows: PyTree) -> Iterator[PyTree]:
-        at = 0
+    def unflatten(self, rows: PyTree, pixels: PyTree = None) -> PyTree:
+        """Observations out of rows ``[..., size]`` and ``[..., num_pixels]``, as views of numpy's.
+
+        Args:
+          rows: what :meth:`flatten` gives.
+          pixels: what :meth:`pixels` gives; None if there are no images.
+        """
+        return self.build(list(self._split(rows, pixels)))
+
+    def _split(self, rows: PyTree, pixels: PyTree) -> Iterator[PyTree]:
+        at = {False: 0, True: 0}
         for part in self.parts:
-            size = math.prod(part.shape)
-            yield rows[..., at : at + size].reshape((*rows.shape[:-1], *part.shape))
-            at += size
+            source, begin = pixels if part.kind.image else rows, at[part.kind.image]
+            at[part.kind.image] = end = begin + part.size
+            yield source[..., begin:end].reshape((*source.shape[:-1], *part.shape))
+
+    def encoded(self, obs: PyTree) -> list[Array]:
+        """Features ``[..., F]`` of the parts that are neither measured nor images."""
+        each = zip(self.parts, jax.tree.leaves(obs), strict=True)
+        return [
+            part.kind.features(x, part.shape)
+            for part, x in each
+            if not part.kind.measured and not part.kind.image
+        ]
+
+    def images(self, obs: PyTree) -> tuple[Array, ...]:
+        """The images, uint8 ``[..., H, W, channels]``."""
+        each = zip(self.parts, jax.tree.leaves(obs), strict=True)
+        return tuple(part.kind.features(x, part.shape) for part, x in each if part.kind.image)
 
     def problem(self, obs: PyTree, env: str) -> str:
         """What is wrong with observations ``[N, ...]`` of ``env``; empty if nothing is."""
         found = [(name, np.shape(leaf)[1:]) for name, leaf in self.named(obs)]
-        wanted = [(".".join(part.path), part.shape) for part in self.parts]
+        wanted = [(part.name, part.shape) for part in self.parts]
         for (name, shape), (other, needed) in zip(found, wanted, strict=False):
             if (name, shape) != (other, needed):
                 return (
@@ -144,19 +242,98 @@ class Observations:
                 )
         if len(found) != len(wanted):
             return f"observations of {len(found)} parts, but {env} has {len(wanted)}"
+        for part, leaf in zip(self.parts, jax.tree.leaves(obs), strict=True):
+            wrong = part.kind.problem(leaf)
+            if wrong:
+                return f"observations{' ' * bool(part.name)}{part.name} with {wrong}"
         return ""
 
     def named(self, obs: PyTree) -> list[tuple[str, PyTree]]:
         """The arrays of observations with their names; the one array has none."""
         listed = jax.tree_util.tree_flatten_with_path(obs)[0]
-        return [(".".join(str(part.key) for part in path), leaf) for path, leaf in listed]
+        return [(".".join(map(_name_of, path)), leaf) for path, leaf in listed]
 
     def batch(self) -> str:
         """How a batch of them looks, in words."""
         return " and ".join(
-            ".".join((*p.path, f"[N, {', '.join(map(str, p.shape))}]")) for p in self.parts
+            ".".join((*map(str, p.path), f"[{', '.join(map(str, ('N', *p.shape)))}]"))
+            for p in self.parts
         )
 
     def describe(self) -> str:
         """The observations in words."""
-        return " and ".join(".".join((*p.path, str(p.shape))) for p in self.parts)
+        return " and ".join(
+            ".".join((*map(str, p.path), p.kind.describe(p.shape)))
+            if p.kind == VECTOR
+            else f"{p.name}{': ' * bool(p.path)}{p.kind.describe(p.shape)}"
+            for p in self.parts
+        )
+
+
+def to_plain(observations: Observations) -> list[dict[str, object]]:
+    """As JSON can hold them."""
+    return [
+        {"path": list(p.path), "shape": list(p.shape), "dtype": p.dtype}
+        | ({} if p.kind == VECTOR else {"kind": observation_kinds.to_plain(p.kind)})
+        for p in observations.parts
+    ]
+
+
+def from_plain(values: Sequence[Mapping[str, PyTree]]) -> Observations:
+    """The inverse of :func:`to_plain`; raises KeyError or TypeError for anything else."""
+    return Observations(
+        tuple(
+            Part(
+                tuple(p["path"]),
+                tuple(p["shape"]),
+                str(p["dtype"]),
+                observation_kinds.from_plain(p["kind"]) if "kind" in p else VECTOR,
+            )
+            for p in values
+        )
+    )
+
+
+def draw(
+    observations: Observations,
+    rng: np.random.Generator,
+    count: int,
+    mean: np.ndarray | None,
+    std: np.ndarray | None,
+    members: int,
+) -> PyTree:
+    """Some observations ``[M, count, ...]``, such as statistics say, or else drawn uniformly.
+
+    Args:
+      observations: what they are made of.
+      rng: draws.
+      count: how many for each of ``M``.
+      mean: of what is measured, ``[M, num_measured]``; None where nothing is.
+      std: likewise.
+      members: ``M``.
+    """
+    rows = rng.normal(size=(count, observations.num_measured)).astype(np.float32)
+    if mean is not None and std is not None:
+        rows = rows * std[:, None] + mean[:, None]
+    drawn, at = [], 0
+    for part in observations.parts:
+        shape = (members, count, *part.shape)
+        if part.kind.measured:
+            drawn.append(rows[..., at : at + part.size].reshape(shape))
+            at += part.size
+        else:
+            drawn.append(np.broadcast_to(part.kind.draw(rng, shape[1:]), shape))
+    return observations.build(drawn)
+
+
+def _with_tuples(tree: PyTree) -> PyTree:
+    """Dicts whose keys are numbers as the tuples that they stand for."""
+    if not isinstance(tree, dict):
+        return tree
+    inner = {name: _with_tuples(part) for name, part in tree.items()}
+    return tuple(inner.values()) if isinstance(next(iter(inner)), int) else inner
+
+
+def _name_of(key: PyTree) -> str:
+    """One step of a path in a pytree."""
+    return str(key.idx if isinstance(key, jax.tree_util.SequenceKey) else key.key)

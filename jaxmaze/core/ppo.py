@@ -7,6 +7,8 @@ policy changes, not even the age of its moments.
 
 from __future__ import annotations
 
+import math
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -196,10 +198,15 @@ def values(networks: Networks, state: State, rollout: Rollout) -> tuple[Array, A
         return networks.values_in_turn(
             state.value_params, stats, rollout.obs, rollout.next_obs, memory
         )
-    obs = jax.tree.map(
-        lambda x, last: jnp.concatenate([x, last[-1:]]), rollout.obs, rollout.next_obs
-    )
-    value = networks.value(state.value_params, stats, obs)
+    if networks.spaces.obs.num_pixels:  # in two parts, as images are too large to be copied
+        last = jax.tree.map(lambda x: x[-1:], rollout.next_obs)
+        each = [networks.value(state.value_params, stats, x) for x in (rollout.obs, last)]
+        value: Array = jnp.concatenate(each)
+    else:
+        obs = jax.tree.map(
+            lambda x, last: jnp.concatenate([x, last[-1:]]), rollout.obs, rollout.next_obs
+        )
+        value = networks.value(state.value_params, stats, obs)
 
     def cut_short() -> Array:
         return networks.value(state.value_params, stats, rollout.next_obs)
@@ -339,7 +346,7 @@ def _advanced(
     """The state after the gradient steps: statistics, EMA of parameters, weight of the KL."""
     networks, hyper, rows = context.networks, context.hyper, context.rows
     flat = networks.flatten_obs(rows.obs)
-    flat = flat.reshape(-1, flat.shape[-1])
+    flat = flat.reshape(math.prod(flat.shape[:-1]), flat.shape[-1])
     weight = None if rows.weight is None else rows.weight.reshape(-1)
     stats = optimizer.where(
         moves & (hyper.adapt_stats > 0),

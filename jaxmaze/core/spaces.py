@@ -14,11 +14,12 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from jaxmaze.core import observations
 from jaxmaze.core.action_space import ActionSpace
 from jaxmaze.core.box_actions import Box
 from jaxmaze.core.composite_actions import Composite
 from jaxmaze.core.discrete_actions import Discrete, MultiBinary, MultiDiscrete
-from jaxmaze.core.observations import Observations, Part
+from jaxmaze.core.observations import Observations
 from jaxmaze.core.types import JsonMap, PyTree
 
 __all__ = [
@@ -124,7 +125,7 @@ class Spaces:
     def to_plain(self) -> dict[str, PyTree]:
         """As JSON can hold them."""
         plain = {
-            "observations": [dataclasses.asdict(part) for part in self.obs.parts],
+            "observations": observations.to_plain(self.obs),
             "actions": _plain(self.action),
         }
         return plain | ({"masked": True} if self.masked else {})
@@ -132,12 +133,9 @@ class Spaces:
     @classmethod
     def from_plain(cls, values: JsonMap) -> Spaces:
         """The inverse of :meth:`to_plain`; raises KeyError or TypeError for anything else."""
-        parts = tuple(
-            Part(tuple(p["path"]), tuple(p["shape"]), str(p["dtype"]))
-            for p in values["observations"]
-        )
         masked = bool(values.get("masked", False))
-        return cls(Observations(parts), _from_plain(values["actions"]), masked)
+        obs = observations.from_plain(values["observations"])
+        return cls(obs, _from_plain(values["actions"]), masked)
 
     def difference(self, other: Spaces) -> str:
         """How these differ from others, in words; empty if they do not."""

@@ -2,7 +2,8 @@
 
 An environment's step takes some 20 microseconds, and calling a compiled function as long, most of
 it for each array that goes in or out. So everything goes in as two arrays (policies; observations
-with their random numbers) and comes out as one (actions with their log-probabilities).
+with their random numbers) and comes out as one (actions with their log-probabilities). Images are
+a third, of bytes; policies that look at them are large, and would take longer to take apart.
 """
 
 from __future__ import annotations
@@ -26,19 +27,22 @@ class Packed(NamedTuple):
     """Policies of ``L`` members, ready to act.
 
     Attributes:
-      flat: all their numbers ``[L, P]``, on the device.
+      flat: all their numbers ``[L, P]``, on the device; of policies that see images, as they are.
       act: the compiled function of ``flat`` and a :class:`Chooser`'s inputs.
     """
 
     flat: PyTree
-    act: Callable[[PyTree, np.ndarray], PyTree]
+    act: Callable[..., PyTree]
 
 
 def pack(networks: Networks, policies: Policy) -> Packed:
     """Policies with a leading axis ``[L]`` as a :class:`Chooser` takes them; all leaves float32."""
-    leaves, tree = jax.tree.flatten(jax.device_get(policies))
-    rows = [np.asarray(x, np.float32).reshape(len(x), -1) for x in leaves]
+    policies = jax.device_get(policies)
+    leaves, tree = jax.tree.flatten(policies)
     act = _compiled(networks, tree, tuple(x.shape[1:] for x in leaves))
+    if networks.spaces.obs.num_pixels:
+        return Packed(jax.device_put(policies), act)
+    rows = [np.asarray(x, np.float32).reshape(len(x), -1) for x in leaves]
     return Packed(jax.device_put(np.concatenate(rows, axis=1)), act)
 
 
@@ -53,15 +57,18 @@ def _compiled(networks: Networks, tree: PyTree, shapes: tuple[tuple[int, ...], .
     size = spaces.obs.size
     ends = np.cumsum([math.prod(s) for s in shapes])[:-1].tolist()
 
-    def act(flat: PyTree, inputs: PyTree) -> PyTree:
+    def apart(flat: PyTree) -> Policy:
         parts = jnp.split(flat, ends, axis=1)
         leaves = [x.reshape(-1, *s) for x, s in zip(parts, shapes, strict=True)]
-        policies = jax.tree.unflatten(tree, leaves)
+        return jax.tree.unflatten(tree, leaves)  # type: ignore[no-any-return]
+
+    def act(flat: PyTree, inputs: PyTree, pixels: PyTree = None) -> PyTree:
+        policies = apart(flat) if pixels is None else flat
         noise_ends = inputs.shape[-1] - (carries + 1 if carries else 0)
         sampled = noise_ends > size
 
-        def one(policy: Policy, x: PyTree) -> PyTree:
-            obs = spaces.obs.unflatten(x[..., :size])
+        def one(policy: Policy, x: PyTree, seen: PyTree = None) -> PyTree:
+            obs = spaces.obs.unflatten(x[..., :size], seen)
             begin, carry = jnp.ones(x.shape[:-1]), x[..., noise_ends + 1 :]
             if carries:
                 begin = x[..., noise_ends]
@@ -76,7 +83,9 @@ def _compiled(networks: Networks, tree: PyTree, shapes: tuple[tuple[int, ...], .
 
         # Written out shard by shard: the last bit of a product depends on the shapes, which must
         # not depend on how many shards a process happens to have.
-        return jnp.stack([jax.vmap(one)(policies, inputs[s]) for s in range(len(inputs))])
+        shards = range(len(inputs))
+        given = (inputs,) if pixels is None else (inputs, pixels)
+        return jnp.stack([jax.vmap(one)(policies, *(x[s] for x in given)) for s in shards])
 
     return jax.jit(act)
 
@@ -85,7 +94,8 @@ class Chooser:
     """Buffers for the observations of a fixed number of environments, and what acts on them.
 
     Attributes:
-      rows: ``[K, D]`` the numbers of the observations, of which
+      rows: ``[K, D]`` the numbers of the observations, and
+      pixels: ``[K, B]`` those of their images, bytes; of both
       obs: ``[K, *shape]`` is another view, to be written by whoever steps the environments.
       begin: ``[K]`` to be set to 1 where the observation is an episode's first; and
       carry: ``[K, C]`` what the policies remember. Both are empty if they remember nothing.
@@ -99,12 +109,17 @@ class Chooser:
         width = noise_ends + (1 + carries if carries else 0)
         self._inputs = np.zeros((rows, width), np.float32)
         self.rows = self._inputs[:, :size]
-        self.obs = spaces.obs.unflatten(self.rows)
-        assert np.may_share_memory(jax.tree.leaves(self.obs)[0], self._inputs)
+        self.pixels = np.zeros((rows, spaces.obs.num_pixels), np.uint8)
+        self.obs = spaces.obs.unflatten(self.rows, self.pixels)
+        for part, view in zip(spaces.obs.parts, jax.tree.leaves(self.obs), strict=True):
+            of = self.pixels if part.kind.image else self._inputs
+            assert np.may_share_memory(view, of)
         self._noise = self._inputs[:, size:noise_ends]
         self.begin = self._inputs[:, noise_ends] if carries else np.zeros(0, np.float32)
         self.carry = self._inputs[:, noise_ends + 1 :]
-        self._by_shard = self._inputs.reshape(*lead, width)
+        self._by_shard: tuple[np.ndarray, ...] = (self._inputs.reshape(*lead, width),)
+        if spaces.obs.num_pixels:
+            self._by_shard += (self.pixels.reshape(*lead, -1),)
 
     def __call__(self, policies: Packed, noise: np.ndarray | None = None) -> np.ndarray:
         """What the policies do at ``obs``.
@@ -119,7 +134,7 @@ class Chooser:
         """
         if noise is not None:
             self._noise[...] = noise
-        chosen = np.asarray(policies.act(policies.flat, self._by_shard))
+        chosen = np.asarray(policies.act(policies.flat, *self._by_shard))
         chosen = chosen.reshape(len(self._inputs), -1)
         if not self.begin.size:
             return chosen

@@ -144,20 +144,26 @@ class Actor:
         spaces, learners = self._spaces, self.config.learners()
         packed = acting.pack(self.config.networks, policies)
         noise = self._draw(learners, num_steps, seeding.TRAINING, iteration)
-        rows = np.empty((num_steps + 1, len(self.slots), spaces.obs.size), np.float32)
+        steps = (num_steps + 1, len(self.slots))
+        rows = np.empty((*steps, spaces.obs.size), np.float32)
+        pixels = np.empty((*steps, spaces.obs.num_pixels), np.uint8)
+        sees = spaces.obs.num_pixels > 0
         begin, carry = [], self._chooser.carry.copy()
         reward, terminated, truncated = np.zeros((3, num_steps, len(self.slots)), np.float32)
         chosen: list[np.ndarray] = []
         ends: list[tuple[PyTree, ...]] = []
         for t in range(num_steps):
             rows[t] = self._chooser.rows
+            if sees:
+                pixels[t] = self._chooser.pixels
             if self._remembers:
                 begin.append(self._chooser.begin.copy())
             numbers = self._chooser(packed, noise[t])
             chosen.append(numbers)
             self._step(spaces.action.from_numbers(numbers), reward[t], t, ends)
-        rows[num_steps] = self._chooser.rows
-        obs, next_obs = (spaces.obs.unflatten(x) for x in (rows[:-1], rows[1:].copy()))
+        rows[num_steps], pixels[num_steps] = self._chooser.rows, self._chooser.pixels
+        obs = spaces.obs.unflatten(rows[:-1], pixels[:-1])
+        next_obs = spaces.obs.unflatten(rows[1:].copy(), pixels[1:].copy())
         episodes = []
         for t, k, final, over, *episode in ends:
             # The next observation is the episode's last, not the next one's first.

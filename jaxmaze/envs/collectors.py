@@ -109,7 +109,7 @@ def rollout_shapes(backend: str, networks: Networks, lead: tuple[int, int, int])
     def of(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> PyTree:
         return jax.ShapeDtypeStruct((*lead, *shape), dtype)
 
-    obs = spaces.obs.build([of(part.shape) for part in spaces.obs.parts])
+    obs = spaces.obs.build([of(part.shape, part.stored) for part in spaces.obs.parts])
     carry: PyTree = jax.ShapeDtypeStruct((lead[0], lead[2], carries), np.float32)
     action, scalar = of(spaces.action.shape, spaces.action.dtype), of(())
     return Rollout(

@@ -44,6 +44,7 @@ class EnvpoolCollector:
         learners = config.learners()
         self._slots = [(m, n) for m in learners for n in range(config.num_envs)]
         self._lead = (len(learners), config.num_envs)
+        self._stored = info.spaces.obs.parts[0].stored
         self._env: Any = None
 
     @staticmethod
@@ -54,11 +55,11 @@ class EnvpoolCollector:
           UserError: if it is not installed, does not know the environment, or cannot set its
             arguments or put anything around it.
         """
-        _check_plain(info.config)
         if info.spaces.masked:
             raise UserError(
                 "config.env.backend=envpool gives no action masks; use config.env.backend=gymnasium"
             )
+        _check_plain(info.config)
         try:
             import envpool
         except ImportError as error:
@@ -66,7 +67,12 @@ class EnvpoolCollector:
                 "config.env.backend=envpool needs a package that is missing; install it with "
                 "pip install 'jaxmaze[envpool]'"
             ) from error
-        name = info.config.id
+        name, parts = info.config.id, info.spaces.obs.parts
+        if len(parts) > 1 or not (parts[0].kind.measured or parts[0].kind.image):
+            raise UserError(
+                f"config.env.backend=envpool takes observations of one Box, but {name} has "
+                f"{info.spaces.obs.describe()}; config.env.backend=gymnasium runs it"
+            )
         if name not in envpool.list_all_envs():
             raise UserError(
                 f"config.env.backend=envpool has no {name}; config.env.backend=gymnasium runs it"
@@ -99,7 +105,7 @@ class EnvpoolCollector:
         self._env = envpool.make(
             config.env.id, env_type="gymnasium", num_envs=len(seeds), seed=seeds, **options
         )
-        self._obs = self._env.reset()[0].astype(np.float32)
+        self._obs = self._env.reset()[0].astype(self._stored)
         self._resets = np.zeros(len(seeds), bool)
         self._returns, self._lengths = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64)
 
@@ -116,7 +122,7 @@ class EnvpoolCollector:
             spaces.action, seeds, [0], config.num_envs, num_steps, seeding.TRAINING, iteration
         )
         chooser = acting.Chooser(config.networks, (1, *self._lead), sampled=True)
-        obs = np.empty((num_steps + 1, *self._obs.shape), np.float32)
+        obs = np.empty((num_steps + 1, *self._obs.shape), self._stored)
         reward = np.empty((num_steps, count), np.float32)
         over, cut = np.empty((2, num_steps, count), bool)
         chosen: list[np.ndarray] = []

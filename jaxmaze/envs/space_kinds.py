@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import gymnasium as gym
 import numpy as np
 
-from jaxmaze.core.observations import Observations, Part
 from jaxmaze.core.spaces import (
     MASK,
     ActionSpace,
@@ -19,6 +18,7 @@ from jaxmaze.core.spaces import (
     Spaces,
 )
 from jaxmaze.core.types import PyTree
+from jaxmaze.envs.observation_spaces import observations_of
 from jaxmaze.errors import UserError
 
 WAYS_ROUND = {
@@ -57,29 +57,6 @@ def mask_length(observation_space: gym.Space) -> int | None:
     if not isinstance(space, gym.spaces.Box | gym.spaces.MultiBinary) or len(space.shape) != 1:
         return None
     return int(space.shape[0])
-
-
-def observations_of(space: gym.Space) -> Observations:
-    """What observations are made of.
-
-    Raises:
-      UserError: for a space that is not supported.
-    """
-    if isinstance(space, gym.spaces.Box):
-        return Observations.array(*(int(n) for n in space.shape), dtype=space.dtype)
-    if isinstance(space, gym.spaces.Dict):
-        parts = []
-        for name in sorted(space.spaces):
-            inner = space.spaces[name]
-            if isinstance(inner, gym.spaces.MultiBinary):
-                inner = gym.spaces.Box(0, 1, inner.shape, np.int8)
-            found = observations_of(inner).parts
-            parts += [Part((name, *p.path), p.shape, p.dtype) for p in found]
-        return Observations(tuple(parts))
-    raise UserError(
-        f"observation space {space} is not supported: only Box is, so wrap the "
-        "environment with gymnasium.wrappers.FlattenObservation"
-    )
 
 
 def actions_of(space: gym.Space) -> ActionSpace:

@@ -88,7 +88,7 @@ def inputs(source: Source, rows: PyTree) -> dict[str, PyTree]:
 
 def _leaves(source: Source, obs: PyTree) -> list[np.ndarray]:
     """The arrays of observations, of the types that networks take."""
-    found: list[np.ndarray] = jax.tree.leaves(source.networks.spaces.obs.arrays(obs, np.float32))
+    found: list[np.ndarray] = jax.tree.leaves(source.networks.spaces.obs.arrays(obs))
     return found
 
 

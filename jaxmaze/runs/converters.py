@@ -190,29 +190,18 @@ class _Named:
     """Arrays of a file by what they are, whatever they are called."""
 
     def __init__(self, loaded: Mapping[str, np.ndarray], info: EnvInfo):
-        self._loaded, self._parts = loaded, info.spaces.obs.parts
+        self._loaded, self._obs = loaded, info.spaces.obs
 
     def find(self, name: str) -> PyTree:
-        """The array of that kind; a dict where observations are; None if there is none."""
+        """The array of that kind; a dict or tuple where observations are; None if there is none."""
         for synonym in SYNONYMS[name]:
             if synonym in self._loaded:
                 return self._loaded[synonym]
-            if "observations" in name and self._parts[0].path:
-                keys = {part.path: f"{synonym}.{'.'.join(part.path)}" for part in self._parts}
-                if all(key in self._loaded for key in keys.values()):
-                    return _nested({path: self._loaded[key] for path, key in keys.items()})
+            if "observations" in name and self._obs.parts[0].path:
+                keys = [f"{synonym}.{part.name}" for part in self._obs.parts]
+                if all(key in self._loaded for key in keys):
+                    return self._obs.build([self._loaded[key] for key in keys])
         return None
-
-
-def _nested(flat: Mapping[tuple[str, ...], np.ndarray]) -> Json:
-    """Nested dicts out of arrays by path."""
-    tree: Json = {}
-    for path, array in flat.items():
-        inner = tree
-        for name in path[:-1]:
-            inner = inner.setdefault(name, {})
-        inner[path[-1]] = array
-    return tree
 
 
 def _old_imitation(loaded: Mapping[str, np.ndarray], named: _Named) -> Iterator[Raw]:

@@ -181,7 +181,7 @@ class _Writer:
         """The arrays of observations, in the order of the space's parts."""
         space = self._info.spaces.obs
         try:
-            return jax.tree.leaves(space.arrays(obs, None))  # type: ignore[no-any-return]
+            return [np.asarray(x) for x in space.leaves(obs)]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UserError(
                 f"{where}: observations do not fit {self._info.config.id}, which has "

@@ -80,7 +80,7 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
     named = (("observations", leaves), ("actions", parts), ("rewards", [rewards]))
     each = [(name, array) for name, arrays in named for array in arrays]
     for name, array in each:
-        if not np.issubdtype(array.dtype, np.number):
+        if array.dtype.kind not in "biufc":
             raise UserError(f"{where} has {name} of type {array.dtype}, which are not numbers")
         if not np.isfinite(array).all():
             raise UserError(f"{where} has {name} that are NaN or infinite")
@@ -359,8 +359,9 @@ def _labels(folder: Path, i: int, part: Json, storage: MinariStorage) -> PyTree:
 def rows(episodes: Sequence[Episode], action: ActionSpace) -> tuple[PyTree, np.ndarray, np.ndarray]:
     """All steps as rows: observations ``[R, ...]``, actions ``[R, ...]``, episode numbers ``[R]``.
 
-    The last observation of an episode has no action and is left out. Where an episode has labels,
-    they are the actions. Episode numbers are positions in ``episodes``.
+    Images stay the bytes that they are. The last observation of an episode has no action and is
+    left out. Where an episode has labels, they are the actions. Episode numbers are positions in
+    ``episodes``.
     """
     lengths = [e.length for e in episodes]
     taken = [e.actions if e.labels is None else e.labels for e in episodes]
@@ -373,7 +374,11 @@ def rows(episodes: Sequence[Episode], action: ActionSpace) -> tuple[PyTree, np.n
             at += length
         return whole
 
-    obs = jax.tree.map(lambda *x: together(x, np.float32), *[e.observations for e in episodes])
+    def kept(*parts: np.ndarray) -> np.ndarray:
+        image = parts[0].dtype == np.uint8 and parts[0].ndim > 2
+        return together(parts, np.uint8 if image else np.float32)
+
+    obs = jax.tree.map(kept, *[e.observations for e in episodes])
     numbers = np.repeat(np.arange(len(episodes), dtype=np.int32), lengths)
     return obs, together([action.from_env(x) for x in taken], action.dtype), numbers
 

@@ -205,7 +205,7 @@ def read(run: Path, networks: Networks) -> Record | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             spec = networks.spaces.obs
-            parts = [file[_array_of(".".join(part.path))] for part in spec.parts]
+            parts = [file[_array_of(part.name)] for part in spec.parts]
             rest = {name: file[name] for name in Record._fields if name != "obs"}
             return Record(spec.build(parts), **rest)
     except Exception as error:  # A damaged archive raises what its layers raise.

@@ -18,7 +18,7 @@ import numpy as np
 from jaxmaze.config import Settings
 from jaxmaze.config.fields import names_of
 from jaxmaze.config.sections.bc import BC
-from jaxmaze.core import exploration
+from jaxmaze.core import exploration, observations
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Json, Params, Policy, PyTree
 from jaxmaze.envs import environment
@@ -26,6 +26,9 @@ from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, console, run_folder, sources, trajectories
 from jaxmaze.runs.filters import NO_REWARDS
 from jaxmaze.training import audit, compiled
+
+IMAGE_STATES = 8
+"""Of the recorded states with images, one in so many measures exploration."""
 
 
 class Origin(NamedTuple):
@@ -154,12 +157,14 @@ def take(
 def _states(networks: Networks, clones: Policy, recorded: PyTree | None) -> PyTree:
     """States to measure exploration on: recorded ones, or drawn from the clones' statistics."""
     if recorded is not None:
-        return recorded
-    spaces = networks.spaces
-    size = (audit.STATES, spaces.features.size)
-    noise = np.random.default_rng(0).normal(size=size).astype(np.float32)
-    scale, shift = np.sqrt(clones.obs_stats.var), clones.obs_stats.mean
-    return spaces.with_mask(spaces.features.unflatten(noise * scale[:, None] + shift[:, None]))
+        # Some 40 temperatures are tried in all of them: images are too costly for that.
+        every = IMAGE_STATES if networks.spaces.obs.num_pixels else 1
+        return jax.tree.map(lambda x: x[:, ::every], recorded)
+    stats, spaces = clones.obs_stats, networks.spaces
+    spread = None if stats.var is None else np.sqrt(stats.var)
+    members, rng = len(stats.count), np.random.default_rng(0)
+    drawn = observations.draw(spaces.features, rng, audit.STATES, stats.mean, spread, members)
+    return spaces.with_mask(drawn)
 
 
 def _temperature(config: Settings, run: Path, record: audit.Record | None) -> np.ndarray | None:
@@ -264,8 +269,8 @@ def _read(
         np.concatenate([e.rewards for e in dataset.episodes]),
         episode.astype(np.int32),
         jax.tree.map(
-            lambda *x: np.stack([part[-1] for part in x]).astype(np.float32),
-            *[e.observations for e in dataset.episodes],
+            lambda like, *x: np.stack([part[-1] for part in x]).astype(like.dtype),
+            *(obs, *[e.observations for e in dataset.episodes]),
         ),
         np.array([not e.terminated for e in dataset.episodes]),
         dataset.row_weights(),

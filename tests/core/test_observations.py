@@ -46,10 +46,10 @@ def test_parts_are_told_apart_by_name_and_not_by_their_order():
 
 
 def test_lists_are_arrays_too():
-    made = NESTED.arrays({"goal": [[1, 2]], "state": {"pos": [[3, 4]], "vel": [[5]]}}, np.float32)
+    made = NESTED.arrays({"goal": [[1, 2]], "state": {"pos": [[3, 4]], "vel": [[5]]}})
     assert made["state"]["pos"].shape == (1, 2) and not NESTED.problem(made, "X-v0")
     with pytest.raises(KeyError):
-        NESTED.arrays({"goal": [[1, 2]], "state": {"pos": [[3, 4]]}}, np.float32)
+        NESTED.arrays({"goal": [[1, 2]], "state": {"pos": [[3, 4]]}})
 
 
 def test_what_is_wrong_is_named():

@@ -18,3 +18,9 @@ class Network:
     squash_actions: bool = field(
         False, "whether tanh squashes continuous actions into their bounds, instead of clipping"
     )
+    encoder: str = field(
+        "auto",
+        "mlp, or for images nature or impala, whose features go through the hidden layers; auto: "
+        "nature where there are images, else mlp",
+        choices=("auto", "mlp", "nature", "impala"),
+    )
