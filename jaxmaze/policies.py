@@ -92,7 +92,10 @@ def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
 def build_networks(settings: Settings, spaces: Spaces) -> Networks:
     """The networks that the settings ask for in an environment."""
     section = settings.network
-    return Networks(spaces, NetworkSpec(tuple(section.hidden_sizes), section.activation))
+    spec = NetworkSpec(tuple(section.hidden_sizes), section.activation)
+    if section.memory != "none":
+        spec = spec._replace(memory=section.memory, memory_size=section.memory_size)
+    return Networks(spaces, spec)
 
 
 def registered() -> list[str]:

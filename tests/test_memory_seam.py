@@ -11,7 +11,8 @@ import pytest
 
 from jaxmaze import api
 from jaxmaze.core import encoders
-from jaxmaze.core.networks import Memory, Networks
+from jaxmaze.core.memory import Memory
+from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs import environment
 from jaxmaze.envs.actors import ActorConfig

@@ -14,7 +14,8 @@ import numpy as np
 import optax
 
 from jaxmaze.core import advantages, losses, normalization, optimizer, schedules, shuffle
-from jaxmaze.core.networks import Memory, Networks
+from jaxmaze.core.memory import Memory
+from jaxmaze.core.networks import Networks
 from jaxmaze.core.ppo_types import Context, Hyper, Rates, Rows, State, Static
 from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Rollout
 

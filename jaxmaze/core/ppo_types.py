@@ -9,7 +9,8 @@ import optax
 
 from jaxmaze.core import normalization
 from jaxmaze.core.distributions import Distribution
-from jaxmaze.core.networks import Memory, Networks
+from jaxmaze.core.memory import Memory
+from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Scalar
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from jaxmaze.config.fields import field
+from jaxmaze.config.fields import count, field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,3 +15,5 @@ class Network:
     activation: str = field(
         "tanh", "of the hidden layers", choices=("elu", "gelu", "relu", "silu", "tanh")
     )
+    memory: str = field("none", "what remembers behind the encoder", choices=("none", "gru"))
+    memory_size: int = count(64, "numbers that the memory passes on from step to step")
