@@ -59,7 +59,7 @@ def remembered(
     """What a policy remembers at the start of each sequence of the ``marked`` ``[E]`` episodes."""
 
     def visit(total: PyTree, part: sequences.Part) -> tuple[PyTree, Array]:
-        obs = rows_at(data, part.index).obs
+        obs = rows_at(data, part.rows).obs
         return total, networks.follow(params, stats, obs, part.memory)[1]
 
     return sequences.walk(_cuts(data), marked, networks.carry_size, visit, ())[1]
@@ -87,7 +87,7 @@ def epoch(
     episodes = sequences.marked_episodes(cuts, weight)
     trains = episodes[cuts.episode] & (jnp.asarray(cuts.length) > 0)
     size = batch_of(batch_size, len(cuts.time))
-    order = shuffle.marked_first(shuffle.permutation(key, len(cuts.start)), trains)
+    order = jnp.asarray(shuffle.marked_first(shuffle.permutation(key, len(cuts.start)), trains))
     count = trains.sum()
     start = remembered(networks, state.policy.params, stats, data, episodes & active).start
 
@@ -146,7 +146,7 @@ def evaluate(
 
     def graded(part: sequences.Part) -> PyTree:
         def loss_fn(params: Params) -> tuple[Array, tuple[bc.Metrics, Array]]:
-            batch = rows_at(data, part.index)
+            batch = rows_at(data, part.rows)
             return _loss(networks, stats, entropy_coef, params, batch, part.mask, part.memory)
 
         grads, (means, passed) = jax.grad(loss_fn, has_aux=True)(policy.params)

@@ -48,7 +48,7 @@ def cut(lengths: np.ndarray, longest: int, steps: int | None = None) -> Sequence
         begin=k == 0,
         episode=episode,
         first=first,
-        count=count,
+        parts=count,
         order=np.argsort(-count, kind="stable"),
         time=np.arange(room),
     )
@@ -63,9 +63,9 @@ def filled(sequences: Sequences, count: int, episodes: int) -> Sequences:
     def fill(x: np.ndarray, size: int) -> np.ndarray:
         return np.concatenate([x, np.zeros(size - len(x), x.dtype)])
 
-    own = len(sequences.count)
+    own = len(sequences.parts)
     per_sequence = {n: fill(getattr(sequences, n), count) for n in Sequences._fields[:4]}
-    per_episode = {n: fill(getattr(sequences, n), episodes) for n in ("first", "count")}
+    per_episode = {n: fill(getattr(sequences, n), episodes) for n in ("first", "parts")}
     order = np.concatenate([sequences.order, np.arange(own, episodes, dtype=np.int32)])
     return sequences._replace(**per_sequence, **per_episode, order=order)
 
@@ -79,7 +79,7 @@ def together(each: list[np.ndarray], longest: int) -> Sequences:
     parts = [cut(lengths, longest, steps) for lengths in each]
     count, episodes = (
         1 << (max(len(x) for x in sizes) - 1).bit_length()
-        for sizes in ([p.start for p in parts], [p.count for p in parts])
+        for sizes in ([p.start for p in parts], [p.parts for p in parts])
     )
     return jax.tree.map(lambda *x: np.stack(x), *(filled(p, count, episodes) for p in parts))  # type: ignore[no-any-return]
 
@@ -95,9 +95,7 @@ def take(sequences: Sequences, which: Array) -> tuple[Array, Array, Array]:
       ``[L, B]`` row numbers, which may be beyond the last row; 1.0 for those that are steps of the
       sequence, else 0.0; and 1.0 where an episode begins.
     """
-    start, length, begin = (
-        x.at[which].get(mode="clip") for x in map(jnp.asarray, sequences[:3])
-    )
+    start, length, begin = (x.at[which].get(mode="clip") for x in map(jnp.asarray, sequences[:3]))
     time = jnp.asarray(sequences.time)[:, None]
     return (
         start + time,
@@ -110,12 +108,12 @@ class Part(NamedTuple):
     """The next sequences of the episodes that are being walked through, ``B`` side by side.
 
     Attributes:
-      index: ``[L, B]`` their rows; some may be beyond the last.
+      rows: ``[L, B]`` their rows; some may be beyond the last.
       mask: ``[L, B]`` 1.0 for steps, 0.0 for what only fills up.
       memory: what was passed on to them.
     """
 
-    index: Array
+    rows: Array
     mask: Array
     memory: Memory
 
@@ -130,7 +128,7 @@ class Carries(NamedTuple):
 def marked_episodes(sequences: Sequences, weight: Array) -> Array:
     """Which episodes ``[E]`` those are whose rows ``weight`` ``[R]`` marks."""
     row = jnp.asarray(sequences.start)[sequences.first]
-    return (jnp.asarray(weight)[row] > 0) & (jnp.asarray(sequences.count) > 0)
+    return (jnp.asarray(weight)[row] > 0) & (jnp.asarray(sequences.parts) > 0)
 
 
 def walk(
@@ -155,12 +153,13 @@ def walk(
     Returns:
       The total, and what was remembered in the marked episodes (0 in others).
     """
-    episodes = len(sequences.count)
+    episodes = len(sequences.parts)
     size = min(GROUP, episodes)
     first, count, length = (
-        jnp.asarray(x) for x in (sequences.first, sequences.count, sequences.length)
+        jnp.asarray(x) for x in (sequences.first, sequences.parts, sequences.length)
     )
-    order, num = shuffle.marked_first(jnp.asarray(sequences.order), marked), marked.sum()
+    order = jnp.asarray(shuffle.marked_first(jnp.asarray(sequences.order), marked))
+    num = marked.sum()
 
     def group(g: Array, state: PyTree) -> PyTree:
         place = g * size + jnp.arange(size)

@@ -90,7 +90,7 @@ class Sequences(NamedTuple):
       begin: ``[C]`` 1.0 for an episode's first sequence, else 0.0.
       episode: ``[C]`` int32, the episode that it belongs to.
       first: ``[E]`` int32, the first sequence of each episode.
-      count: ``[E]`` int32, how many it has; 0 for an episode that only fills up.
+      parts: ``[E]`` int32, how many it has; 0 for an episode that only fills up.
       order: ``[E]`` int32, the episodes by falling number of sequences.
       time: ``[L]`` int32, the numbers from 0, whose length says what ``L`` is.
     """
@@ -100,7 +100,7 @@ class Sequences(NamedTuple):
     begin: Array
     episode: Array
     first: Array
-    count: Array
+    parts: Array
     order: Array
     time: Array
 

@@ -52,6 +52,16 @@ class Episode:
         return len(self.rewards)
 
 
+def beginning(act: Act) -> Callable[[int], None] | None:
+    """What tells a policy that remembers where episodes begin; None for others.
+
+    Such a policy has a method ``begin(slots)``, called before the first action of an episode with
+    the rows whose episodes begin.
+    """
+    begin = getattr(act, "begin", None)
+    return None if begin is None else lambda slot: begin([slot])
+
+
 def run_episodes(
     envs: Sequence[gym.Env],
     act: Act,
@@ -159,7 +169,7 @@ def iter_episodes(
     following = 0
     try:
         queues = [deque(jobs[k::count]) for k in range(count)]
-        for _, episode in run_episodes(envs, act, queues, record):
+        for _, episode in run_episodes(envs, act, queues, record, on_start=beginning(act)):
             if on_episode is not None:
                 on_episode(episode)
             waiting[episode.index] = episode

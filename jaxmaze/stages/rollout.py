@@ -16,7 +16,7 @@ from jaxmaze.config import Settings
 from jaxmaze.core import seeding
 from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
-from jaxmaze.envs.episodes import Episode, iter_episodes, run_episodes
+from jaxmaze.envs.episodes import Episode, beginning, iter_episodes, run_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.runs import console, disk, metrics, outcomes, run_folder, trajectories
 
@@ -187,7 +187,7 @@ def _rendered(
             frames.append(np.asarray(env.render()))
 
     try:
-        for _, episode in run_episodes([env], act, jobs, True, after_step):
+        for _, episode in run_episodes([env], act, jobs, True, after_step, beginning(act)):
             if render == "video":
                 _write_video(workdir, episode, frames)
                 frames.clear()
