@@ -1,10 +1,12 @@
 """What memory is worth where velocities are hidden: clones of LunarLander's controller, over seeds.
 
     python benchmarks/memory.py --workdir=outputs/memory [--members=5] [--seed=9000]
-        [--episodes=100] [--env_steps=0] [--set=FIELD=VALUE ...]
+        [--episodes=300] [--env_steps=0] [--set=FIELD=VALUE ...]
 
 The teacher sees everything; clones see where the lander is, and not how fast it moves or turns. One
-kind has a GRU behind its hidden layers, the other has none, and all else is the same. With
+kind has a GRU behind its hidden layers, the other has none, and all else is the same. Each action
+lasts three frames: from one frame to the next the lander moves by a fiftieth of what its place
+varies by, and few epochs do not find so small a difference. With
 ``--env_steps`` both are fine-tuned for so many steps. All play the same test episodes. Prints a
 table, and writes it with machine and versions to ``memory.json`` in the folder.
 """
@@ -18,7 +20,6 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,30 +37,50 @@ from jaxmaze.training import evaluation  # noqa: E402
 
 SHOWN = [0, 1, 4, 6, 7]
 """Of LunarLander's eight numbers: place, angle, and which legs touch; the others are velocities."""
-ID = "HiddenLander-v0"
+FRAMES = 3
+"""Frames that an action lasts."""
+WHOLE, HIDDEN = "WholeLander-v0", "HiddenLander-v0"
 SETTINGS: dict[str, Any] = {
-    "env.id": f"benchmarks.memory:{ID}",
+    "env.id": f"benchmarks.memory:{HIDDEN}",
     "env.kwargs": {},
-    "bc.num_epochs": 40,
+    "network.activation": "relu",
+    "bc.sequence_length": 32,
+    "bc.num_epochs": 100,
+    "bc.patience": 20,
+    "bc.eval_every": 0,
+    "ppo.num_steps": 64,
     "evaluation.episodes": 100,
 }
 
 
-class HiddenLander(gym.ObservationWrapper):
-    """LunarLander whose velocities are hidden."""
+class Lander(gym.ObservationWrapper):
+    """LunarLander whose actions last a few frames, and whose velocities may be hidden."""
 
-    def __init__(self, **kwargs: Any):
+    def __init__(self, hidden: bool, **kwargs: Any):
         super().__init__(gym.make("LunarLander-v3", **kwargs).unwrapped)
+        self.shown = SHOWN if hidden else list(range(8))
         whole = self.env.observation_space
-        self.observation_space = gym.spaces.Box(whole.low[SHOWN], whole.high[SHOWN])
+        self.observation_space = gym.spaces.Box(whole.low[self.shown], whole.high[self.shown])
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """A few frames; their rewards together."""
+        total, terminated = 0.0, False
+        for _ in range(FRAMES):
+            observation, reward, terminated, _, info = self.env.step(action)
+            total += float(reward)
+            if terminated:
+                break
+        return self.observation(observation), total, terminated, False, info
 
     def observation(self, observation: np.ndarray) -> np.ndarray:
         """The numbers that are shown."""
-        return observation[SHOWN]
+        return observation[self.shown]
 
 
-if ID not in gym.registry:
-    gym.register(ID, entry_point="benchmarks.memory:HiddenLander", max_episode_steps=1000)
+for name, hidden in ((WHOLE, False), (HIDDEN, True)):
+    if name not in gym.registry:
+        entry = "benchmarks.memory:Lander"
+        gym.register(name, entry, max_episode_steps=1000 // FRAMES, kwargs={"hidden": hidden})
 
 
 def main() -> None:
@@ -67,7 +88,7 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--seed", type=int, default=9000)
-    parser.add_argument("--episodes", type=int, default=100, help="of the teacher")
+    parser.add_argument("--episodes", type=int, default=300, help="of the teacher")
     parser.add_argument("--env_steps", type=int, default=0, help="of fine-tuning; 0: none")
     parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE for all")
     args = parser.parse_args()
@@ -79,11 +100,10 @@ def main() -> None:
         changes[name] = cli.parse_value(name, text)
     if args.env_steps:
         changes["ppo.total_env_steps"] = args.env_steps
-    whole = api.load_config(ROOT / "configs" / "lunar_lander.py")
     hidden = api.load_config(ROOT / "configs" / "lunar_lander.py", changes)
     seeds = evaluation.test_seeds(config.to_settings(hidden))
-    teacher = np.array([e.episode_return for e in _played(whole, seeds, "heuristic")])
-    record(whole, hidden, args.workdir / "data", args.episodes)
+    teacher = np.array([e.episode_return for e in _taught(seeds)])
+    record(hidden, args.workdir / "data", args.episodes)
     table = [_row("teacher, which sees everything", teacher[None], teacher)]
     for memory in ("none", "gru"):
         table += _learned(hidden, args, memory, teacher)
@@ -112,24 +132,22 @@ def main() -> None:
     )
 
 
-def _played(whole: Any, seeds: Iterable[int], name: str) -> list[episodes.Episode]:
-    settings = config.to_settings(whole)
-    info = environment.describe(environment.EnvConfig.of(settings.env))
-    act = policies.resolve(name, info, settings.seed)
-    return episodes.play_episodes(info, act, np.array(seeds), settings.rollout.num_envs, True)
+def _taught(seeds: np.ndarray) -> list[episodes.Episode]:
+    """The teacher's episodes in the environment that shows everything."""
+    lander = environment.describe(environment.EnvConfig("LunarLander-v3"))
+    whole = environment.describe(environment.EnvConfig(f"benchmarks.memory:{WHOLE}"))
+    act = policies.resolve("heuristic", lander, 0)
+    return episodes.play_episodes(whole, act, seeds, 16, True)
 
 
-def record(whole: Any, hidden: Any, path: Path, count: int) -> None:
+def record(hidden: Any, path: Path, count: int) -> None:
     """The teacher's episodes in the whole environment, with what is shown of them alone."""
     if path.exists():
         return
     settings = config.to_settings(hidden)
     info = environment.describe(environment.EnvConfig.of(settings.env))
     seeds = seeding.episode_seeds(settings.seed, seeding.ROLLOUT, count)
-    seen = [
-        dataclasses.replace(e, observations=e.observations[:, SHOWN])
-        for e in _played(whole, seeds, "heuristic")
-    ]
+    seen = [dataclasses.replace(e, observations=e.observations[:, SHOWN]) for e in _taught(seeds)]
     trajectories.write(path, seen, info, {"policy": "heuristic, which sees everything"})
 
 
