@@ -1,12 +1,12 @@
 """What memory is worth where velocities are hidden: clones of LunarLander's controller, over seeds.
 
     python benchmarks/memory.py --workdir=outputs/memory [--members=5] [--seed=9000]
-        [--episodes=300] [--env_steps=0] [--set=FIELD=VALUE ...]
+        [--episodes=300] [--env_steps=0] [--memories=none,gru,delta_gru] [--set=FIELD=VALUE ...]
 
 The teacher sees everything; clones see where the lander is, and not how fast it moves or turns. One
-kind has a GRU behind its hidden layers, the other has none, and all else is the same. Each action
+kind has a GRU behind its hidden layers, another has none, and all else is the same. Each action
 lasts three frames: from one frame to the next the lander moves by a fiftieth of what its place
-varies by, and few epochs do not find so small a difference. With
+varies by, and few epochs do not find so small a difference (``delta_gru`` is given it). With
 ``--env_steps`` both are fine-tuned for so many steps. All play the same test episodes. Prints a
 table, and writes it with machine and versions to ``memory.json`` in the folder.
 """
@@ -45,8 +45,8 @@ SETTINGS: dict[str, Any] = {
     "env.kwargs": {},
     "network.activation": "relu",
     "bc.sequence_length": 32,
-    "bc.num_epochs": 100,
-    "bc.patience": 20,
+    "bc.num_epochs": 60,
+    "bc.refit": False,
     "bc.eval_every": 0,
     "ppo.num_steps": 64,
     "evaluation.episodes": 100,
@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=9000)
     parser.add_argument("--episodes", type=int, default=300, help="of the teacher")
     parser.add_argument("--env_steps", type=int, default=0, help="of fine-tuning; 0: none")
+    parser.add_argument("--memories", default="none,gru,delta_gru")
     parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE for all")
     args = parser.parse_args()
     cli.prepare()
@@ -105,7 +106,7 @@ def main() -> None:
     teacher = np.array([e.episode_return for e in _taught(seeds)])
     record(hidden, args.workdir / "data", args.episodes)
     table = [_row("teacher, which sees everything", teacher[None], teacher)]
-    for memory in ("none", "gru"):
+    for memory in args.memories.split(","):
         table += _learned(hidden, args, memory, teacher)
     console.table(
         f"LunarLander without velocities: {args.members} seeds from {args.seed}, {len(seeds)} test "
@@ -158,9 +159,8 @@ def _learned(hidden: Any, args: argparse.Namespace, memory: str, teacher: np.nda
     runs = {"cloned": clone}
     if args.env_steps:
         runs["fine-tuned"] = api.fine_tune(own, clone, args.workdir / memory / "ppo")
-    name = "GRU" if memory == "gru" else "no memory"
     return [
-        _row(f"{name}, {how}", outcomes.read_episodes(run.folder).returns, teacher)
+        _row(f"network.memory={memory}, {how}", outcomes.read_episodes(run.folder).returns, teacher)
         | {"seconds": run.summary["wall_seconds"]}
         for how, run in runs.items()
     ]

@@ -5,7 +5,7 @@ To add one, write a module like :class:`GRU` and give it a line in ``MEMORIES``.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -52,6 +52,8 @@ class GRU(nn.Module):
       size: units; what it gives is what it passes on.
     """
 
+    CARRIED: ClassVar[int] = 1
+    """Times ``size``: what is passed on."""
     size: int
 
     @nn.compact
@@ -88,5 +90,46 @@ class GRU(nn.Module):
         return passed, passed
 
 
-MEMORIES: dict[str, type[GRU] | None] = {"none": None, "gru": GRU}
+class DeltaGRU(nn.Module):
+    """A GRU that also sees what has changed since the step before.
+
+    Delta features: Furui (1986), "Speaker-independent isolated word recognition using dynamic
+    features of speech spectrum". A velocity is a small difference of two places; a GRU finds it
+    only by weights that are large and cancel each other nearly. Here changes are scaled by factors
+    that are learned, ``exp(gain)``; there are none where an episode begins.
+
+    Attributes:
+      size: units.
+    """
+
+    CARRIED: ClassVar[int] = 2
+    """Times ``size``: what is passed on, the GRU's units and what changes are of."""
+    size: int
+
+    @nn.compact
+    def __call__(self, features: Array, carry: Array, begin: Array) -> tuple[Array, Array]:
+        """As :class:`GRU`; what is passed on is ``[..., 2 * size]``."""
+        zeros = nn.initializers.zeros
+        seen = nn.Dense(self.size, kernel_init=zeros, name="seen")(features)
+        carry, before = jnp.split(carry, 2, -1)
+        if before.ndim < seen.ndim:
+            before = jnp.concatenate([before[None], seen[:-1]])
+        gain = self.param("gain", zeros, (self.size,))
+        change = (seen - before) * jnp.exp(gain) * (1.0 - begin[..., None])
+        inputs = jnp.concatenate([features, change], -1)
+        units, passed = GRU(self.size, name="gru")(inputs, carry, begin)
+        return units, jnp.concatenate([passed, seen], -1)
+
+
+MEMORIES: dict[str, type[GRU] | type[DeltaGRU] | None] = {
+    "none": None,
+    "gru": GRU,
+    "delta_gru": DeltaGRU,
+}
 """Memories by name."""
+
+
+def carry_size(memory: str, size: int) -> int:
+    """Numbers that a memory of so many units passes on from step to step."""
+    known = MEMORIES[memory]
+    return 0 if known is None else known.CARRIED * size

@@ -14,7 +14,7 @@ import numpy as np
 from jaxmaze.core import normalization
 from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.encoders import ENCODERS
-from jaxmaze.core.memory import GATES, MEMORIES, Memory
+from jaxmaze.core.memory import GATES, MEMORIES, Memory, carry_size
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.spaces import ActionSpace, Spaces
 from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, PyTree
@@ -94,7 +94,8 @@ class Networks:
     @property
     def carry_size(self) -> int:
         """Numbers that are passed on from step to step; 0 if nothing is remembered."""
-        return ENCODERS[self.spec.encoder].carry_size(self.spec) + self.spec.memory_size
+        of_memory = carry_size(self.spec.memory, self.spec.memory_size)
+        return ENCODERS[self.spec.encoder].carry_size(self.spec) + of_memory
 
     @property
     def _one_by_one(self) -> bool:
@@ -148,7 +149,8 @@ class Networks:
             names = [part.key for part in path]
             if names[-1] != "kernel":
                 return np.zeros(x.shape, x.dtype)
-            if "memory" in names:  # each gate's part, with a gain of 1
+            if "memory" in names and names[-2] in ("input", "recurrent"):
+                # Each gate's part, with a gain of 1.
                 shape = (x.shape[0], x.shape[1] // GATES)
                 return np.concatenate([orthogonal(rng, shape, 1.0) for _ in range(GATES)], 1)
             return orthogonal(rng, x.shape, head_scale if "head" in names else math.sqrt(2.0))

@@ -29,7 +29,7 @@ class NetworkSpec(NamedTuple):
       activation: a name in :data:`jaxmaze.core.encoders.ACTIVATIONS`.
       encoder: a name in :data:`jaxmaze.core.encoders.ENCODERS`.
       memory: a name in :data:`jaxmaze.core.memory.MEMORIES`.
-      memory_size: numbers that the memory passes on from step to step; 0 without one.
+      memory_size: units of the memory; 0 without one.
     """
 
     hidden_sizes: tuple[int, ...] = (64, 64)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmaze.core.memory import GRU, Memory
+from jaxmaze.core.memory import GRU, DeltaGRU, Memory
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.spaces import Discrete, Spaces
@@ -61,6 +61,26 @@ def test_recurrent_kernels_are_orthogonal_gate_by_gate():
     for part in np.split(params["memory"]["input"]["kernel"], 3, 1):
         np.testing.assert_allclose(part.T @ part, np.eye(5), atol=1e-5)
     assert not params["memory"]["input"]["bias"].any()
+
+
+def test_a_delta_gru_is_a_gru_that_sees_scaled_changes():
+    networks = NETWORKS.__class__(NETWORKS.spaces, SPEC._replace(memory="delta_gru"))
+    params = networks.init_policy(np.random.SeedSequence(0))["memory"]
+    assert networks.carry_size == 10 and params["seen"]["kernel"].any()
+    params["gain"] = np.log(np.arange(2, 7, dtype=np.float32))
+    rng = np.random.default_rng(0)
+    x, carry = rng.normal(size=(4, 6)).astype(np.float32), rng.normal(size=10).astype(np.float32)
+    begin = np.array([0, 0, 1, 0], np.float32)
+    units, carries = DeltaGRU(5).apply({"params": params}, x, carry, begin)
+    h, before, step = carry[:5], carry[5:], carry
+    for t in range(4):
+        seen = x[t] @ params["seen"]["kernel"]
+        change = (seen - before) * np.arange(2, 7) * (1 - begin[t])
+        h = by_hand(params["gru"], np.concatenate([x[t], change]), h * (1 - begin[t]))
+        np.testing.assert_allclose(units[t], h, atol=1e-5)
+        _, step = DeltaGRU(5).apply({"params": params}, x[t], step, begin[t])
+        np.testing.assert_allclose(step, carries[t], atol=1e-5)
+        before = seen
 
 
 def test_networks_without_memory_have_nothing_of_it():

@@ -15,5 +15,9 @@ class Network:
     activation: str = field(
         "tanh", "of the hidden layers", choices=("elu", "gelu", "relu", "silu", "tanh")
     )
-    memory: str = field("none", "what remembers behind the encoder", choices=("none", "gru"))
-    memory_size: int = count(64, "numbers that the memory passes on from step to step")
+    memory: str = field(
+        "none",
+        "what remembers, behind the encoder; delta_gru also sees what changed since the last step",
+        choices=("delta_gru", "gru", "none"),
+    )
+    memory_size: int = count(64, "units of the memory")
