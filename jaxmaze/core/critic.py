@@ -106,7 +106,8 @@ def fitted(
 def fit_keys(state: State, num_epochs: int) -> jax.Array:
     """A key for each pass over the demonstrations."""
     # Iterations fold their number into the key, from 0 up; the highest number is free.
-    return jax.random.split(jax.random.fold_in(shuffle.key_of(state.key), 2**32 - 1), num_epochs)
+    key = jax.random.fold_in(shuffle.key_of(state.key), 2**32 - 1)
+    return jax.random.split(key, num_epochs)
 
 
 def _passes(

@@ -292,9 +292,9 @@ class Networks:
 
         Of a critic that remembers; none of them is an episode's first.
         """
-        rows = normalization.normalize(stats, self.flatten_obs(obs))
-        going_on = jnp.zeros(rows.shape[:-1])
-        found: PyTree = self._value().apply({"params": params}, rows, carry, going_on)
+        single = normalization.normalize(stats, self.flatten_obs(obs))
+        going_on = jnp.zeros(single.shape[:-1])
+        found: PyTree = self._value().apply({"params": params}, single, carry, going_on)
         return found[0]  # type: ignore[no-any-return]
 
     def act(self, policy: Policy, obs: PyTree, key: Array | None = None) -> tuple[Array, Array]:
