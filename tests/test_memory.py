@@ -6,7 +6,7 @@ import pytest
 from jaxmaze import api, policies
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
-from tests.conftest import SMALL, command, goes_on_as, killed
+from tests.conftest import SMALL, command, flags, goes_on_as, killed
 from tests.cue_env import Remembers
 
 SETTINGS = SMALL | {
@@ -110,13 +110,13 @@ def test_dagger_fits_clones_that_remember_and_asks_teachers_that_do(config, clon
 
 @pytest.fixture(scope="module")
 def tuned(config, clone, tmp_path_factory):
-    changes = {"ppo.anchor_coef": 0.1, "ppo.cloning_coef": 0.1, "ppo.exploration": "calibrated"}
+    changes = {"ppo.anchor_coef": 0.1, "ppo.cloning_coef": 0.1}
     folder = tmp_path_factory.mktemp("tuned") / "run"
     return api.fine_tune(api.override(config, changes), clone, folder)
 
 
 @pytest.mark.slow
-def test_a_clone_with_memory_is_handed_over_exactly(config, tuned):
+def test_a_clone_with_memory_is_handed_over_exactly(config, clone, tuned):
     audit = tuned.summary["audit"]
     assert audit["max_log_prob_difference"] == 0 and audit["max_return_difference"] == 0
     assert audit["held_out_demonstrations"] and audit["states"] == 2 * 2048
@@ -127,6 +127,8 @@ def test_a_clone_with_memory_is_handed_over_exactly(config, tuned):
     assert len(burnt_in) == 2 and all(x["ppo/clone_kl"] < 1e-9 for x in burnt_in)
     assert burnt_in[0]["ppo/approx_kl"] < 1e-9
     assert logged[-1]["ppo/clone_kl"] > 1e-9
+    recorded = np.load(clone.folder / "audit.npz")
+    assert np.isfinite(recorded["temperature"]).all() and recorded["begin"].sum() > 100
     fit = next(x for x in tuned.metrics() if "critic_fit/explained_variance" in x)
     assert fit["critic_fit/explained_variance"] > 0.1
 
@@ -150,12 +152,8 @@ def test_a_killed_run_goes_on_to_the_same_end(what, taught, clone, tmp_path):
     changes |= (
         {"ppo.init_from": str(clone.folder), "ppo.cloning_coef": 0.1} if what == "ppo" else {}
     )
-    flags = [
-        f"--config.{name}={value}"
-        for name, value in (SETTINGS | changes).items()
-        if value is not None
-    ]
-    arguments = ["jaxmaze.train", "--config=cartpole", *flags]
+    given = flags(SETTINGS | changes)
+    arguments = ["jaxmaze.train", "--config=cartpole", *given]
     whole = api.train(api.override(config, changes), tmp_path / "whole")
     killed(arguments, tmp_path / "killed", 5)
     goes_on_as(tmp_path / "killed", whole.folder, "--trust")
