@@ -1,7 +1,7 @@
 """What memory is worth where velocities are hidden: clones of LunarLander's controller, over seeds.
 
     python benchmarks/memory.py --workdir=outputs/memory [--members=5] [--seed=9000]
-        [--episodes=300] [--env_steps=0] [--memories=none,gru,delta_gru] [--set=FIELD=VALUE ...]
+        [--episodes=500] [--env_steps=0] [--memories=none,gru,delta_gru] [--set=FIELD=VALUE ...]
 
 The teacher sees everything; clones see where the lander is, and not how fast it moves or turns. One
 kind has a GRU behind its hidden layers, another has none, and all else is the same. Each action
@@ -45,7 +45,7 @@ SETTINGS: dict[str, Any] = {
     "env.kwargs": {},
     "network.activation": "relu",
     "bc.sequence_length": 32,
-    "bc.num_epochs": 60,
+    "bc.num_epochs": 40,
     "bc.refit": False,
     "bc.eval_every": 0,
     "ppo.num_steps": 64,
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--seed", type=int, default=9000)
-    parser.add_argument("--episodes", type=int, default=300, help="of the teacher")
+    parser.add_argument("--episodes", type=int, default=500, help="of the teacher")
     parser.add_argument("--env_steps", type=int, default=0, help="of fine-tuning; 0: none")
     parser.add_argument("--memories", default="none,gru,delta_gru")
     parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE for all")

@@ -143,6 +143,18 @@ def test_a_pass_of_one_minibatch_is_one_step_on_whole_episodes():
         assert after.epoch == 1
 
 
+def test_sequences_begin_with_what_was_before_them(few):
+    """Where nothing is learned, a pass over short sequences sees what whole episodes show."""
+    rows, weight = data(longest=3), marked(0, 1, 3)
+    state = bc.init(NETWORKS, np.random.SeedSequence(0), NETWORKS.init_stats())
+    state = state._replace(policy=policy())
+    still = hyper()._replace(learning_rate=np.float32(0.0))
+    _, means = bc_sequences.epoch(NETWORKS, 6, 99, state, rows, weight, still)
+    wanted = bc_sequences.evaluate(NETWORKS, policy(), rows, weight)
+    for name in ("policy_loss", "discrete_accuracy", "policy_entropy"):
+        assert means[name] == pytest.approx(float(wanted[name]), abs=1e-5)
+
+
 def test_a_member_that_has_stopped_stays_as_it_is():
     rows, weight = data(), marked(0, 1, 3)
     state = bc.init(NETWORKS, np.random.SeedSequence(0), NETWORKS.init_stats())
