@@ -22,7 +22,9 @@ from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
 from jaxmaze.policies import Act, LoadedPolicy, load_policy, registered, resolve
-from jaxmaze.runs import console, metrics, outcomes, run_folder
+from jaxmaze.runs import console, metrics, outcomes, run_folder, sources
+from jaxmaze.runs.arrays import dataset
+from jaxmaze.runs.converters import convert
 from jaxmaze.stages import compare as compare_stage
 from jaxmaze.stages import inspect as inspect_stage
 from jaxmaze.stages import rollout as rollout_stage
@@ -34,7 +36,9 @@ __all__ = [
     "UserError",
     "clone",
     "compare",
+    "convert",
     "dagger",
+    "dataset",
     "evaluate",
     "fine_tune",
     "inspect",
@@ -168,13 +172,15 @@ def train(config: ConfigLike, workdir: str | Path) -> Run:
 
 def _absolute(config: Config) -> Config:
     """Paths as absolute ones, so that a run can be resumed from any folder."""
-    changes = {}
+    changes: dict[str, object] = {}
     for name, field in config_lib.FIELDS.items():
         value = config_lib.get(config, name) if field.folder or field.code else None
         if value is None:
             continue
+        if field.several:
+            changes[name] = sources.absolute(value)
         # What may be code is a folder too, unless a teacher is called so.
-        if field.folder or (value not in registered() and Path(value).is_dir()):
+        elif field.folder or (value not in registered() and Path(value).is_dir()):
             changes[name] = str(Path(value).resolve())
     return override(config, changes)
 
@@ -245,18 +251,21 @@ def record(
     return Run(workdir)
 
 
-def clone(config: ConfigLike, data: str | Path | Run, workdir: str | Path) -> Run:
+def clone(
+    config: ConfigLike, data: str | Path | Run | Sequence[str | Path | Run], workdir: str | Path
+) -> Run:
     """Clone recorded episodes by behavioural cloning.
 
     Args:
       config: the configuration.
-      data: a rollout, or a folder with a Minari dataset.
+      data: a rollout, a folder with a Minari dataset, a Minari id, or several of these.
       workdir: the folder to write.
 
     Raises:
       UserError: for data that cannot be used.
     """
-    return train(override(config, {"stage": "bc", "bc.data": _path(data)}), workdir)
+    names = _path(data) if isinstance(data, str | Path | Run) else tuple(map(_path, data))
+    return train(override(config, {"stage": "bc", "bc.data": names}), workdir)
 
 
 def dagger(config: ConfigLike, workdir: str | Path, policy: str | Path | Run | None = None) -> Run:
@@ -377,7 +386,7 @@ def inspect(
     Raises:
       UserError: for what is no data set at all.
     """
-    path = Path(_path(data))
+    path = sources.locate(_path(data))
     folder = workdir or run_folder.default_workdir(path.resolve().name or "data", "inspect")
     settings = None if config is None else config_lib.to_settings(config)
     inspect_stage.run(path, Path(folder), settings, trust, replay)

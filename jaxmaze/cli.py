@@ -164,6 +164,8 @@ def parse_value(name: str, text: str) -> object:
     field = config_lib.FIELDS[name]
     if field.optional and text == "None":
         return None
+    if field.several:
+        return _several(text)
     try:
         if field.type is bool:
             return _BOOLEANS[text.lower()]
@@ -182,6 +184,16 @@ def parse_value(name: str, text: str) -> object:
         expected = config_lib.expected(name)
         raise UserError(f"config.{name}={text} is not valid; it must be {expected}") from None
     return text
+
+
+def _several(text: str) -> str | tuple[str, ...]:
+    """One text, or several: ``a,b`` or ``("a", "b")``. A folder with commas in its name is one."""
+    listed = text.startswith(("(", "[")) and text.endswith((")", "]"))
+    if Path(text).exists() or not (listed or "," in text):
+        return text
+    inside = text[1:-1] if listed else text
+    parts = [part.strip().strip("\"'") for part in inside.split(",")]
+    return tuple(part for part in parts if part)
 
 
 def config_from_flag(flag: str | None, overrides: dict[str, object]) -> ml_collections.ConfigDict:

@@ -69,6 +69,8 @@ def main(overrides: dict[str, object]) -> Path:
     else:
         config = cli.config_from_flag(FLAGS.config, changes)
         name = cli.name_of(FLAGS.config)[0]
+    if config.rollout.minari and not FLAGS.record:
+        raise UserError("config.rollout.minari=True is for what is recorded; add --record")
     cli.prepare()
     return api.record(
         config,

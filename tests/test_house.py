@@ -26,7 +26,7 @@ FLOORS = (
     ("stages",),
     ("api",),
     ("cli",),
-    ("train", "rollout", "compare", "inspect"),
+    ("train", "rollout", "compare", "inspect", "convert"),
 )
 """From the lowest to the highest: a module imports from floors below, or from its own room."""
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
@@ -34,7 +34,7 @@ PURE = {
     "__future__", "chex", "collections", "dataclasses", "flax", "functools", "jax", "math", "numpy",
     "optax", "types", "typing",
 }  # fmt: skip
-STARTS_FAST = {"train", "rollout", "compare", "inspect", "cli"}
+STARTS_FAST = {"train", "rollout", "compare", "inspect", "convert", "cli"}
 """Commands, which load what is slow to load once they need it: ``--help`` must not wait for JAX."""
 
 

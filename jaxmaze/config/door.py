@@ -18,6 +18,7 @@ from ml_collections import config_dict
 
 from jaxmaze.config import settings as settings_lib
 from jaxmaze.config import sweeps
+from jaxmaze.config.fields import Field
 from jaxmaze.config.settings import FIELDS, SECTIONS, STAGES, Settings, get
 from jaxmaze.errors import UserError
 
@@ -96,7 +97,7 @@ def _set(config: ml_collections.ConfigDict, name: str, value: object) -> None:
     if isinstance(value, Mapping):
         value = ml_collections.ConfigDict(dict(value))
     field = FIELDS[name]
-    if field.type is tuple and isinstance(value, list):
+    if (field.type is tuple or field.several) and isinstance(value, list):
         value = tuple(value)
     if field.type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -153,6 +154,10 @@ def expected(name: str) -> str:
         dict: "a set of arguments",
         tuple: "a tuple",
     }[field.type]
+    if field.several:
+        words += " or a tuple of them"
+    if field.items is not None:
+        words = f"a tuple of { {int: 'integers', float: 'numbers', str: 'texts'}[field.items] }"
     if field.choices:
         words = "one of " + ", ".join(map(str, field.choices))
     low, high = field.low, field.high
@@ -163,7 +168,8 @@ def expected(name: str) -> str:
     return words + (", or None" if field.optional else "")
 
 
-def _fits(name: str, value: object) -> bool:
+def fits(name: str, value: object) -> bool:
+    """Whether a field may have a value."""
     field = FIELDS[name]
     if value is None:
         return field.optional
@@ -173,6 +179,14 @@ def _fits(name: str, value: object) -> bool:
         )
     if field.type is dict:
         return isinstance(value, Mapping | ml_collections.ConfigDict)
+    if isinstance(value, tuple) and (field.several or field.items is not None):
+        each = field._replace(type=field.items or field.type, optional=False)
+        return bool(value) and all(_is(each, x) for x in value)
+    return _is(field, value)
+
+
+def _is(field: Field, value: object) -> bool:
+    """Whether a value has a field's type and lies in its range."""
     if isinstance(value, bool) and field.type is not bool:
         return False
     if field.type is float:
@@ -197,7 +211,7 @@ def validate(config: ConfigLike) -> ml_collections.ConfigDict:
     config = make_config(config)
     for name in FIELDS:
         value = get(config, name)
-        if not _fits(name, value):
+        if not fits(name, value):
             shown = "not set" if value is None else f"{value!r}"
             raise UserError(f"config.{name} is {shown}; it must be {expected(name)}")
     for name in SECTIONS:
@@ -225,7 +239,7 @@ def _check_sweep(config: ml_collections.ConfigDict) -> None:
             )
         full = f"{config.stage}.{name}"
         for value in values:
-            if not _fits(full, value):
+            if not fits(full, value):
                 raise UserError(f"config.sweep.{name} has {value!r}; each must be {expected(full)}")
         if not values or len(set(values)) < len(values):
             raise UserError(f"config.sweep.{name}={values} must be different values")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 _KEY = "field"
+Kind: typing.TypeAlias = type
 
 
 class Field(NamedTuple):
@@ -28,11 +29,13 @@ class Field(NamedTuple):
       own: whether runs that train together may differ in it, as they may in what is swept.
       identity: whether another value makes it another run, which does not go on in the folder.
       folder: whether it names a folder.
+      several: whether it may be a tuple of such values too.
+      items: for a tuple, the type of what is in it; None if that is not checked.
       code: whether it may be a path to import from, where it names no folder.
     """
 
     default: object
-    type: type
+    type: Kind
     help: str
     low: float = -math.inf
     high: float = math.inf
@@ -43,6 +46,8 @@ class Field(NamedTuple):
     own: bool = False
     identity: bool = True
     folder: bool = False
+    several: bool = False
+    items: Kind | None = None
     code: bool = False
 
 
@@ -74,20 +79,37 @@ def share(default: float | None, help: str, **limits: object) -> Any:
     return field(default, help, **({"low": 0, "high": 1} | limits))
 
 
+def names_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The texts in a field that may have several; none if it is not set."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 def of(section: type) -> dict[str, Field]:
     """The fields of a section's dataclass by name."""
     hints = typing.get_type_hints(section)
     found = {}
     for item in dataclasses.fields(section):
         if _KEY in item.metadata:
-            kind, optional = _kind(hints[item.name])
-            found[item.name] = Field(type=kind, optional=optional, **item.metadata[_KEY])
+            found[item.name] = Field(**_kind(hints[item.name]), **item.metadata[_KEY])
     return found
 
 
-def _kind(hint: type | types.UnionType) -> tuple[type, bool]:
-    """The type of a value that an annotation stands for, and whether it may be None."""
-    parts = hint.__args__ if isinstance(hint, types.UnionType) else (hint,)
-    (known,) = (part for part in parts if part is not type(None))
-    kind: type = typing.get_origin(known) or known
-    return (dict if issubclass(kind, Mapping) else kind), len(parts) > 1
+def _kind(hint: Any) -> dict[str, Any]:
+    """What an annotation says of a field: type, whether None, and whether several values.
+
+    ``str | tuple[str, ...]`` is a text or several; a tuple alone has the type of its items.
+    """
+    parts = list(hint.__args__) if isinstance(hint, types.UnionType) else [hint]
+    optional = type(None) in parts
+    parts = [part for part in parts if part is not type(None)]
+    tuples = [part for part in parts if typing.get_origin(part) is tuple]
+    several = len(parts) == 2 and len(tuples) == 1
+    (hint,) = (part for part in parts if not several or part not in tuples)
+    kind = typing.get_origin(hint) or hint
+    items = typing.get_args(hint)[0] if kind is tuple and typing.get_args(hint) else None
+    if issubclass(kind, Mapping):
+        kind = dict
+    items = items if items in (int, float, str) else None
+    return {"type": kind, "optional": optional, "several": several, "items": items}

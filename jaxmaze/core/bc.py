@@ -107,6 +107,11 @@ def _take(data: PyTree, index: Array) -> PyTree:
     return jax.tree.map(lambda leaf: leaf.at[index].get(mode="clip"), data)
 
 
+def _counting(weight: Array, batch: Demonstrations) -> Array:
+    """``weight`` ``[B]`` of marked rows, each times what the row itself counts."""
+    return weight if batch.weight is None else weight * batch.weight
+
+
 def _loss(
     networks: Networks,
     stats: normalization.RunningStats,
@@ -116,6 +121,7 @@ def _loss(
     weight: Array,
 ) -> tuple[Array, Metrics]:
     """The cloning loss of a batch, and what is logged of it."""
+    weight = _counting(weight, batch)
     dist = networks.distribution(params, stats, batch.obs)
     loss, entropy = losses.cloning_loss(dist, batch.action, weight, entropy_coef)
     agreement = networks.spaces.action.agreement(dist, batch.action, weight)
@@ -165,17 +171,21 @@ def epoch(
         new = (networks.project(new_params), new_opt)
         params, opt_state = optimizer.where(active, new, (params, opt_state))
         metrics |= {"policy_grad_norm": grad_norm}
+        w = _counting(w, batch)
+        if data.weight is not None:
+            metrics |= {"rows": jnp.ones(())}
         return params, opt_state, jax.tree.map(lambda t, x: t + x * w.sum(), totals, metrics)
 
     shown = jax.tree.map(jnp.asarray, _take(data, jnp.arange(batch_size)))
     _, shapes = jax.eval_shape(loss_fn, state.policy.params, shown, jnp.ones(batch_size))
-    totals = {name: jnp.zeros(()) for name in (*shapes, "policy_grad_norm")}
+    names = (*shapes, "policy_grad_norm", *(() if data.weight is None else ("rows",)))
+    totals = {name: jnp.zeros(()) for name in names}
     # One minibatch of a member that has stopped tells what its loss is; more would change nothing.
     minibatches = jnp.where(active, jnp.minimum(steps, -(-count // batch_size)), 1)
     params, opt_state, totals = jax.lax.fori_loop(
         0, minibatches, minibatch, (state.policy.params, state.opt_state, totals)
     )
-    used = jnp.minimum(count, minibatches * batch_size)
+    used = totals.pop("rows", jnp.minimum(count, minibatches * batch_size))
     means = {name: x / jnp.maximum(used, 1) for name, x in totals.items()}
     means["policy_l2_norm"] = optax.tree.norm(params)
     state = state._replace(
@@ -207,13 +217,15 @@ def evaluate(
         batch, w = _take((data, weight), _take(order, place))
         w = jnp.where(place < count, w, 0).astype(jnp.float32)
         grads, means = jax.grad(loss_fn, has_aux=True)(policy.params, batch, w)
+        w = _counting(w, batch)
         return jax.tree.map(lambda t, m: t + m * w.sum(), total, (grads, means))
 
     first = _take((data, weight.astype(jnp.float32)), jnp.arange(chunk))
     shapes = jax.eval_shape(jax.grad(loss_fn, has_aux=True), policy.params, *first)
     zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     total = jax.lax.fori_loop(0, -(-count // chunk), step, zero)
-    grads, means = jax.tree.map(lambda x: x / jnp.maximum(weight.sum(), 1.0), total)
+    marked = _counting(weight, data).sum()
+    grads, means = jax.tree.map(lambda x: x / jnp.maximum(marked, 1.0), total)
     return means | {
         "policy_l2_norm": optax.tree.norm(policy.params),
         "policy_grad_norm": optax.tree.norm(grads),

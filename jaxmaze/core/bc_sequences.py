@@ -28,6 +28,11 @@ def rows_at(data: Demonstrations, index: Array) -> Demonstrations:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf).at[index].get(mode="clip"), rows)
 
 
+def counting(weight: Array, batch: Demonstrations) -> Array:
+    """``weight`` ``[L, B]`` of steps, each times what the row itself counts."""
+    return weight if batch.weight is None else weight * batch.weight
+
+
 def _cuts(data: Demonstrations) -> Sequences:
     assert data.sequences is not None, "networks that remember need to know where episodes begin"
     return data.sequences
@@ -44,6 +49,7 @@ def _loss(
 ) -> tuple[Array, tuple[bc.Metrics, Array]]:
     """The cloning loss of sequences ``[L, B]``; what is logged; what each step passed on."""
     dist, passed = networks.follow(params, stats, batch.obs, memory)
+    weight = counting(weight, batch)
     loss, entropy = losses.cloning_loss(dist, batch.action, weight, entropy_coef)
     agreement = networks.spaces.action.agreement(dist, batch.action, weight)
     return loss, ({"policy_loss": loss, "policy_entropy": entropy, **agreement}, passed)
@@ -111,6 +117,7 @@ def epoch(
         new = (networks.project(new_params), new_opt)
         params, opt_state = optimizer.where(active, new, (params, opt_state))
         metrics |= {"policy_grad_norm": grad_norm, "steps": jnp.ones(())}
+        w = counting(w, batch)
         return params, opt_state, jax.tree.map(lambda t, x: t + x * w.sum(), totals, metrics)
 
     shapes = jax.eval_shape(lambda: loss_fn(state.policy.params, *drawn(jnp.int32(0))))[1]
@@ -154,7 +161,8 @@ def evaluate(
 
     def visit(total: PyTree, part: sequences.Part) -> tuple[PyTree, Array]:
         found, passed = graded(part)
-        return jax.tree.map(lambda t, x: t + x * part.mask.sum(), total, found), passed
+        w = counting(part.mask, rows_at(data, part.rows)).sum()
+        return jax.tree.map(lambda t, x: t + x * w, total, found), passed
 
     # What the sums are made of, from the first sequence alone, of which nothing is computed.
     index, mask, begin = sequences.take(cuts, jnp.zeros(1, jnp.int32))
@@ -163,7 +171,7 @@ def evaluate(
     zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     marked = sequences.marked_episodes(cuts, weight)
     total, _ = sequences.walk(cuts, marked, networks.carry_size, visit, zero)
-    steps = jnp.where(marked[cuts.episode], jnp.asarray(cuts.length), 0).sum()
+    steps = counting((jnp.asarray(weight) > 0).astype(jnp.float32), data).sum()
     grads, means = jax.tree.map(lambda x: x / jnp.maximum(steps, 1), total)
     return means | {
         "policy_l2_norm": optax.tree.norm(policy.params),

@@ -79,7 +79,7 @@ class Observations:
         for target, source in zip(jax.tree.leaves(room), self._leaves(obs), strict=True):
             target[index] = source
 
-    def arrays(self, obs: PyTree, dtype: DTypeLike) -> PyTree:
+    def arrays(self, obs: PyTree, dtype: DTypeLike | None) -> PyTree:
         """Observations as arrays, out of whatever numpy makes arrays of (nested lists, say).
 
         Raises:

@@ -39,11 +39,12 @@ def shows(
     size, cuts = context.static.batch_size, demonstrations.sequences
     if cuts is None:
         ones = jnp.ones(size)
-        return (
-            lambda index: (jax.tree.map(lambda leaf: leaf[index], demonstrations), ones, None),
-            (first, count),
-            size,
-        )
+
+        def rows_of(index: Array) -> Shown:
+            rows = jax.tree.map(lambda leaf: leaf[index], demonstrations)
+            return rows, ones if rows.weight is None else rows.weight, None
+
+        return rows_of, (first, count), size
     begins = jnp.asarray(cuts.start)
     mine = (begins >= first) & (begins < first + count)
     start = bc_sequences.remembered(
@@ -52,7 +53,8 @@ def shows(
 
     def take(which: Array) -> Shown:
         rows, mask, begin = sequences.take(cuts, which)
-        return bc_sequences.rows_at(demonstrations, rows), mask, Memory(start[which], begin)
+        batch = bc_sequences.rows_at(demonstrations, rows)
+        return batch, bc_sequences.counting(mask, batch), Memory(start[which], begin)
 
     own = ((begins < first).sum(), mine.sum())
     return take, own, bc_sequences.batch_of(size, len(cuts.time))

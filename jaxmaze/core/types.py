@@ -111,9 +111,11 @@ class Demonstrations(NamedTuple):
     Attributes:
       obs: ``[R, *shape]`` raw observations.
       action: ``[R, ...]`` the teacher's actions, unclipped.
+      weight: ``[R]`` how much a row counts in a loss, of mean 1; None if all count alike.
       sequences: where episodes are cut, for networks that remember; None for others.
     """
 
     obs: PyTree
     action: Array
+    weight: Array | None = None
     sequences: Sequences | None = None

@@ -234,7 +234,9 @@ def _difference(wanted: Json, found: Json, prefix: str = "") -> str:
         field = config_lib.FIELDS.get(name.removeprefix("config."))
         if field is not None and name.startswith("config.") and not field.identity:
             continue
-        other = found.get(key)
+        # A field that there was not yet: its default does what was done before.
+        missing = field is not None and key not in found
+        other = field.default if missing and field is not None else found.get(key)
         if isinstance(value, dict) and isinstance(other, dict):
             inner = _difference(value, other, f"{name}.")
             if inner:
@@ -272,25 +274,33 @@ class Source(NamedTuple):
     """Where demonstrations lie.
 
     Attributes:
-      path: a folder, or what it was called when there is none any more.
-      sha256: of the data set; None if nobody knows.
+      paths: folders, or what they were called when there are none any more.
+      sha256: of what was taken of them; None if nobody knows.
+      taken: how it was taken, the fields of ``config.bc`` by name, as JSON; hashable.
     """
 
-    path: str
+    paths: tuple[str, ...]
     sha256: str | None
+    taken: str = "{}"
 
 
 def about_demonstrations(workdir: Path, sources: Sequence[Source]) -> list[Json]:
     """What :func:`claim` keeps of the demonstrations behind each member, or behind all."""
-    return [
-        {
-            "path": str(Path(source.path).resolve()),
-            # A workflow's folder may be moved as a whole.
-            "beside": os.path.relpath(source.path, workdir),
-            "sha256": source.sha256,
-        }
-        for source in sources
-    ]
+    listed = []
+    for source in sources:
+        paths = [str(Path(path).resolve()) for path in source.paths]
+        # A workflow's folder may be moved as a whole.
+        beside = [os.path.relpath(path, workdir) for path in source.paths]
+        entry: Json = {"path": paths, "beside": beside} if len(paths) > 1 else {}
+        entry = entry or {"path": paths[0], "beside": beside[0]}
+        taken = json.loads(source.taken)
+        listed.append(entry | {"sha256": source.sha256} | ({"taken": taken} if taken else {}))
+    return listed
+
+
+def _several(value: str | list[str]) -> list[Path]:
+    """Paths of an entry, which has one as a text and several as a list."""
+    return [Path(path) for path in ([value] if isinstance(value, str) else value)]
 
 
 def demonstrations(run: Path) -> list[Source]:
@@ -307,9 +317,11 @@ def demonstrations(run: Path) -> list[Source]:
             entry["sha256"] = member["data_sha256"]
     sources = []
     for entry in listed:
-        places = (Path(entry["path"]), run / entry["beside"])
-        path = next((place for place in places if place.is_dir()), places[0])
-        sources.append(Source(str(path), entry["sha256"]))
+        paths = [
+            str(place if place.is_dir() or not (run / beside).is_dir() else run / beside)
+            for place, beside in zip(*(_several(entry[k]) for k in ("path", "beside")), strict=True)
+        ]
+        sources.append(Source(tuple(paths), entry["sha256"], json.dumps(entry.get("taken", {}))))
     return sources
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
+import inspect
 import itertools
 import json
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,38 +22,20 @@ from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, PyTree
 from jaxmaze.envs.environment import EnvInfo, space_spec, spec_for_data
 from jaxmaze.envs.episodes import Episode
+from jaxmaze.envs.given import exists
 from jaxmaze.errors import UserError
-from jaxmaze.runs import disk, memory
+from jaxmaze.runs import clipping, disk, memory
+from jaxmaze.runs.about import About, metadata
+from jaxmaze.runs.dataset import Dataset
 
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 
-DATASET_ID = "trajectory_data-v0"
 LABELS = "teacher_action"
 """The name of an episode's labels among Minari's infos."""
 FILE_BATCH, LARGE_BATCH = 16, 512
 """Episodes until a file is opened anew, as HDF5 hoards; and in large files, which open slowly."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """Episodes with where they come from.
-
-    Attributes:
-      episodes: in the order of their indices.
-      provenance: policy, environment and versions, as recorded; JSON-like.
-      sha256: hash over all arrays, in hexadecimal.
-    """
-
-    episodes: tuple[Episode, ...]
-    provenance: Json
-    sha256: str
-
-    @property
-    def num_steps(self) -> int:
-        """Steps of all episodes together."""
-        return sum(e.length for e in self.episodes)
 
 
 def fingerprint(episodes: Sequence[Episode]) -> str:
@@ -108,7 +90,13 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
             raise UserError(f"{where} has {problem}: is it data of another environment?")
 
 
-def write(path: Path, episodes: Sequence[Episode], info: EnvInfo, provenance: Json) -> Dataset:
+def write(
+    path: Path,
+    episodes: Sequence[Episode],
+    info: EnvInfo,
+    provenance: Json,
+    about: About = About(),  # noqa: B008  (frozen)
+) -> Dataset:
     """Check episodes and write them as a Minari dataset in the folder ``path/data``.
 
     Raises:
@@ -116,10 +104,17 @@ def write(path: Path, episodes: Sequence[Episode], info: EnvInfo, provenance: Js
     """
     for episode in episodes:  # all of them, before anything is written
         check(episode, info, str(path))
-    return Dataset(tuple(episodes), provenance, write_each(path, episodes, info, provenance))
+    return Dataset(tuple(episodes), provenance, write_each(path, episodes, info, provenance, about))
 
 
-def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenance: Json) -> str:
+def write_each(
+    path: Path,
+    episodes: Iterable[Episode],
+    info: EnvInfo,
+    provenance: Json,
+    about: About = About(),  # noqa: B008  (frozen)
+    where: Path | None = None,
+) -> str:
     """Check and write episodes one by one as they come, so that none has to be kept.
 
     The data set is in ``path/data``, and not whole before this returns its SHA-256.
@@ -129,12 +124,13 @@ def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenanc
       episodes: in the order of their indices.
       info: the environment that they must fit.
       provenance: JSON-like.
+      about: what the data set says of itself.
+      where: what messages call the folder, if it is not to stay there.
 
     Raises:
       UserError: if an episode is not whole, or a dataset is there already.
       OSError: if there is no room for the next episode.
     """
-    import minari
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 
@@ -144,14 +140,21 @@ def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenanc
     data.mkdir(parents=True, exist_ok=True)
     file = data / "main_data.hdf5"
     disk.check_room(file, disk.HDF5_RESERVE)
-    spaces = info.observation_space, info.action_space
-    storage = MinariStorage.new(data, *spaces, env_spec=spec_for_data(info), data_format="hdf5")
-    digest = hashlib.sha256()
+    storage = MinariStorage.new(
+        data,
+        info.observation_space,
+        info.action_space,
+        env_spec=spec_for_data(info) if exists(info) else None,
+        data_format="hdf5",
+        **({"jpeg_encoding": False} if _knows_jpeg(MinariStorage.new) else {}),
+    )
+    digest, returns = hashlib.sha256(), list[float]()
 
     def buffers() -> Iterator[EpisodeBuffer]:
         for e in episodes:
-            check(e, info, str(path))
+            check(e, info, str(where or path))
             add_to_fingerprint(digest, e)
+            returns.append(e.episode_return)
             size = 2 * sum(x.nbytes for x in jax.tree.leaves((e.observations, e.actions)))
             disk.check_room(file, size + disk.HDF5_RESERVE)
             yield _buffer(EpisodeBuffer, e)
@@ -160,17 +163,14 @@ def write_each(path: Path, episodes: Iterable[Episode], info: EnvInfo, provenanc
     for first in left:
         storage.update_episodes(itertools.chain((first,), itertools.islice(left, size - 1)))
         size = min(size + size // 4, LARGE_BATCH)
-    storage.update_metadata(
-        {
-            "dataset_id": DATASET_ID,
-            "minari_version": minari.__version__,
-            "algorithm_name": str(provenance.get("policy", "unknown")),
-            "description": "Episodes recorded by jaxmaze; see the field jaxmaze_provenance.",
-            "jaxmaze_provenance": json.dumps(provenance),
-            "jaxmaze_sha256": digest.hexdigest(),
-        }
-    )
-    return digest.hexdigest()
+    sha256 = digest.hexdigest()
+    storage.update_metadata(metadata(about, info, provenance, sha256, returns))
+    return sha256
+
+
+def _knows_jpeg(new: Callable[..., object]) -> bool:
+    """Whether Minari would compress images with loss if it is not told otherwise."""
+    return "jpeg_encoding" in inspect.signature(new).parameters
 
 
 def _buffer(cls: type[EpisodeBuffer], episode: Episode) -> PyTree:
@@ -188,13 +188,14 @@ def _buffer(cls: type[EpisodeBuffer], episode: Episode) -> PyTree:
     )
 
 
-def read(path: str | Path, info: EnvInfo) -> Dataset:
+def read(path: str | Path, info: EnvInfo, clip: bool = False) -> Dataset:
     """Read a Minari dataset and check every episode against the environment.
 
     Args:
       path: a ``trajectory_data`` folder, a Minari dataset's folder, a folder with its files, or a
         run's folder that holds ``trajectory_data``.
       info: the environment that the episodes must fit.
+      clip: whether actions outside their bounds are clipped; they are refused otherwise.
 
     Raises:
       UserError: one line, if it is not a dataset, or not one of this environment.
@@ -203,19 +204,35 @@ def read(path: str | Path, info: EnvInfo) -> Dataset:
     storage = _open(folder)
     raw = storage.read_raw_metadata(folder)
     _check_spaces(path, storage, info)
-    episodes = _read_episodes(folder, storage)
+    episodes, cut = _read_episodes(folder, storage)
     if not episodes:
         raise UserError(f"{path} holds a dataset without episodes; record some first")
+    remarks, recorded = [], None
+    if cut:
+        remarks.append(
+            f"{path}: {cut} of {len(episodes)} episodes neither terminate nor are truncated at "
+            "their last step; they are taken as truncated there"
+        )
+    bounds = clipping.outside(episodes, info.spaces.action)
+    if bounds.steps and not clip:
+        raise UserError(
+            f"{path} has actions outside the bounds of {info.config.id} in {bounds}; clip them "
+            "with config.bc.clip_actions=True, if they are not those of another environment"
+        )
+    if bounds.steps:
+        recorded = fingerprint(episodes)  # before they are changed
+        episodes = clipping.clip(episodes, info.spaces.action)
+        remarks.append(f"{path}: actions outside their bounds in {bounds} are clipped")
     for episode in episodes:
         check(episode, info, str(path))
     sha256 = fingerprint(episodes)
-    if raw.get("jaxmaze_sha256", sha256) != sha256:
+    if raw.get("jaxmaze_sha256") not in (None, recorded or sha256):
         raise UserError(f"{path} has changed since it was recorded: its checksum does not fit")
     try:
-        provenance = json.loads(raw.get("jaxmaze_provenance", "{}"))
-    except (TypeError, json.JSONDecodeError):
+        provenance = dict(json.loads(raw.get("jaxmaze_provenance", "{}")))
+    except (TypeError, ValueError):
         raise UserError(f"{path} is damaged: its provenance is not JSON; record it again") from None
-    return Dataset(tuple(episodes), provenance, sha256)
+    return Dataset(tuple(episodes), provenance, sha256, remarks=tuple(remarks))
 
 
 def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> None:
@@ -230,7 +247,10 @@ def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> No
 
 def _data_folder(path: Path) -> Path:
     if not path.is_dir():
-        raise UserError(f"{path} is not a folder; give one with a Minari dataset")
+        raise UserError(
+            f"{path} is not a folder; give one with a Minari dataset, or a Minari id such as "
+            "cartpole/expert-v0"
+        )
     for folder in (path, path / "data", path / "trajectory_data" / "data"):
         if (folder / "metadata.json").is_file():
             return folder
@@ -262,9 +282,13 @@ def _parts(folder: Path, storage: MinariStorage) -> Generator[tuple[Json, int | 
         raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
 
 
-def _read_episodes(folder: Path, storage: MinariStorage) -> list[Episode]:
-    """The episodes as they are on disk; flags and lengths checked, as Minari checks nothing."""
+def _read_episodes(folder: Path, storage: MinariStorage) -> tuple[list[Episode], int]:
+    """The episodes as they are on disk, and how many of them have no end.
+
+    Flags and lengths are checked, as Minari checks nothing.
+    """
     episodes: list[Episode] = []
+    cut = 0
     blocks: dict[str, memory.Blocks] = defaultdict(memory.Blocks)
     with contextlib.closing(_parts(folder, storage)) as parts:  # closes the file, come what may
         for i, (part, seed) in enumerate(parts):
@@ -278,6 +302,7 @@ def _read_episodes(folder: Path, storage: MinariStorage) -> list[Episode]:
                 raise UserError(f"{folder}: episode {i} has nested actions; only arrays")
             rewards, labels = np.asarray(part["rewards"], np.float64), _labels(part)
             # An episode without an end flag was cut by whoever recorded it: truncated.
+            cut += not (len(ends[0]) and (ends[0][-1] or ends[1][-1]))
             episodes.append(
                 Episode(
                     i,
@@ -289,7 +314,7 @@ def _read_episodes(folder: Path, storage: MinariStorage) -> list[Episode]:
                     None if labels is None else blocks["labels"].put(labels),
                 )
             )
-    return episodes
+    return episodes, cut
 
 
 def _put(blocks: dict[str, memory.Blocks], observations: PyTree) -> PyTree:

@@ -23,6 +23,7 @@ from jaxmaze.runs import (
     outcomes,
     report,
     run_folder,
+    sources,
     trajectories,
 )
 from jaxmaze.training import audit, bc_learner, evaluation, selection
@@ -93,7 +94,7 @@ def prepare(config: Settings, dataset: trajectories.Dataset, info: environment.E
         lengths = np.array([e.length for e in dataset.episodes])
         cuts = sequences.cut(lengths, config.bc.sequence_length)
     return Problem(
-        bc_learner.rows_on_device(obs, action, config.members, cuts=cuts),
+        bc_learner.rows_on_device(obs, action, config.members, dataset.row_weights(), cuts),
         train,
         validation,
         bc_learner.num_minibatches(config, len(action), cuts),
@@ -119,7 +120,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     if config.bc.data is None:
         raise UserError("config.bc.data is not set; it must be a folder with recorded episodes")
     info = environment.describe(environment.EnvConfig.of(config.env))
-    dataset = trajectories.read(config.bc.data, info)
+    dataset = sources.read(config.bc, info)
     problem = prepare(config, dataset, info)
     about = {
         "sha256": dataset.sha256,
@@ -128,7 +129,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         **dataset.provenance,
     }
     identity = run_folder.identity(config, KIND, data_sha256=dataset.sha256)
-    source = run_folder.Source(config.bc.data, dataset.sha256)
+    source = sources.source(config.bc, dataset)
     del dataset  # Training needs the rows alone, which are a copy.
     about_data = run_folder.about_demonstrations(workdir, [source])
     if run_folder.claim(workdir, identity, demonstrations=about_data):

@@ -15,13 +15,25 @@ import numpy as np
 
 from jaxmaze import stages
 from jaxmaze.config import Settings
+from jaxmaze.config.fields import names_of
+from jaxmaze.config.sections.bc import BC
 from jaxmaze.config.sections.curve import Curve
 from jaxmaze.core import seeding
 from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
-from jaxmaze.runs import console, curves, disk, metrics, outcomes, report, run_folder, trajectories
+from jaxmaze.runs import (
+    console,
+    curves,
+    disk,
+    metrics,
+    outcomes,
+    report,
+    run_folder,
+    sources,
+    trajectories,
+)
 from jaxmaze.training import bc_learner
 
 KIND = "curve"
@@ -52,7 +64,9 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     if config.bc.data is None:
         raise UserError("config.bc.data is not set; it must be a folder with recorded episodes")
     info = environment.describe(environment.EnvConfig.of(config.env))
-    dataset = trajectories.read(config.bc.data, info)
+    dataset = sources.read(config.bc, info)
+    if dataset.weights is not None:
+        raise UserError("config.bc.data_weights are not for curves, which draw from all data alike")
     counts = sorted(config.curve.episodes)
     if counts[-1] > len(dataset.episodes):
         raise UserError(
@@ -150,8 +164,9 @@ def _write(
     name: str,
 ) -> Path:
     """The episodes drawn as a data set of their own, so that the point's run is like any other."""
-    if len(drawn) == len(dataset.episodes):
-        return Path(str(config.bc.data)).resolve()
+    names = names_of(config.bc.data)
+    if len(drawn) == len(dataset.episodes) and len(names) == 1 and not sources.taken_of(config.bc):
+        return sources.locate(names[0]).resolve()
     place = workdir / DATA / name
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +207,9 @@ def _at(
     every = round(section.eval_every * times)
     if section.best_by != "return":
         every = epochs  # evaluations on the way would choose nothing
-    fields: Json = {
+    usual = BC()
+    fields: Json = {name: getattr(usual, name) for name in sources.TAKING}  # done already
+    fields |= {
         "data": str(data),
         "batch_size": batch,
         "validation_percentage": percentage,

@@ -56,7 +56,7 @@ def run(config: Settings, workdir: Path) -> Json:
     teacher = dagger_data.teacher_of(config, info, 0)
     identity = run_folder.identity(config, KIND, teacher_sha256=policies.digest_of(teacher))
     seeds = bc_learner.member_seeds(config)
-    own = [run_folder.Source(str(workdir / f"seed_{seed}"), None) for seed in seeds]
+    own = [run_folder.Source((str(workdir / f"seed_{seed}"),), None) for seed in seeds]
     data = run_folder.about_demonstrations(workdir, own)
     if run_folder.claim(workdir, identity, demonstrations=data):
         console.say(f"{workdir} is finished already")

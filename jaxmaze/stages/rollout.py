@@ -13,12 +13,19 @@ import numpy as np
 
 from jaxmaze import policies
 from jaxmaze.config import Settings
+from jaxmaze.config.fields import names_of
 from jaxmaze.core import seeding
 from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
-from jaxmaze.envs.episodes import Episode, beginning, iter_episodes, run_episodes
+from jaxmaze.envs.episodes import (
+    Episode,
+    beginning,
+    iter_episodes,
+    play_episodes,
+    run_episodes,
+)
 from jaxmaze.errors import UserError
-from jaxmaze.runs import console, disk, metrics, outcomes, run_folder, trajectories
+from jaxmaze.runs import about, console, disk, metrics, outcomes, run_folder, trajectories
 
 KIND = "rollout"
 RESUMED = "a rollout, which is not resumed; record it again"
@@ -58,6 +65,7 @@ def run(
         policy = policies.resolve(name, info, config.seed, member, config.evaluation.deterministic)
     if seeds is None:
         seeds = seeding.episode_seeds(config.seed, seeding.ROLLOUT, config.rollout.n_episodes)
+    section = config.rollout
     identity = run_folder.identity(
         config,
         KIND,
@@ -72,6 +80,8 @@ def run(
             raise UserError(f"{workdir} holds a finished rollout; give another folder")
         console.say(f"{workdir} is finished already")
         return run_folder.summary(workdir)
+    if record and section.minari and section.dataset_id is not None:
+        about.check_new(section.dataset_id)  # before anything is played
     start = time.perf_counter()
     provenance = {
         "policy": name,
@@ -81,6 +91,9 @@ def run(
     }
     checked = policies.checked(policy, info)
     tally = _play(config, workdir, info, checked, seeds, render, provenance if record else None)
+    if record and section.minari and section.dataset_id is not None:
+        place = about.publish(workdir / run_folder.TRAJECTORIES, section.dataset_id)
+        console.say(f"minari.load_dataset({section.dataset_id!r}) finds it in {place}")
     wall_seconds = time.perf_counter() - start
     tally.show(name)
     return _finish(config, workdir, tally.result(), wall_seconds)
@@ -131,7 +144,7 @@ def _play(
                 episodes = _rendered(info, act, seeds, render, workdir, on_episode)
             episodes = tally.counted(episodes)
             if provenance is not None:
-                _record(workdir, episodes, info, provenance)
+                _record(workdir, episodes, info, provenance, _about(config, info))
             else:
                 deque(episodes, maxlen=0)  # plays them and keeps none
     return tally
@@ -155,18 +168,38 @@ class _EpisodeLog:
         self._file.flush()
 
 
+def _about(config: Settings, info: environment.EnvInfo) -> about.About:
+    """What the data set is to say of itself; plays the random policy if that is asked for."""
+    section, reference = config.rollout, None
+    if section.reference_episodes > 0:
+        act = policies.resolve("random", info, config.seed)
+        seeds = seeding.episode_seeds(config.seed, seeding.ROLLOUT, section.reference_episodes)
+        played = play_episodes(info, act, seeds, section.num_envs)
+        reference = float(np.mean([e.episode_return for e in played]))
+    return about.About(
+        section.dataset_id or about.DATASET_ID,
+        names_of(section.author),
+        names_of(section.author_email),
+        section.code_permalink,
+        reference,
+        section.reference_episodes,
+    )
+
+
 def _record(
     workdir: Path,
     episodes: Iterable[Episode],
     info: environment.EnvInfo,
     provenance: Json,
+    said: about.About = about.About(),  # noqa: B008  (frozen)
 ) -> None:
     """Write the data set beside its place and move it there, so that it is whole or absent.
 
     Episodes are written as they are played: memory holds those that run, whatever their number.
     """
     with disk.whole(workdir / run_folder.TRAJECTORIES) as temporary:
-        trajectories.write_each(temporary, episodes, info, provenance)
+        where = workdir / run_folder.TRAJECTORIES
+        trajectories.write_each(temporary, episodes, info, provenance, said, where)
 
 
 def _rendered(

@@ -138,7 +138,11 @@ class Fitter:
 
 
 def rows_on_device(
-    obs: np.ndarray, action: np.ndarray, members: int = 1, cuts: Sequences | None = None
+    obs: PyTree,
+    action: PyTree,
+    members: int = 1,
+    weight: np.ndarray | None = None,
+    cuts: Sequences | None = None,
 ) -> Demonstrations:
     """Demonstrations as the compiled functions take them.
 
@@ -147,11 +151,12 @@ def rows_on_device(
         (:func:`jaxmaze.runs.memory.aligned`).
       action: ``[R, ...]``, likewise.
       members: the population that shares them; they go to each device that has some of it.
+      weight: ``[R]`` how much a row counts; None if all count alike.
       cuts: where episodes are cut, for networks that remember.
     """
     # The split of compiled.vmap_members: data that lie otherwise would be moved at every call.
     count, devices = compiled.num_devices(members), jax.devices()
-    data = Demonstrations(obs, action, sequences=cuts)
+    data = Demonstrations(obs, action, weight, cuts)
     if count == 1:
         return jax.device_put(data, may_alias=True)
     mesh = jax.make_mesh(

@@ -7,6 +7,7 @@ them; and the record of what the clone did (:mod:`jaxmaze.training.audit`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +16,15 @@ import jax
 import numpy as np
 
 from jaxmaze.config import Settings
+from jaxmaze.config.fields import names_of
+from jaxmaze.config.sections.bc import BC
 from jaxmaze.core import exploration, sequences
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Json, Params, Policy, PyTree
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
-from jaxmaze.runs import checkpoint, console, run_folder, trajectories
+from jaxmaze.runs import checkpoint, console, run_folder, sources, trajectories
+from jaxmaze.runs.filters import NO_REWARDS
 from jaxmaze.training import audit, compiled
 
 
@@ -51,6 +55,7 @@ class Demonstrations(NamedTuple):
       episode: ``[R]`` int32.
       final_obs: ``[E, *obs_shape]``.
       truncated: ``[E]``.
+      weight: ``[R]`` how much a row counts in a cloning loss; None if all count alike.
     """
 
     obs: PyTree
@@ -59,6 +64,7 @@ class Demonstrations(NamedTuple):
     episode: np.ndarray
     final_obs: PyTree
     truncated: np.ndarray
+    weight: np.ndarray | None = None
 
     def lengths(self) -> np.ndarray:
         """Steps of each episode ``[E]``."""
@@ -209,22 +215,30 @@ def _started(
 def demonstrations(config: Settings, info: environment.EnvInfo) -> list[tuple[str, Demonstrations]]:
     """The episodes that each member's clone was made of, and their SHA-256.
 
-    Clones of bc share one data set; each of dagger's has its own. ``config.bc.data`` is taken
-    instead where it is set, say because the data have moved.
+    Clones of bc share one data set; each of dagger's has its own. They are taken as the clone's run
+    took them: clipped, filtered, weighted. ``config.bc.data`` is taken instead where it is set, say
+    because the data have moved; what else ``config.bc`` says of them then holds.
 
     Raises:
       UserError: if they cannot be found or read, or are others than the clone's.
     """
-    sources = [run_folder.Source(config.bc.data, None)] if config.bc.data else sources_of(config)
-    missing = [source.path for source in sources if not Path(source.path).is_dir()]
-    if missing or not sources:
+    if config.bc.data is not None:
+        return [_read(config.bc, None, config, info)] * config.members
+    listed = sources_of(config)
+    missing = [path for source in listed for path in source.paths if not Path(path).is_dir()]
+    if missing or not listed:
         raise UserError(
             f"the demonstrations behind {config.ppo.init_from} are not at hand "
             f"({missing[0] if missing else 'it is not a clone'}); name some with "
             "--config.bc.data=DIR"
         )
-    read = {source: _read(*source, config, info) for source in dict.fromkeys(sources)}
-    return [read[sources[m % len(sources)]] for m in range(config.members)]
+    read = {
+        source: _read(
+            sources.section_of(source.paths, json.loads(source.taken)), source.sha256, config, info
+        )
+        for source in dict.fromkeys(listed)
+    }
+    return [read[listed[m % len(listed)]] for m in range(config.members)]
 
 
 def sources_of(config: Settings) -> list[run_folder.Source]:
@@ -239,13 +253,19 @@ def sources_of(config: Settings) -> list[run_folder.Source]:
 
 
 def _read(
-    path: str, wanted: str | None, config: Settings, info: environment.EnvInfo
+    section: BC, wanted: str | None, config: Settings, info: environment.EnvInfo
 ) -> tuple[str, Demonstrations]:
-    dataset = trajectories.read(path, info)
+    # The run that cloned them has said what there is to say.
+    dataset = sources.read(section, info, quiet=wanted is not None)
+    if config.ppo.critic_fit_epochs > 0 and dataset.provenance.get("rewards") == NO_REWARDS:
+        raise UserError(
+            f"{', '.join(names_of(section.data))} has no rewards to fit a critic to; set "
+            "config.ppo.critic_fit_epochs=0"
+        )
     if wanted not in (None, dataset.sha256):
         raise UserError(
-            f"{path} has changed since {config.ppo.init_from} was cloned from it; name the "
-            "demonstrations to use with --config.bc.data=DIR"
+            f"{', '.join(names_of(section.data))} has changed since {config.ppo.init_from} was "
+            "cloned from it; name the demonstrations to use with --config.bc.data=DIR"
         )
     obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.action)
     demos = Demonstrations(
@@ -258,6 +278,7 @@ def _read(
             *[e.observations for e in dataset.episodes],
         ),
         np.array([not e.terminated for e in dataset.episodes]),
+        dataset.row_weights(),
     )
     return dataset.sha256, demos
 

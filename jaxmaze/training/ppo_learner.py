@@ -65,7 +65,15 @@ class Population:
         self._hyper = self._hyper._replace(
             demo_first=starts[mine].astype(np.int32), demo_count=counts[mine].astype(np.int32)
         )
-        each = [Demonstrations(demos.obs, demos.action) for demos in sets]
+        weighted = any(demos.weight is not None for demos in sets)
+        each = [
+            Demonstrations(
+                demos.obs,
+                demos.action,
+                np.ones(count, np.float32) if weighted and demos.weight is None else demos.weight,
+            )
+            for demos, count in zip(sets, counts, strict=True)
+        ]
         rows = jax.tree.map(lambda *x: np.concatenate(x), *each)
         if self.networks.carry_size:
             lengths = np.concatenate([demos.lengths() for demos in sets])

@@ -233,3 +233,39 @@ def test_a_gradient_limit_holds_the_clone_back():
         return max(float(np.abs(a - b).max()) for a, b in pairs)
 
     assert moved(far) > 1e-2 and 0 < moved(near) < 1e-4
+
+
+def test_a_row_of_weight_two_is_as_two_rows():
+    data = on_device(problem(rows=40))
+    count = np.arange(40) % 3  # 0, 1 or 2 times
+    index = np.repeat(np.arange(40), count)
+    often = Demonstrations(data.obs[index], data.action[index])
+    weighted = data._replace(weight=jnp.asarray(count / count.mean(), jnp.float32))
+    state = fresh(DISCRETE, data, np.ones(40, np.float32))
+    evaluate = jax.jit(bc.evaluate, static_argnums=0)
+    epoch = jax.jit(bc.epoch, static_argnums=(0, 1, 2))
+
+    def of(data):  # evaluated, and after one minibatch of all its rows
+        rows = len(data.action)
+        ones = np.ones(rows, np.float32)
+        after, means = epoch(DISCRETE, rows, 1, state, data, ones, hyper())
+        return evaluate(DISCRETE, state.policy, data, ones), means, after.policy.params
+
+    level = data._replace(weight=jnp.ones(40))
+    heavy, twice, plain = of(weighted), of(often), of(level)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5), heavy, twice)
+    for one, other in zip(heavy[:2], plain[:2], strict=True):
+        assert float(one["policy_grad_norm"]) != pytest.approx(float(other["policy_grad_norm"]))
+
+
+def test_weighted_means_over_minibatches_are_those_over_the_rows():
+    weight = jnp.asarray(np.linspace(0.1, 1.9, 50), jnp.float32)
+    data = on_device(problem(rows=50))._replace(weight=weight)
+    marked = (np.arange(50) % 3 > 0).astype(np.float32)
+    state = fresh(DISCRETE, data, marked)
+    epoch = jax.jit(bc.epoch, static_argnums=(0, 1, 2))
+    _, more = epoch(DISCRETE, 7, 8, state, data, marked, hyper(learning_rate=0.0))
+    whole = jax.jit(bc.evaluate, static_argnums=0)(DISCRETE, state.policy, data, marked)
+    assert "rows" not in more
+    for name in ("policy_loss", "policy_entropy", "discrete_accuracy"):
+        assert float(more[name]) == pytest.approx(float(whole[name]), rel=1e-5)

@@ -168,8 +168,8 @@ def test_with_one_draw_the_interval_is_about_the_seeds():
     [
         ({"curve.episodes": (1, 7)}, "asks for 7 episodes, but"),
         ({"curve.episodes": (0, 1)}, "must be numbers of episodes"),
-        ({"curve.episodes": ()}, "must be numbers of episodes"),
-        ({"curve.episodes": (2.5,)}, "must be numbers of episodes"),
+        ({"curve.episodes": ()}, "must be a tuple of integers"),
+        ({"curve.episodes": (2.5,)}, "must be a tuple of integers"),
         ({"curve.episodes": (1, 1)}, "different numbers"),
         ({"bc.data": None}, "config.bc.data is not set"),
     ],

@@ -5,19 +5,30 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from jaxmaze.config.fields import at_least_0, count, field, positive
+from jaxmaze.config.fields import at_least_0, count, field, names_of, positive, share
+from jaxmaze.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class BC:
     """Behavioural cloning; DAgger fits its clones with the same fields."""
 
-    data: str | None = field(
+    data: str | tuple[str, ...] | None = field(
         None,
-        "recorded episodes; the workflow's own if None",
+        "recorded episodes: a folder or a Minari id, or several; the workflow's own if None",
         folder=True,
         identity=False,  # what lies there is hashed
     )
+    data_weights: tuple[float, ...] | None = positive(
+        None, "how much a step counts in the loss, one weight a data set; all alike if None"
+    )
+    clip_actions: bool = field(False, "clip recorded actions that are outside their bounds")
+    seeds: tuple[int, ...] | None = field(None, "only the episodes with these seeds")
+    min_return: float | None = field(None, "only episodes with at least this return")
+    top_fraction: float | None = share(
+        None, "only this share of the (remaining) episodes, those of highest return", above=True
+    )
+    first_n: int | None = count(None, "only the first so many of the (remaining) episodes")
     learning_rate: float = at_least_0(3e-3, "Adam's", swept=True)
     batch_size: int = count(128, "steps of a minibatch")
     sequence_length: int = count(
@@ -35,3 +46,17 @@ class BC:
     refit: bool = field(True, "train anew on all episodes, for the epochs that validation chose")
     eval_every: int = count(10, "epochs between evaluations by rollouts; 0: none", low=0)
     eval_episodes: int = count(20, "of such an evaluation")
+
+    def check(self, settings: object) -> None:
+        """What the fields say together.
+
+        Raises:
+          UserError: if there is not one weight a data set.
+        """
+        names, weights = names_of(self.data), self.data_weights
+        # Data may be named later: by jaxmaze.clone, or by a workflow.
+        if weights is not None and names and len(weights) != len(names):
+            raise UserError(
+                f"config.bc.data_weights={weights} has {len(weights)} weights, but config.bc.data "
+                f"names {len(names)} data sets; give one weight for each"
+            )
