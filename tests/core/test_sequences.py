@@ -31,7 +31,7 @@ def data(longest=4, cuts=None):
     return Demonstrations(
         rng.normal(size=(ROWS, 3)).astype(np.float32),
         rng.integers(0, 4, ROWS).astype(np.int32),
-        sequences.cut(LENGTHS, longest) if cuts is None else cuts,
+        sequences=sequences.cut(LENGTHS, longest) if cuts is None else cuts,
     )
 
 
@@ -109,6 +109,15 @@ def test_evaluation_is_the_mean_over_whole_episodes(few):
         hits += (dist.mode()[:, 0] == rows.action[at]).tolist()
     assert found["policy_loss"] == pytest.approx(np.mean(losses_), abs=1e-5)
     assert found["discrete_accuracy"] == pytest.approx(np.mean(hits), abs=1e-6)
+
+
+def test_rows_weigh_what_they_are_said_to(few):
+    rows, own = data(), policy()
+    weight = np.where(marked(1), 3.0, 1.0).astype(np.float32)
+    found = bc_sequences.evaluate(NETWORKS, own, rows._replace(weight=weight), marked(0, 1))
+    each = [bc_sequences.evaluate(NETWORKS, own, rows, marked(e))["policy_loss"] for e in (0, 1)]
+    share = np.array([3.0, 33.0]) / 36
+    assert found["policy_loss"] == pytest.approx(float(np.dot(share, each)), abs=1e-5)
 
 
 def hyper(num_epochs=9):
