@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -35,8 +36,27 @@ def _act(networks: Networks, sample: bool, policy: Policy, obs: PyTree, seed: in
     return networks.act(policy, obs, key)[0]
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _act_on(
+    networks: Networks,
+    sample: bool,
+    policy: Policy,
+    obs: PyTree,
+    seed: int,
+    carry: Array,
+    begin: Array,
+) -> tuple[Array, Array]:
+    key = jax.random.key(seed) if sample else None
+    return networks.act_on(policy, obs, carry, begin, key)
+
+
 class LoadedPolicy:
     """A trained policy: numpy observations in, actions out. Needs neither environment nor data.
+
+    A policy that remembers keeps what it remembers of each row from call to call, so that row ``i``
+    is to be the same environment each time. It is told where episodes begin: by ``begin`` of a call
+    or of :meth:`begin`, or for all rows by :meth:`reset`; all begin at the first call. Others do
+    without, and are not changed by it.
 
     Attributes:
       networks: its networks as pure functions.
@@ -45,15 +65,37 @@ class LoadedPolicy:
 
     def __init__(self, networks: Networks, policy: Policy):
         self.networks, self.policy = networks, policy
+        self.reset()
 
-    def __call__(self, obs: np.ndarray, seed: int | None = None) -> np.ndarray:
+    def reset(self) -> None:
+        """Forget everything: in every row an episode begins with the next call."""
+        self._carry: np.ndarray | None = None
+        self._begins: set[int] = set()
+
+    def begin(
+        self, slots: int | Iterable[int], env: object = None, seed: int | None = None
+    ) -> None:
+        """Say in which rows an episode begins with the next call.
+
+        Args:
+          slots: the rows' numbers, or one.
+          env: not used; whoever plays episodes tells every policy that asks.
+          seed: likewise.
+        """
+        del env, seed
+        self._begins.update([slots] if isinstance(slots, int) else map(int, slots))
+
+    def __call__(
+        self, obs: np.ndarray, seed: int | None = None, begin: np.ndarray | None = None
+    ) -> np.ndarray:
         """Actions ``[N, ...]`` for observations ``[N, *obs_shape]``, as the environment takes them.
 
         Deterministic (the distribution's mode) without a seed, a sample with one; the same seed
-        gives the same sample.
+        gives the same sample. ``begin`` ``[N]`` is True in rows where an episode begins.
 
         Raises:
-          ValueError: if the observations have another shape.
+          ValueError: if the observations have another shape, or are of another number of rows than
+            a policy that remembers was given before.
         """
         spaces = self.networks.spaces
         try:
@@ -74,8 +116,37 @@ class LoadedPolicy:
         # Batches are padded to powers of two, so that few sizes are ever compiled.
         padding = spaces.obs.stored((1 << max(rows - 1, 0).bit_length()) - rows)
         padded = jax.tree.map(lambda *x: np.concatenate(x), obs, padding)
-        action = _act(self.networks, seed is not None, self.policy, padded, seed or 0)
+        if self.networks.carry_size:
+            carry, begins = self._remembered(rows, len(jax.tree.leaves(padded)[0]), begin)
+            given = (self.networks, seed is not None, self.policy, padded, seed or 0)
+            action, carry = _act_on(*given, carry, begins)
+            self._carry, self._begins = np.asarray(carry)[:rows], set()
+        else:
+            action = _act(self.networks, seed is not None, self.policy, padded, seed or 0)
         return self.networks.to_env(np.asarray(action)[:rows])  # in numpy, which has all types
+
+    def _remembered(
+        self, rows: int, padded: int, begin: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What is remembered ``[padded, C]``, and where it does not count ``[padded]``."""
+        begins = np.ones(padded, np.float32)
+        if self._carry is not None:
+            begins[:rows] = [row in self._begins for row in range(rows)]
+        if begin is not None:
+            begin = np.asarray(begin, bool)
+            if begin.shape != (rows,):
+                raise ValueError(f"begin has shape {begin.shape}, not ({rows},): one for each row")
+            begins[:rows] = np.maximum(begins[:rows], begin)
+        carry = np.zeros((padded, self.networks.carry_size), np.float32)
+        if begins.all():
+            return carry, begins
+        if self._carry is None or len(self._carry) != rows:
+            raise ValueError(
+                f"the policy remembers {0 if self._carry is None else len(self._carry)} rows, but "
+                f"is given {rows}; keep all rows from call to call, or call reset() first"
+            )
+        carry[:rows] = self._carry
+        return carry, begins
 
 
 def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
@@ -117,6 +188,8 @@ def build_networks(settings: Settings, spaces: Spaces) -> Networks:
         _encoder(section.encoder, spaces),
         squash_actions=section.squash_actions,
     )
+    if section.memory != "none":
+        spec = spec._replace(memory=section.memory, memory_size=section.memory_size)
     return Networks(spaces, spec)
 
 
@@ -196,6 +269,9 @@ class _Sampler:
 
     def __init__(self, policy: LoadedPolicy, seed: int):
         self.trained, self._rng = policy, np.random.default_rng(seed)
+
+    def begin(self, slot: int, env: object, seed: int) -> None:
+        self.trained.begin(slot, env, seed)
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
         return self.trained(obs, seed=int(self._rng.integers(2**31)))

@@ -11,7 +11,8 @@ import pytest
 
 from jaxmaze import api
 from jaxmaze.core import encoders
-from jaxmaze.core.networks import Memory, Networks
+from jaxmaze.core.memory import Memory
+from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs import environment
 from jaxmaze.envs.actors import ActorConfig
@@ -55,21 +56,26 @@ class Cue(gym.Env):
         return np.zeros(2, np.float32), reward, self.t >= 5, False, {}
 
 
-@pytest.fixture
-def remembers(monkeypatch):
-    """The encoder takes the MLP's place; the environment is known in this process."""
-    monkeypatch.setitem(encoders.ENCODERS, "mlp", Recurrent)
+@pytest.fixture(params=["encoder", "gru"])
+def remembers(monkeypatch, request):
+    """An encoder takes the MLP's place, or a memory stands behind it; the environment is known."""
+    if request.param == "encoder":
+        monkeypatch.setitem(encoders.ENCODERS, "mlp", Recurrent)
     monkeypatch.setitem(
         gym.registry,
         "Cue-v0",
         gym.envs.registration.EnvSpec("Cue-v0", entry_point=Cue, max_episode_steps=20),
     )
-    return environment.EnvConfig("Cue-v0")
+    spec = NetworkSpec((8,))
+    if request.param == "gru":
+        spec = spec._replace(memory="gru", memory_size=8)
+    return environment.EnvConfig("Cue-v0"), spec
 
 
-def setup(env, members=2):
+def setup(remembers, members=2):
+    env, spec = remembers
     info = environment.describe(env)
-    networks = Networks(info.spaces, NetworkSpec((8,)))
+    networks = Networks(info.spaces, spec)
     each = [
         Policy(
             jax.tree.map(lambda x: 5 * x, networks.init_policy(np.random.SeedSequence(m))),
@@ -83,7 +89,7 @@ def setup(env, members=2):
 def test_a_segment_has_all_that_is_needed_to_compute_it_again(remembers):
     """Log-probabilities of two segments, one after the other, with what was remembered between."""
     info, networks, each, together = setup(remembers)
-    config = ActorConfig(remembers, networks, (3, 4), 4, 2)
+    config = ActorConfig(remembers[0], networks, (3, 4), 4, 2)
     with contextlib.closing(Pool(config, info, 0)) as pool:
         pool.reset(0)
         segments = [pool.begin(together, i, 7)().rollout for i in range(2)]
@@ -118,9 +124,11 @@ def test_the_critic_values_what_follows_with_what_it_remembers(remembers):
     assert (np.abs(beyond[:-1] - value[1:])[~same] > 1e-4).all()
 
 
+@pytest.mark.slow
 def test_ppo_learns_what_only_memory_can_tell(remembers, tmp_path):
     changes = {
         "stage": "ppo", "env.id": "Cue-v0", "env.max_episode_steps": None,
+        "network.memory": remembers[1].memory, "network.memory_size": 16,
         "network.hidden_sizes": (16,), "ppo.num_envs": 16, "ppo.num_steps": 32,
         "ppo.batch_size": 128, "ppo.num_epochs": 4, "ppo.total_env_steps": 16384,
         "ppo.learning_rate": 3e-3, "ppo.value_learning_rate": 3e-3, "ppo.gamma": 0.9,

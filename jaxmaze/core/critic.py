@@ -12,7 +12,7 @@ import optax
 from jaxmaze.core import advantages, losses, normalization, optimizer, shuffle
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.ppo import Hyper, State
-from jaxmaze.core.types import Array, Params, PyTree
+from jaxmaze.core.types import Array, Params, PyTree, Sequences
 
 
 class Returns(NamedTuple):
@@ -29,6 +29,7 @@ class Returns(NamedTuple):
       scale: their standard deviation, by which rewards are divided.
       weight: ``[R]`` 0.0 for rows that only fill up, else 1.0; None if all count. They change
         nothing: as many steps are done, on as many rows each, as without them.
+      sequences: where episodes are cut, for critics that remember; None for others.
     """
 
     obs: PyTree
@@ -39,6 +40,7 @@ class Returns(NamedTuple):
     mean: Array
     scale: Array
     weight: Array | None = None
+    sequences: Sequences | None = None
 
 
 def targets(networks: Networks, state: State, returns: Returns) -> Array:
@@ -79,19 +81,33 @@ def fit(
     (params, opt_state), loss = _passes(
         networks, batch_size, num_epochs, state, returns, hyper, count
     )
-    reward_stats = normalization.RunningStats(
-        count.astype(jnp.float32), returns.mean, jnp.square(returns.scale)
-    )
-    state = state._replace(
-        value_params=params,
-        value_opt=opt_state,
-        return_stats=state.return_stats._replace(stats=reward_stats),
-    )
+    state = fitted(state, params, opt_state, returns, count)
     value = networks.value(params, state.policy.obs_stats, returns.obs)
     explained = advantages.explained_variance(
         value, targets(networks, state, returns), returns.weight
     )
     return state, {"explained_variance": explained, "value_loss": loss}
+
+
+def fitted(
+    state: State, params: Params, opt_state: optax.OptState, returns: Returns, count: Array
+) -> State:
+    """The state with a critic that was fitted to ``count`` rows, and their scale of rewards."""
+    reward_stats = normalization.RunningStats(
+        count.astype(jnp.float32), returns.mean, jnp.square(returns.scale)
+    )
+    return state._replace(
+        value_params=params,
+        value_opt=opt_state,
+        return_stats=state.return_stats._replace(stats=reward_stats),
+    )
+
+
+def fit_keys(state: State, num_epochs: int) -> jax.Array:
+    """A key for each pass over the demonstrations."""
+    # Iterations fold their number into the key, from 0 up; the highest number is free.
+    key = jax.random.fold_in(shuffle.key_of(state.key), 2**32 - 1)
+    return jax.random.split(key, num_epochs)
 
 
 def _passes(
@@ -138,8 +154,6 @@ def _passes(
         )
         return carry, loss.sum() / own_steps
 
-    # Iterations fold their number into the key, from 0 up; the highest number is free.
-    key = jax.random.fold_in(shuffle.key_of(state.key), 2**32 - 1)
-    keys = jax.random.split(key, num_epochs)
+    keys = fit_keys(state, num_epochs)
     end, loss = jax.lax.scan(epoch, (state.value_params, state.value_opt), keys)
     return end, loss[-1]

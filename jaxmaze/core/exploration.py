@@ -34,7 +34,9 @@ def _root(increasing: Callable[[Array], Array]) -> Array:
     return jnp.exp(0.5 * (low + high))
 
 
-def likely_temperature(networks: Networks, policy: Policy, obs: Array, action: Array) -> Array:
+def likely_temperature(
+    networks: Networks, policy: Policy, obs: Array, action: Array, begin: Array | None = None
+) -> Array:
     """The temperature under which demonstrated actions are most likely.
 
     Guo et al. (2017), "On Calibration of Modern Neural Networks", section 4.2. The likelihood has
@@ -45,20 +47,31 @@ def likely_temperature(networks: Networks, policy: Policy, obs: Array, action: A
       policy: the clone.
       obs: ``[B, *obs_shape]`` states, best such that the clone was not fitted to.
       action: ``[B, ...]`` what the teacher did there.
+      begin: ``[B]`` 1.0 where an episode begins, for states one after another; None for single
+        ones.
     """
-    dist = networks.distribution(policy.params, policy.obs_stats, obs)
+    memory = None if begin is None else networks.blank(begin)
+    dist = networks.distribution(policy.params, policy.obs_stats, obs, memory)
 
     return _root(jax.grad(lambda temperature: dist.tempered_loss(action, temperature)))
 
 
 def entropy_temperature(
-    networks: Networks, policy: Policy, obs: Array, entropy: Array | float
+    networks: Networks,
+    policy: Policy,
+    obs: Array,
+    entropy: Array | float,
+    begin: Array | None = None,
 ) -> Array:
-    """The temperature that gives the policy a mean entropy (nats) over states ``[B, ...]``."""
+    """The temperature that gives the policy a mean entropy (nats) over states ``[B, ...]``.
+
+    ``begin`` as in :func:`likely_temperature`.
+    """
+    memory = None if begin is None else networks.blank(begin)
 
     def excess(temperature: Array) -> Array:
         params = networks.temper(policy.params, temperature)
-        dist = networks.distribution(params, policy.obs_stats, obs)
+        dist = networks.distribution(params, policy.obs_stats, obs, memory)
         return dist.entropy().mean() - entropy
 
     return _root(excess)

@@ -37,7 +37,7 @@ def cloning_loss(
     """Negative log-likelihood of the teacher's actions, less an entropy bonus.
 
     Args:
-      dist: the policy at ``B`` observations.
+      dist: the policy at ``B`` observations, or ``[L, B]`` of sequences.
       action: the teacher's actions, ``[B]`` or ``[B, A]``.
       weight: ``[B]``, 0 for rows that do not count.
       entropy_coef: weight of the entropy bonus.
@@ -45,8 +45,8 @@ def cloning_loss(
     Returns:
       The loss (a scalar, nats) and the mean entropy.
     """
-    chex.assert_rank(weight, 1)
-    chex.assert_equal_shape_prefix([action, weight], 1)
+    chex.assert_rank(weight, {1, 2})
+    chex.assert_equal_shape_prefix([action, weight], weight.ndim)
     entropy = weighted_mean(dist.entropy(), weight)
     return -weighted_mean(dist.log_prob(action), weight) - entropy_coef * entropy, entropy
 

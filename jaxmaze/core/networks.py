@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,21 +14,10 @@ import numpy as np
 from jaxmaze.core import normalization
 from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.encoders import ENCODERS, IMAGE, Inputs
+from jaxmaze.core.memory import GATES, MEMORIES, Memory, carry_size
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.spaces import MASK, ActionSpace, Spaces
 from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, PyTree
-
-
-class Memory(NamedTuple):
-    """What steps of one after another need to know of those before; unused by most encoders.
-
-    Attributes:
-      carry: ``[..., C]`` what the step before the first passed on.
-      begin: ``[T, ...]`` 1.0 where an episode begins, so that nothing counts of the carry.
-    """
-
-    carry: Array
-    begin: Array
 
 
 def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
@@ -63,6 +51,19 @@ def orthogonal_of_image(
     return (scale * q).reshape(shape).astype(np.float32)
 
 
+def _features(
+    obs: Observations, spec: NetworkSpec, rows: Inputs, carry: Array, begin: Array
+) -> tuple[Array, Array]:
+    """What the heads see: the encoder's features, or what a memory makes of them; and the carry."""
+    encoder, memory = ENCODERS[spec.encoder](obs, spec, name="encoder"), MEMORIES[spec.memory]
+    if memory is None:
+        return encoder(rows, carry, begin)
+    own = encoder.carry_size(spec)
+    features, passed = encoder(rows, carry[..., :own], begin)
+    features, carry = memory(spec.memory_size, name="memory")(features, carry[..., own:], begin)
+    return features, jnp.concatenate([passed, carry], -1) if own else carry
+
+
 class PolicyNetwork(nn.Module):
     """An encoder's inputs to an action distribution ``[...]`` and the next carry."""
 
@@ -73,8 +74,7 @@ class PolicyNetwork(nn.Module):
     @nn.compact
     def __call__(self, rows: Inputs, carry: Array, begin: Array) -> tuple[Distribution, Array]:
         zeros = nn.initializers.zeros
-        encoder = ENCODERS[self.spec.encoder](self.obs, self.spec, name="encoder")
-        features, carry = encoder(rows, carry, begin)
+        features, carry = _features(self.obs, self.spec, rows, carry, begin)
         outputs = nn.Dense(self.action.num_outputs, kernel_init=zeros, name="head")(features)
         free = {
             name: self.param(name, zeros, shape)
@@ -91,8 +91,7 @@ class ValueNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, rows: Inputs, carry: Array, begin: Array) -> tuple[Array, Array]:
-        encoder = ENCODERS[self.spec.encoder](self.obs, self.spec, name="encoder")
-        features, carry = encoder(rows, carry, begin)
+        features, carry = _features(self.obs, self.spec, rows, carry, begin)
         value = nn.Dense(1, kernel_init=nn.initializers.zeros, name="head")(features)
         return value[..., 0], carry
 
@@ -116,8 +115,23 @@ class Networks:
 
     @property
     def carry_size(self) -> int:
-        """Numbers that an encoder passes on from step to step; 0 if it remembers nothing."""
-        return ENCODERS[self.spec.encoder].carry_size(self.spec)
+        """Numbers that are passed on from step to step; 0 if nothing is remembered."""
+        of_memory = carry_size(self.spec.memory, self.spec.memory_size)
+        return ENCODERS[self.spec.encoder].carry_size(self.spec) + of_memory
+
+    @property
+    def _one_by_one(self) -> bool:
+        """Whether the encoder itself remembers, and so has to be given one step at a time."""
+        return ENCODERS[self.spec.encoder].carry_size(self.spec) > 0
+
+    def blank(self, begin: Array) -> Memory | None:
+        """What is known before the first of steps ``[T, ...]`` that ``begin`` describes: nothing.
+
+        None for networks that remember nothing.
+        """
+        if not self.carry_size:
+            return None
+        return Memory(jnp.zeros((*np.shape(begin)[1:], self.carry_size)), begin)
 
     def _policy(self) -> PolicyNetwork:
         return PolicyNetwork(self.spaces.features, self.action, self.spec)
@@ -160,6 +174,10 @@ class Networks:
                 return np.zeros(x.shape, x.dtype)
             if names[1].startswith(IMAGE):
                 return orthogonal_of_image(rng, x.shape, math.sqrt(2.0))
+            if "memory" in names and names[-2] in ("input", "recurrent"):
+                # Each gate's part, with a gain of 1.
+                shape = (x.shape[0], x.shape[1] // GATES)
+                return np.concatenate([orthogonal(rng, shape, 1.0) for _ in range(GATES)], 1)
             return orthogonal(rng, x.shape, head_scale if "head" in names else math.sqrt(2.0))
 
         return jax.tree_util.tree_map_with_path(draw, shapes)
@@ -220,25 +238,27 @@ class Networks:
         stats: normalization.RunningStats,
         obs: PyTree,
         memory: Memory | None,
-    ) -> PyTree:
-        rows, lead = self.inputs(stats, obs), self.spaces.obs.lead(obs)
-        if not self.carry_size:
-            carry, begin = jnp.zeros((*lead, 0)), jnp.ones(lead)
-            return module.apply({"params": params}, rows, carry, begin)[0]
-        if memory is None:  # single steps, each the first of an episode
-            memory = Memory(jnp.zeros((*lead, self.carry_size)), jnp.ones((1, *lead)))
-            rows = jax.tree.map(lambda x: x[None], rows)
-            return jax.tree.map(lambda x: x[0], self._over(module, params, rows, memory))
-        return self._over(module, params, rows, memory)
+    ) -> tuple[PyTree, Array]:
+        """What a network gives, and what each step passes on."""
+        inputs, lead = self.inputs(stats, obs), self.spaces.obs.lead(obs)
+        if memory is None or not self.carry_size:  # single steps, each the first of an episode
+            memory = Memory(jnp.zeros((*lead, self.carry_size)), jnp.ones(lead))
+        elif self._one_by_one:
+            return self._over(module, params, inputs, memory)
+        applied: PyTree = module.apply({"params": params}, inputs, memory.carry, memory.begin)
+        return applied
 
-    def _over(self, module: nn.Module, params: Params, rows: Inputs, memory: Memory) -> PyTree:
+    def _over(
+        self, module: nn.Module, params: Params, rows: Inputs, memory: Memory
+    ) -> tuple[PyTree, Array]:
         """Step after step along the leading axis of time."""
 
         def step(carry: Array, x: tuple[PyTree, Array]) -> tuple[Array, PyTree]:
             applied: PyTree = module.apply({"params": params}, x[0], carry, x[1])
-            return applied[1], applied[0]
+            return applied[1], applied
 
-        return jax.lax.scan(step, memory.carry, (rows, memory.begin))[1]
+        found: PyTree = jax.lax.scan(step, memory.carry, (rows, memory.begin))[1]
+        return found
 
     def distribution(
         self,
@@ -253,9 +273,20 @@ class Networks:
           params: the policy's parameters.
           stats: observation statistics.
           obs: ``[..., *shape]``; with a memory ``[T, ..., *shape]``, steps one after another.
-          memory: what the steps before left. Only encoders that remember need it.
+          memory: what the steps before left. Only networks that remember need it.
         """
-        return self._allowed(self._apply(self._policy(), params, stats, obs, memory), obs)
+        return self.follow(params, stats, obs, memory)[0]
+
+    def follow(
+        self,
+        params: Params,
+        stats: normalization.RunningStats,
+        obs: PyTree,
+        memory: Memory | None,
+    ) -> tuple[Distribution, Array]:
+        """As :meth:`distribution`, and what each step passes on ``[T, ..., carry_size]``."""
+        dist, carry = self._apply(self._policy(), params, stats, obs, memory)
+        return self._allowed(dist, obs), carry
 
     def value(
         self,
@@ -265,7 +296,17 @@ class Networks:
         memory: Memory | None = None,
     ) -> Array:
         """The (scaled) value ``[...]`` of raw observations, as :meth:`distribution` takes them."""
-        return self._apply(self._value(), params, stats, obs, memory)  # type: ignore[no-any-return]
+        return self.follow_value(params, stats, obs, memory)[0]
+
+    def follow_value(
+        self,
+        params: Params,
+        stats: normalization.RunningStats,
+        obs: PyTree,
+        memory: Memory | None,
+    ) -> tuple[Array, Array]:
+        """As :meth:`value`, and what each step passes on ``[T, ..., carry_size]``."""
+        return self._apply(self._value(), params, stats, obs, memory)
 
     def values_in_turn(
         self,
@@ -287,19 +328,21 @@ class Networks:
         Returns:
           Values ``[T, N]``, values of ``next_obs`` ``[T, N]``, and the carry after the last step.
         """
-        module = self._value()
-        rows, next_rows = (self.inputs(stats, x) for x in (obs, next_obs))
+        value, carries = self.follow_value(params, stats, obs, memory)
+        # Each of the steps that follow is a single one, with what was passed on to it.
+        beyond = self.value_after(params, stats, next_obs, carries)
+        return value, beyond, carries[-1]
 
-        def step(carry: Array, x: PyTree) -> tuple[Array, tuple[Array, Array]]:
-            row, next_row, begin = x
-            value: PyTree = module.apply({"params": params}, row, carry, begin)
-            beyond: PyTree = module.apply(
-                {"params": params}, next_row, value[1], jnp.zeros_like(begin)
-            )
-            return value[1], (value[0], beyond[0])
+    def value_after(
+        self, params: Params, stats: normalization.RunningStats, obs: PyTree, carry: Array
+    ) -> Array:
+        """Values ``[...]`` of single observations, with the carries ``[..., C]`` passed on to them.
 
-        carry, (value, beyond) = jax.lax.scan(step, memory.carry, (rows, next_rows, memory.begin))
-        return value, beyond, carry
+        Of a critic that remembers; none of them is an episode's first.
+        """
+        single, going_on = self.inputs(stats, obs), jnp.zeros(self.spaces.obs.lead(obs))
+        found: PyTree = self._value().apply({"params": params}, single, carry, going_on)
+        return found[0]  # type: ignore[no-any-return]
 
     def act(self, policy: Policy, obs: PyTree, key: Array | None = None) -> tuple[Array, Array]:
         """Actions and their log-probabilities; the mode without a key, a sample with one.
@@ -309,6 +352,13 @@ class Networks:
         dist = self.distribution(policy.params, policy.obs_stats, obs)
         action = dist.mode() if key is None else dist.sample(key)
         return action, dist.log_prob(action)
+
+    def act_on(
+        self, policy: Policy, obs: PyTree, carry: Array, begin: Array, key: Array | None = None
+    ) -> tuple[Array, Array]:
+        """One step's actions and what is passed on, as :meth:`step` is given it."""
+        dist, carry = self.step(policy, obs, carry, begin)
+        return dist.mode() if key is None else dist.sample(key), carry
 
     def project(self, params: Params) -> Params:
         """Policy parameters put back into the range where they have a gradient."""

@@ -15,8 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxmaze.core import advantages, losses, normalization, optimizer, schedules, shuffle
-from jaxmaze.core.networks import Memory, Networks
+from jaxmaze.core import (
+    advantages,
+    losses,
+    normalization,
+    optimizer,
+    ppo_cloning,
+    schedules,
+    shuffle,
+)
+from jaxmaze.core.memory import Memory
+from jaxmaze.core.networks import Networks
 from jaxmaze.core.ppo_types import Context, Hyper, Rates, Rows, State, Static
 from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Rollout
 
@@ -49,6 +58,7 @@ def init(networks: Networks, seed: np.random.SeedSequence, num_envs: int) -> Sta
     """A state at iteration 0 with fresh networks and statistics of nothing, as numpy arrays."""
     policy = Policy(networks.init_policy(shuffle.child(seed, 0)), networks.init_stats())
     value_params, carries = networks.init_value(shuffle.child(seed, 1)), networks.carry_size
+    carry = np.zeros((num_envs, carries), np.float32) if carries else None
     return State(
         policy=policy,
         average=policy,
@@ -61,7 +71,8 @@ def init(networks: Networks, seed: np.random.SeedSequence, num_envs: int) -> Sta
         burn_in=np.zeros((), np.int32),
         ready=np.zeros((), bool),
         anchor_factor=np.ones((), np.float32),
-        value_carry=np.zeros((num_envs, carries), np.float32) if carries else None,
+        value_carry=carry,
+        clone_carry=carry,
     )
 
 
@@ -160,7 +171,9 @@ def estimate(
     known_return, known = advantages.monte_carlo(reward, next_value, *ends, hyper.gamma)
     known = known if rollout.valid is None else known * rollout.valid
     memory = _memory(rollout.carry, rollout.begin)
-    held_to = networks.distribution(clone.params, clone.obs_stats, rollout.obs, memory)
+    held_to, clone_carry = networks.follow(
+        *clone, rollout.obs, _memory(state.clone_carry, rollout.begin)
+    )
     rows = Rows(
         rollout.obs,
         rollout.action,
@@ -175,7 +188,11 @@ def estimate(
     else:
         own = _memory(state.value_carry, rollout.begin)
         rows = rows._replace(memory=memory, value_memory=own)
-    state = state._replace(return_stats=return_stats, value_carry=value_carry)
+    state = state._replace(
+        return_stats=return_stats,
+        value_carry=value_carry,
+        clone_carry=clone_carry[-1] if memory and static.cloned else state.clone_carry,
+    )
     metrics = {
         "explained_variance": advantages.explained_variance(value, target, rollout.valid),
         "mc_explained_variance": advantages.explained_variance(value, known_return, known),
@@ -222,22 +239,16 @@ def orders(static: Static, key: Array, rows: Rows) -> Array:
     count, size = rows.advantage.shape[0], static.batch_size
     if rows.memory is not None:  # whole sequences, as many as make up such a batch
         steps, count = rows.advantage.shape
-        size = max(size // steps, 1)
+        most = min(max(size // steps, 1), count)
+        size = max(d for d in range(1, most + 1) if count % d == 0)
     keys = jax.random.split(key, static.num_epochs)
     # A loop, not a batch and not written out: neither costs less, and both take longer to compile.
     each = jax.vmap(lambda k: shuffle.permutation(k, count))(keys)
     return each.reshape(-1, size)
 
 
-def own_rows(hyper: Hyper, demonstrations: Demonstrations) -> tuple[Array, Array]:
-    """The first row of the member's own demonstrations, and how many there are."""
-    first = jnp.asarray(hyper.demo_first, jnp.int32)
-    count = jnp.asarray(hyper.demo_count, jnp.int32)
-    return first, jnp.where(count > 0, count, len(demonstrations.action))
-
-
 def policy_loss(
-    context: Context, params: Params, rows: Rows, shown: Demonstrations | None
+    context: Context, params: Params, rows: Rows, shown: ppo_cloning.Shown | None
 ) -> tuple[Array, Metrics]:
     """PPO's loss, with KL(clone || policy) and the cloning loss where they are asked for."""
     networks, hyper, static = context.networks, context.hyper, context.static
@@ -261,9 +272,9 @@ def policy_loss(
     if static.kickstarts and rows.clone is not None:
         total = total + context.rates.anchor * losses.mean(rows.clone.kl(dist), rows.weight)
     if static.keeps_cloning and shown is not None:
-        demonstrated = networks.distribution(params, context.stats, shown.obs)
-        weight = jnp.ones(len(shown.action)) if shown.weight is None else shown.weight
-        cloning, _ = losses.cloning_loss(demonstrated, shown.action, weight, 0.0)
+        taught, weight, memory = shown
+        demonstrated = networks.distribution(params, context.stats, taught.obs, memory)
+        cloning, _ = losses.cloning_loss(demonstrated, taught.action, weight, 0.0)
         total = total + context.rates.cloning * cloning
         metrics["cloning_loss"] = cloning
     return total, metrics
@@ -275,16 +286,16 @@ def update_policy(
     """All gradient steps of the policy; means over the minibatches."""
     hyper, order, demonstrations = context.hyper, context.order, context.demonstrations
     chosen: Array = jnp.zeros((len(order), 0), jnp.int32)
+    shows: ppo_cloning.Shows | None = None
     if context.static.keeps_cloning and demonstrations is not None:
         draw = jax.random.fold_in(context.key, context.static.num_epochs)
-        first, count = own_rows(hyper, demonstrations)
-        size = (len(order), context.static.batch_size)
-        chosen = first + jax.random.randint(draw, size, 0, count)
+        shows, (first, count), size = ppo_cloning.shows(context, params, demonstrations)
+        chosen = first + jax.random.randint(draw, (len(order), size), 0, count)
 
     def minibatch(carry: PyTree, x: tuple[Array, Array]) -> tuple[PyTree, Metrics]:
         params, opt_state, go_on = carry
         batch = context.rows.take(x[0])
-        shown = jax.tree.map(lambda leaf: leaf[x[1]], demonstrations)
+        shown = None if shows is None else shows(x[1])
 
         def loss(params: Params) -> tuple[Array, Metrics]:
             return policy_loss(context, params, batch, shown)
@@ -309,9 +320,8 @@ def policy_at_rest(
     """What :func:`update_policy` gives where the policy does not move, for one forward pass."""
     shown = None
     if context.demonstrations is not None:
-        first, count = own_rows(context.hyper, context.demonstrations)
-        index = first + jnp.arange(context.static.batch_size) % count
-        shown = jax.tree.map(lambda leaf: leaf[index], context.demonstrations)
+        shows, (first, count), size = ppo_cloning.shows(context, params, context.demonstrations)
+        shown = shows(first + jnp.arange(size) % count)
     _, metrics = policy_loss(context, params, context.rows, shown)
     return (params, opt_state), metrics | {"policy_grad_norm": jnp.zeros(())}
 

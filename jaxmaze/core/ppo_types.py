@@ -9,7 +9,8 @@ import optax
 
 from jaxmaze.core import normalization
 from jaxmaze.core.distributions import Distribution
-from jaxmaze.core.networks import Memory, Networks
+from jaxmaze.core.memory import Memory
+from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Scalar
 
 
@@ -138,6 +139,7 @@ class State(NamedTuple):
       ready: whether the burn-in is over.
       anchor_factor: factor of the KL's weight, adapted to the divergence wanted.
       value_carry: ``[N, C]`` what the critic remembers after its last segment; None for nothing.
+      clone_carry: the same of the clone, which sees what the policy sees.
     """
 
     policy: Policy
@@ -152,6 +154,7 @@ class State(NamedTuple):
     ready: Array
     anchor_factor: Array
     value_carry: Array | None = None
+    clone_carry: Array | None = None
 
 
 class Context(NamedTuple):

@@ -29,12 +29,16 @@ class NetworkSpec(NamedTuple):
       activation: a name in :data:`jaxmaze.core.encoders.ACTIVATIONS`.
       encoder: a name in :data:`jaxmaze.core.encoders.ENCODERS`.
       squash_actions: whether tanh squashes Gaussians into the actions' bounds, instead of clipping.
+      memory: a name in :data:`jaxmaze.core.memory.MEMORIES`.
+      memory_size: units of the memory; 0 without one.
     """
 
     hidden_sizes: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     encoder: str = "mlp"
     squash_actions: bool = False
+    memory: str = "none"
+    memory_size: int = 0
 
 
 class Rollout(NamedTuple):
@@ -77,6 +81,33 @@ class Policy(NamedTuple):
     obs_stats: PyTree
 
 
+class Sequences(NamedTuple):
+    """Where the episodes of a data set are cut, for networks that remember.
+
+    ``E`` episodes, whose rows lie one after another, are cut into ``C`` sequences of at most ``L``
+    steps: :func:`jaxmaze.core.sequences.cut`.
+
+    Attributes:
+      start: ``[C]`` int32, the first row of each sequence.
+      length: ``[C]`` int32, its steps; 0 for one that only fills up.
+      begin: ``[C]`` 1.0 for an episode's first sequence, else 0.0.
+      episode: ``[C]`` int32, the episode that it belongs to.
+      first: ``[E]`` int32, the first sequence of each episode.
+      parts: ``[E]`` int32, how many it has; 0 for an episode that only fills up.
+      order: ``[E]`` int32, the episodes by falling number of sequences.
+      time: ``[L]`` int32, the numbers from 0, whose length says what ``L`` is.
+    """
+
+    start: Array
+    length: Array
+    begin: Array
+    episode: Array
+    first: Array
+    parts: Array
+    order: Array
+    time: Array
+
+
 class Demonstrations(NamedTuple):
     """What teachers did, one row a step; for cloning, and to be held to afterwards.
 
@@ -84,8 +115,10 @@ class Demonstrations(NamedTuple):
       obs: ``[R, *shape]`` raw observations.
       action: ``[R, ...]`` the teacher's actions, unclipped.
       weight: ``[R]`` how much a row counts in a loss, of mean 1; None if all count alike.
+      sequences: where episodes are cut, for networks that remember; None for others.
     """
 
     obs: PyTree
     action: Array
     weight: Array | None = None
+    sequences: Sequences | None = None

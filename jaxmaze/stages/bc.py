@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from jaxmaze.config import Settings
-from jaxmaze.core import bc, seeding
-from jaxmaze.core.types import Demonstrations, Json, Policy, PyTree
+from jaxmaze.core import bc, seeding, sequences
+from jaxmaze.core.types import Demonstrations, Json, Policy
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
@@ -42,12 +42,14 @@ class Problem(NamedTuple):
       validation: ``[M, R]`` likewise.
       steps: minibatches of an epoch over all rows, which is also enough for any part of them: one
         compiled program serves training and refit.
+      episode: ``[R]`` the episode of each row.
     """
 
     data: Demonstrations
     train: np.ndarray
     validation: np.ndarray
     steps: int
+    episode: np.ndarray
 
 
 class Progress(NamedTuple):
@@ -72,7 +74,7 @@ def prepare(config: Settings, dataset: trajectories.Dataset, info: environment.E
     Raises:
       UserError: if a split or the batch size does not fit the data.
     """
-    obs, action = trajectories.rows(dataset.episodes, info.spaces.action)[:2]
+    obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.action)
     held_out = np.stack(
         [
             trajectories.split(len(dataset.episodes), config.bc.validation_percentage, seed)
@@ -87,11 +89,16 @@ def prepare(config: Settings, dataset: trajectories.Dataset, info: environment.E
             f"config.bc.batch_size={config.bc.batch_size} is larger than the {smallest} training "
             f"steps of {len(dataset.episodes)} episodes; choose at most {smallest}, or record more"
         )
+    cuts = None
+    if build_networks(config, info.spaces).carry_size:
+        lengths = np.array([e.length for e in dataset.episodes])
+        cuts = sequences.cut(lengths, config.bc.sequence_length)
     return Problem(
-        bc_learner.rows_on_device(obs, action, config.members, dataset.row_weights()),
+        bc_learner.rows_on_device(obs, action, config.members, dataset.row_weights(), cuts),
         train,
         validation,
-        bc_learner.num_minibatches(config, len(action)),
+        bc_learner.num_minibatches(config, len(action), cuts),
+        episode,
     )
 
 
@@ -154,8 +161,8 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         ],
         "data": about,
     }
-    held_out, temperature = trainer.held_out(progress)
-    audit.write(workdir, networks, policies, info, config, held_out, temperature)
+    shown, temperature = trainer.held_out(progress)
+    audit.write(workdir, networks, policies, info, config, shown, temperature)
     if not results:
         data_alone.add_validation(summary, workdir)
     run_folder.write_json(workdir / run_folder.SUMMARY, summary)
@@ -354,14 +361,15 @@ class _Trainer:
         self.writer.write(epoch, "eval", "rollout_stats", stats, returns)
         return returns
 
-    def held_out(self, progress: Progress) -> tuple[tuple[PyTree, np.ndarray], np.ndarray | None]:
+    def held_out(self, progress: Progress) -> tuple[audit.Shown, np.ndarray | None]:
         """Held-out states with the teacher's actions, and the temperature that fits them best.
 
         On the host, where the program is one of all members at once, and its bits are the same.
         """
         problem = self.problem
         rows = jax.tree.map(np.asarray, problem.data)
-        shown = audit.held_out(rows.obs, rows.action, problem.validation)
+        episode = problem.episode if self.fitter.networks.carry_size else None
+        shown = audit.held_out(rows.obs, rows.action, problem.validation, episode)
         if not self.validates:
             return shown, None
         return shown, audit.temperature_of(self.fitter.networks, progress.train.best, shown)

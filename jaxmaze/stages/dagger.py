@@ -186,8 +186,11 @@ class _Trainer:
     def _fit(self) -> dict[str, np.ndarray]:
         """Fit fresh clones to everything so far; returns the last epoch's means."""
         obs, action, weight = dagger_data.padded_rows(self.episodes, self.info.spaces.action)
-        data = bc_learner.rows_on_device(obs, action)
-        steps = bc_learner.num_minibatches(self.config, weight.shape[1])
+        cuts = None
+        if self.networks.carry_size:
+            cuts = dagger_data.padded_cuts(self.episodes, self.config.bc.sequence_length)
+        data = bc_learner.rows_on_device(obs, action, cuts=cuts)
+        steps = bc_learner.num_minibatches(self.config, weight.shape[1], cuts)
         epoch = self.fitter.epoch(steps, False)
         state = self.fitter.init(data, weight, (self.round,))
         hyper = self.fitter.hyper(self.config.bc.num_epochs)

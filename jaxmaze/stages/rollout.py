@@ -17,7 +17,12 @@ from jaxmaze.config.fields import names_of
 from jaxmaze.core import seeding
 from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
-from jaxmaze.envs.episodes import Episode, iter_episodes, play_episodes, run_episodes
+from jaxmaze.envs.episodes import (
+    Episode,
+    iter_episodes,
+    play_episodes,
+    run_episodes,
+)
 from jaxmaze.errors import UserError
 from jaxmaze.runs import about, console, disk, metrics, outcomes, run_folder, trajectories
 from jaxmaze.teachers import human

@@ -41,8 +41,25 @@ AROUND: JsonMap = {
     "resize": None,
 }
 """What may be put around an environment, with what is meant where a run says nothing of it."""
+IN_TURN = 2048
+"""States of whole episodes, for policies that remember."""
 TOLERANCE = 1e-6
 """Largest difference of log-probabilities, relative to their size where that is above 1."""
+
+
+class Shown(NamedTuple):
+    """States with actions, each member's own.
+
+    Attributes:
+      obs: ``[M, S, *obs_shape]``.
+      action: ``[M, S, ...]``.
+      begin: ``[M, S]`` 1.0 where an episode begins, for states of whole episodes one after another;
+        None for single ones, which is enough for policies that remember nothing.
+    """
+
+    obs: PyTree
+    action: np.ndarray
+    begin: np.ndarray | None = None
 
 
 class Record(NamedTuple):
@@ -59,6 +76,7 @@ class Record(NamedTuple):
       temperature: ``[M]`` under which those actions were most likely, before any refit; NaN where
         nothing was held out.
       digest: SHA-256 of the policies, in hexadecimal.
+      begin: ``[M, S]`` as :class:`Shown` has it.
     """
 
     obs: PyTree
@@ -69,21 +87,32 @@ class Record(NamedTuple):
     demonstrated: np.ndarray
     temperature: np.ndarray
     digest: np.ndarray
+    begin: np.ndarray | None = None
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _log_probs(networks: Networks, policy: Policy, obs: PyTree, action: PyTree) -> PyTree:
-    return networks.distribution(policy.params, policy.obs_stats, obs).log_prob(action)
+def _log_probs(
+    networks: Networks, policy: Policy, obs: PyTree, action: PyTree, begin: PyTree
+) -> PyTree:
+    memory = None if begin is None else networks.blank(begin)
+    return networks.distribution(policy.params, policy.obs_stats, obs, memory).log_prob(action)
 
 
-def log_probs(networks: Networks, population: Policy, obs: PyTree, action: PyTree) -> np.ndarray:
-    """Log-probabilities ``[M, S]``, member by member.
+def log_probs(
+    networks: Networks,
+    population: Policy,
+    obs: PyTree,
+    action: PyTree,
+    begin: np.ndarray | None = None,
+) -> np.ndarray:
+    """Log-probabilities ``[M, S]``, member by member; of steps in turn where episodes ``begin``.
 
     One program of one shape, whatever the number of members: the same numbers to the bit on the
     same machine.
     """
     each = [
-        jax.tree.map(lambda x, m=m: x[m], (population, obs, action)) for m in range(len(action))
+        jax.tree.map(lambda x, m=m: x[m], (population, obs, action, begin))
+        for m in range(len(action))
     ]
     return np.stack([np.asarray(_log_probs(networks, *mine)) for mine in each])
 
@@ -112,7 +141,7 @@ def write(
     population: Policy,
     info: EnvInfo,
     config: Settings,
-    demonstrated: tuple[PyTree, np.ndarray] | None = None,
+    demonstrated: Shown | None = None,
     temperature: np.ndarray | None = None,
 ) -> None:
     """Keep what a run's policies do in its folder.
@@ -123,29 +152,31 @@ def write(
       population: the policies that the run hands over, ``[M, ...]`` on the host.
       info: the environment; of a data set alone, there are no episodes.
       config: the configuration; its ``evaluation`` section fixes the episodes.
-      demonstrated: observations ``[M, S, *obs_shape]`` and the teacher's actions ``[M, S, ...]`` in
-        held-out demonstrations; states that the policies themselves visit, if there are none.
+      demonstrated: held-out demonstrations; states that the policies themselves visit, if there are
+        none.
       temperature: ``[M]`` from :func:`temperature_of`, if known.
     """
     seeds = evaluation.selection_seeds(config, EPISODES if info.exists else 0)
     played = _play(networks, population, info, seeds, record=demonstrated is None)
     if demonstrated is None:
-        states = [spread(*_visited(episodes, info.spaces.action)) for episodes in played]
-        obs, action = jax.tree.map(lambda *x: np.stack(x), *states)
+        remembers = networks.carry_size > 0
+        states = [_visited(episodes, info.spaces.action, remembers) for episodes in played]
+        shown: Shown = jax.tree.map(lambda *x: np.stack(x), *states)
     else:
-        obs, action = demonstrated
+        shown = Shown(*demonstrated)
     record = Record(
-        obs,
-        action,
-        log_probs(networks, population, obs, action),
+        shown.obs,
+        shown.action,
+        log_probs(networks, population, *shown),
         seeds,
         np.array([[e.episode_return for e in episodes] for episodes in played]),
         np.array(demonstrated is not None),
-        np.full(len(action), np.nan) if temperature is None else temperature,
+        np.full(len(shown.action), np.nan) if temperature is None else temperature,
         np.array(digest(population)),
+        shown.begin,
     )
-    rest = {name: x for name, x in record._asdict().items() if name != "obs"}
-    named = {_array_of(name): x for name, x in networks.spaces.obs.named(obs)}
+    rest = {n: x for n, x in record._asdict().items() if n != "obs" and x is not None}
+    named = {_array_of(name): x for name, x in networks.spaces.obs.named(shown.obs)}
     with disk.whole(run / FILE) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **named, **rest)
 
@@ -155,25 +186,44 @@ def _array_of(part: str) -> str:
     return f"obs.{part}" if part else "obs"
 
 
-def _visited(episodes: list[Episode], action: ActionSpace) -> tuple[PyTree, np.ndarray]:
-    return trajectories.rows(episodes, action)[:2]
+def _visited(episodes: list[Episode], action: ActionSpace, remembers: bool) -> Shown:
+    obs, taken, episode = trajectories.rows(episodes, action)
+    return spread(obs, taken, _begins(episode) if remembers else None)
 
 
-def spread(obs: PyTree, action: np.ndarray) -> tuple[PyTree, np.ndarray]:
-    """``STATES`` rows spread evenly over ``[R, ...]`` (repeated where there are fewer)."""
-    index = np.linspace(0, len(action) - 1, STATES).astype(int)
-    return jax.tree.map(lambda x: x[index], (obs, action))
+def _begins(episode: np.ndarray) -> np.ndarray:
+    """1.0 where another episode begins, given the episode of each row ``[R]``."""
+    return np.diff(episode, prepend=-1).astype(bool).astype(np.float32)
 
 
-def held_out(obs: PyTree, action: np.ndarray, validation: np.ndarray) -> tuple[PyTree, np.ndarray]:
+def spread(obs: PyTree, action: np.ndarray, begin: np.ndarray | None = None) -> Shown:
+    """``STATES`` rows spread evenly over ``[R, ...]`` (repeated where there are fewer).
+
+    Where episodes ``begin`` ``[R]``, ``IN_TURN`` rows of whole episodes instead, but for the last
+    one, which is cut.
+    """
+    if begin is None:
+        index = np.linspace(0, len(action) - 1, STATES).astype(int)
+    else:
+        parts = np.split(np.arange(len(action)), np.flatnonzero(begin)[1:])
+        drawn = np.random.default_rng(0).permutation(len(parts))
+        mixed = np.concatenate([parts[i] for i in drawn])
+        index = mixed[np.arange(IN_TURN) % len(mixed)]
+    return jax.tree.map(lambda x: x[index], Shown(obs, action, begin))  # type: ignore[no-any-return]
+
+
+def held_out(
+    obs: PyTree, action: np.ndarray, validation: np.ndarray, episode: np.ndarray | None = None
+) -> Shown:
     """Each member's held-out states and the teacher's actions, ``[M, S, ...]``.
 
     Args:
       obs: ``[R, *obs_shape]`` all rows.
       action: ``[R, ...]``.
       validation: ``[M, R]`` above 0 for a member's held-out rows; all rows count if none is.
+      episode: ``[R]`` the episode of each row, for policies that remember.
     """
-    rows = (obs, action)
+    rows = Shown(obs, action, None if episode is None else _begins(episode))
     chosen = [
         spread(*(jax.tree.map(lambda x, v=v: x[v > 0], rows) if v.any() else rows))
         for v in validation
@@ -181,9 +231,7 @@ def held_out(obs: PyTree, action: np.ndarray, validation: np.ndarray) -> tuple[P
     return jax.tree.map(lambda *x: np.stack(x), *chosen)
 
 
-def temperature_of(
-    networks: Networks, population: Policy, demonstrated: tuple[PyTree, np.ndarray]
-) -> np.ndarray:
+def temperature_of(networks: Networks, population: Policy, demonstrated: Shown) -> np.ndarray:
     """The temperature ``[M]`` under which demonstrated actions ``[M, S, ...]`` are most likely.
 
     Of policies that have not learned from them: others would seem surer than they are.
@@ -206,7 +254,8 @@ def read(run: Path, networks: Networks) -> Record | None:
         with np.load(path, allow_pickle=False) as file:
             spec = networks.spaces.obs
             parts = [file[_array_of(part.name)] for part in spec.parts]
-            rest = {name: file[name] for name in Record._fields if name != "obs"}
+            optional = set(Record._field_defaults) - set(file.files)
+            rest = {n: file[n] for n in Record._fields if n != "obs" and n not in optional}
             return Record(spec.build(parts), **rest)
     except Exception as error:  # A damaged archive raises what its layers raise.
         raise UserError(
@@ -285,7 +334,7 @@ def check(
         news = "its parameters or observation statistics are not those it was evaluated with"
         _differs(config, f"the policy taken over from {run} differs: {news}")
         return figures | {"states": 0, "episodes": 0, "difference": difference or news}
-    again = log_probs(networks, population, record.obs, record.action)
+    again = log_probs(networks, population, record.obs, record.action, record.begin)
     gap = np.abs(again - record.log_prob)
     figures |= {
         "states": int(gap.size),

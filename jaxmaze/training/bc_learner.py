@@ -9,9 +9,9 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxmaze.config import Settings
-from jaxmaze.core import bc, seeding
+from jaxmaze.core import bc, bc_sequences, seeding
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Demonstrations, PyTree
+from jaxmaze.core.types import Demonstrations, PyTree, Sequences
 from jaxmaze.errors import UserError
 from jaxmaze.training import compiled
 
@@ -21,9 +21,12 @@ def member_seeds(config: Settings) -> tuple[int, ...]:
     return tuple(config.seed + i for i in range(config.members))
 
 
-def num_minibatches(config: Settings, rows: int) -> int:
-    """Minibatches of an epoch over so many rows, the last one filled up."""
-    return -(-rows // config.bc.batch_size)
+def num_minibatches(config: Settings, rows: int, cuts: Sequences | None = None) -> int:
+    """Minibatches of an epoch over so many rows, or sequences, the last one filled up."""
+    if cuts is None:
+        return -(-rows // config.bc.batch_size)
+    count = cuts.start.shape[-1]
+    return -(-count // bc_sequences.batch_of(config.bc.batch_size, cuts.time.shape[-1]))
 
 
 class Fitter:
@@ -51,6 +54,7 @@ class Fitter:
         self.section, self.networks, self.members = config.bc, networks, config.members
         self._shared = () if own_data else (1,)
         patience = self.section.patience
+        self._algorithm = bc_sequences if networks.carry_size else bc
 
         def statistics(data: Demonstrations, train: PyTree) -> PyTree:
             return bc.statistics(networks, data.obs, train)
@@ -97,7 +101,7 @@ class Fitter:
         A function of ``(state, data, train, validation, hyper)`` to the new state, the means over
         the pass, and those over the ``validation`` rows (if it ``validates``, else nothing).
         """
-        networks, batch_size = self.networks, self.section.batch_size
+        networks, batch_size, algorithm = self.networks, self.section.batch_size, self._algorithm
 
         def epoch(
             state: bc.State,
@@ -106,10 +110,11 @@ class Fitter:
             validation: PyTree,
             hyper: bc.Hyper,
         ) -> PyTree:
-            state, means = bc.epoch(networks, batch_size, steps, state, data, train, hyper)
+            state, means = algorithm.epoch(networks, batch_size, steps, state, data, train, hyper)
             if not validates:
                 return state, means, {}
-            held_out = bc.evaluate(networks, state.policy, data, validation, hyper.entropy_coef)
+            entropy_coef = hyper.entropy_coef
+            held_out = algorithm.evaluate(networks, state.policy, data, validation, entropy_coef)
             return state, means, held_out
 
         return compiled.vmap_members(
@@ -133,7 +138,11 @@ class Fitter:
 
 
 def rows_on_device(
-    obs: PyTree, action: PyTree, members: int = 1, weight: np.ndarray | None = None
+    obs: PyTree,
+    action: PyTree,
+    members: int = 1,
+    weight: np.ndarray | None = None,
+    cuts: Sequences | None = None,
 ) -> Demonstrations:
     """Demonstrations as the compiled functions take them.
 
@@ -143,16 +152,18 @@ def rows_on_device(
       action: ``[R, ...]``, likewise.
       members: the population that shares them; they go to each device that has some of it.
       weight: ``[R]`` how much a row counts; None if all count alike.
+      cuts: where episodes are cut, for networks that remember.
     """
     # The split of compiled.vmap_members: data that lie otherwise would be moved at every call.
     count, devices = compiled.num_devices(members), jax.devices()
+    data = Demonstrations(obs, action, weight, cuts)
     if count == 1:
-        return jax.device_put(Demonstrations(obs, action, weight), may_alias=True)
+        return jax.device_put(data, may_alias=True)
     mesh = jax.make_mesh(
         (count,), (compiled.AXIS,), axis_types=(AxisType.Auto,), devices=devices[:count]
     )
     everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.device_put(Demonstrations(obs, action, weight), everywhere, may_alias=True)
+    return jax.device_put(data, everywhere, may_alias=True)
 
 
 def stop_if_diverged(epoch: int, *groups: dict[str, np.ndarray]) -> None:

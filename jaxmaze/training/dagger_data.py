@@ -14,10 +14,10 @@ import numpy as np
 
 from jaxmaze import policies
 from jaxmaze.config import Settings
-from jaxmaze.core import seeding
+from jaxmaze.core import seeding, sequences
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import ActionSpace
-from jaxmaze.core.types import Array, Json, Policy, PyTree
+from jaxmaze.core.types import Array, Json, Policy, PyTree, Sequences
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode, acts_for, run_episodes
 from jaxmaze.errors import UserError
@@ -73,8 +73,16 @@ def beta(config: Settings, number: int) -> float:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _modes(networks: Networks, population: Policy, obs: PyTree) -> PyTree:
-    return jax.vmap(lambda p, o: networks.to_env(networks.act(p, o)[0]))(population, obs)
+def _modes(
+    networks: Networks, population: Policy, obs: PyTree, carry: PyTree, begin: PyTree
+) -> PyTree:
+    """What clones ``[M]`` do at ``[M, E, ...]``, and what they remember then."""
+
+    def one(policy: Policy, obs: PyTree, carry: PyTree) -> PyTree:
+        action, carry = networks.act_on(policy, obs, carry, begin)
+        return networks.to_env(action), carry
+
+    return jax.vmap(one)(population, obs, carry)
 
 
 def play(
@@ -103,16 +111,19 @@ def play(
     members, count = seeds.shape
     envs = [environment.make(info.config) for _ in range(members * count)]
     labels: list[PyTree] = []
+    carry: PyTree = np.zeros((members, count, networks.carry_size), np.float32)
 
     def act(obs: PyTree) -> PyTree:
+        nonlocal carry
         shown = teacher(obs)
+        begin = np.full(count, not labels, np.float32)
         labels.append(shown)
         # Drawn for all, always: what a member draws does not depend on the others.
         drawn = np.concatenate([g.random(count) for g in generators])
         if clones is None:
             return shown
         apart = jax.tree.map(lambda x: x.reshape(members, count, *x.shape[1:]), obs)
-        own = _modes(networks, clones, apart)
+        own, carry = _modes(networks, clones, apart, carry, begin)
         return jax.tree.map(functools.partial(_mixed, drawn < share), shown, own)
 
     try:
@@ -236,3 +247,14 @@ def padded_rows(
 
     obs, actions = jax.tree.map(lambda *x: np.stack([fill(part) for part in x]), *each)
     return obs, actions, np.stack([np.arange(size) < n for n in counts]).astype(np.float32)
+
+
+def padded_cuts(rounds: Sequence[Sequence[Sequence[Episode]]], longest: int) -> Sequences:
+    """Where members' episodes are cut into sequences of at most ``longest`` steps, side by side.
+
+    Args:
+      rounds: as :func:`padded_rows` takes them.
+      longest: the most steps of a sequence.
+    """
+    each = [np.array([e.length for part in mine for e in part]) for mine in rounds]
+    return sequences.together(each, longest)

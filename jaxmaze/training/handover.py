@@ -18,7 +18,7 @@ import numpy as np
 from jaxmaze.config import Settings
 from jaxmaze.config.fields import names_of
 from jaxmaze.config.sections.bc import BC
-from jaxmaze.core import exploration, observations
+from jaxmaze.core import exploration, observations, sequences
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Json, Params, Policy, PyTree
 from jaxmaze.envs import environment
@@ -68,6 +68,10 @@ class Demonstrations(NamedTuple):
     final_obs: PyTree
     truncated: np.ndarray
     weight: np.ndarray | None = None
+
+    def lengths(self) -> np.ndarray:
+        """Steps of each episode ``[E]``."""
+        return np.bincount(self.episode, minlength=len(self.truncated))
 
 
 class Given(NamedTuple):
@@ -137,7 +141,9 @@ def take(
     run, population, members, record = given
     figures = audit.check(run, networks, population, info, config, record)
     own = clones(given, config)
-    seen = None if record is None else _cycled(record.obs, config.members, members)
+    seen = None
+    if record is not None:
+        seen = _cycled((record.obs, record.begin), config.members, members)
     states = _states(networks, own, seen)
     wanted = _temperature(config, run, record)
     temperature, params, start = _started(config, networks, own, states, wanted)
@@ -155,16 +161,20 @@ def take(
 
 
 def _states(networks: Networks, clones: Policy, recorded: PyTree | None) -> PyTree:
-    """States to measure exploration on: recorded ones, or drawn from the clones' statistics."""
+    """States to measure exploration on: recorded ones, or drawn from the clones' statistics.
+
+    With where episodes begin among them; None for single states.
+    """
     if recorded is not None:
         # Some 40 temperatures are tried in all of them: images are too costly for that.
-        every = IMAGE_STATES if networks.spaces.obs.num_pixels else 1
-        return jax.tree.map(lambda x: x[:, ::every], recorded)
+        if networks.spaces.obs.num_pixels and recorded[1] is None:
+            return jax.tree.map(lambda x: x[:, ::IMAGE_STATES], recorded)
+        return recorded
     stats, spaces = clones.obs_stats, networks.spaces
     spread = None if stats.var is None else np.sqrt(stats.var)
     members, rng = len(stats.count), np.random.default_rng(0)
     drawn = observations.draw(spaces.features, rng, audit.STATES, stats.mean, spread, members)
-    return spaces.with_mask(drawn)
+    return spaces.with_mask(drawn), None
 
 
 def _temperature(config: Settings, run: Path, record: audit.Record | None) -> np.ndarray | None:
@@ -185,7 +195,7 @@ def _started(
     config: Settings,
     networks: Networks,
     clones: Policy,
-    states: np.ndarray,
+    states: PyTree,
     wanted: np.ndarray | None,
 ) -> tuple[np.ndarray, Params, dict[str, np.ndarray]]:
     """Temperature, the clones' parameters at it, and how much they explore in ``states``.
@@ -194,11 +204,13 @@ def _started(
     """
     entropy = networks.action.entropy_of_share(config.ppo.start_exploration)
 
-    def start(clone: Policy, obs: PyTree, temperature: PyTree) -> PyTree:
+    def start(clone: Policy, states: PyTree, temperature: PyTree) -> PyTree:
+        obs, begin = states
         if temperature is None:
-            temperature = exploration.entropy_temperature(networks, clone, obs, entropy)
+            temperature = exploration.entropy_temperature(networks, clone, obs, entropy, begin)
         params = networks.temper(clone.params, temperature)
-        dist = networks.distribution(params, clone.obs_stats, obs)
+        memory = None if begin is None else networks.blank(begin)
+        dist = networks.distribution(params, clone.obs_stats, obs, memory)
         measured = {"entropy": dist.entropy().mean(), **dist.exploration()}
         return temperature, params, measured
 
@@ -306,13 +318,14 @@ def discounted(demos: Demonstrations, gamma: float) -> dict[str, np.ndarray]:
 
 
 def returns(
-    demos: Sequence[Demonstrations], gammas: Sequence[float]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    demos: Sequence[Demonstrations], gammas: Sequence[float], longest: int | None = None
+) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
     """What the members' critics are fitted to, as :class:`jaxmaze.core.critic.Returns` names it.
 
     Args:
       demos: each member's demonstrations; the same object where they share one.
       gammas: their discounts.
+      longest: the most steps of a sequence, for critics that remember; None for others.
 
     Returns:
       Arrays with a leading axis of members, and those that all share. Data sets of different length
@@ -322,7 +335,10 @@ def returns(
     names = ("obs", "episode", "final_obs")
     if all(d is demos[0] for d in demos):
         own = {name: np.stack([e[name] for e in each]) for name in each[0]}
-        return own, {n: getattr(demos[0], n) for n in names}
+        shared = {n: getattr(demos[0], n) for n in names}
+        if longest is not None:
+            shared["sequences"] = sequences.cut(demos[0].lengths(), longest)
+        return own, shared
     for e, d in zip(each, demos, strict=True):
         e |= {n: getattr(d, n) for n in names} | {"weight": np.ones(len(d.action), np.float32)}
 
@@ -333,4 +349,7 @@ def returns(
         rest = [np.zeros((longest - len(x), *x.shape[1:]), x.dtype) for x in parts]
         return np.stack([np.concatenate(both) for both in zip(parts, rest, strict=True)])
 
-    return jax.tree.map(filled, *each), {}
+    own = jax.tree.map(filled, *each)
+    if longest is not None:
+        own["sequences"] = sequences.together([d.lengths() for d in demos], longest)
+    return own, {}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from jaxmaze.core import critic, ppo, seeding
+from jaxmaze.core import critic, critic_sequences, ppo, seeding, sequences
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Demonstrations, Policy, PyTree, Rollout
 from jaxmaze.runs import checkpoint
@@ -74,7 +74,11 @@ class Population:
             )
             for demos, count in zip(sets, counts, strict=True)
         ]
-        self._demos = jax.device_put(jax.tree.map(lambda *x: np.concatenate(x), *each))
+        rows = jax.tree.map(lambda *x: np.concatenate(x), *each)
+        if self.networks.carry_size:
+            lengths = np.concatenate([demos.lengths() for demos in sets])
+            rows = rows._replace(sequences=sequences.cut(lengths, self.config.bc.sequence_length))
+        self._demos = jax.device_put(rows)
 
     def _of_learners(self, tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: np.asarray(x)[self.learners], tree)
@@ -158,13 +162,16 @@ class Population:
         if not epochs or not asked.any():
             return np.zeros_like(asked), {}
         networks, batch_size = self.networks, self.config.ppo.batch_size
+        longest = self.config.bc.sequence_length if networks.carry_size else None
+        algorithm = critic_sequences if networks.carry_size else critic
 
         def fit(state: PyTree, hyper: PyTree, own: PyTree, shared: PyTree) -> PyTree:
             returns = critic.Returns(**own, **shared)
-            return critic.fit(networks, batch_size, epochs, state, returns, hyper)
+            return algorithm.fit(networks, batch_size, epochs, state, returns, hyper)
 
         gammas = np.repeat([arm.config.ppo.gamma for arm in self.arms], self.members)
-        own, shared = handover.returns([sets[i] for i in of_member[asked]], gammas[asked])
+        demos = [sets[i] for i in of_member[asked]]
+        own, shared = handover.returns(demos, gammas[asked], longest)
         mine = asked[self.learners]
         here = jax.device_get((self._state, self._hyper))
         state, hyper = jax.tree.map(lambda x: x[mine], here)

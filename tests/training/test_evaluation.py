@@ -110,7 +110,7 @@ def test_statistics_of_episodes_by_hand():
 def test_states_on_record_are_held_out_and_spread_over_all():
     obs = np.arange(4 * audit.STATES, dtype=np.float32)
     validation = np.stack([obs % 2 == 0, obs < 100, np.zeros(len(obs), bool)]).astype(np.float32)
-    states, action = audit.held_out(obs, -obs, validation)
+    states, action, _ = audit.held_out(obs, -obs, validation)
     assert states.shape == (3, audit.STATES)
     np.testing.assert_array_equal(states, -action)
     assert not (states[0] % 2).any() and states[1].max() == 99

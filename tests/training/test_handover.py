@@ -74,7 +74,8 @@ def tampered(cloned, tmp_path, **changes):
     shutil.copytree(cloned.folder, folder)
     record = audit.read(folder, cloned.policy().networks)
     record = record._replace(**{n: f(getattr(record, n)) for n, f in changes.items()})
-    np.savez(folder / audit.FILE, **record._asdict())
+    kept = {name: x for name, x in record._asdict().items() if x is not None}
+    np.savez(folder / audit.FILE, **kept)
     return folder
 
 

@@ -30,7 +30,10 @@ class BC:
     )
     first_n: int | None = count(None, "only the first so many of the (remaining) episodes")
     learning_rate: float = at_least_0(3e-3, "Adam's", swept=True)
-    batch_size: int = count(128, "rows of a minibatch")
+    batch_size: int = count(128, "steps of a minibatch")
+    sequence_length: int = count(
+        64, "of networks that remember: steps that gradients go back, at most"
+    )
     num_epochs: int = count(50, "passes over the training episodes, at most")
     validation_percentage: float = field(20.0, "of the episodes are held out", low=0, high=100)
     patience: int = count(10, "epochs without improvement until a member stops; 0: never", low=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from jaxmaze.config.fields import field
+from jaxmaze.config.fields import count, field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,3 +24,9 @@ class Network:
         "nature where there are images, else mlp",
         choices=("auto", "mlp", "nature", "impala"),
     )
+    memory: str = field(
+        "none",
+        "what remembers, behind the encoder; delta_gru also sees what changed since the last step",
+        choices=("delta_gru", "gru", "none"),
+    )
+    memory_size: int = count(64, "units of the memory")
