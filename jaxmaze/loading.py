@@ -77,10 +77,10 @@ def absolute(config: Config) -> Config:
     changes: dict[str, object] = {}
     for name, field in config_lib.FIELDS.items():
         value = config_lib.get(config, name) if field.folder or field.code else None
-        if not isinstance(value, str):
-            continue
-        if field.several:
+        if field.several and value is not None:
             changes[name] = sources.absolute(value)
+        elif not isinstance(value, str):
+            continue
         # What may be code is a folder too, unless a teacher is called so.
         elif field.folder or (value not in registered() and Path(value).is_dir()):
             changes[name] = str(Path(value).resolve())

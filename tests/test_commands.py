@@ -82,8 +82,8 @@ def test_train_and_rollout_take_an_environment_alone(tmp_path):
     fails(command("jaxmaze", "rollout", "--env=CartPole-v1", "--run=x"), "or --run=DIR")
     fails(command("jaxmaze", "train", "--env=CartPole-v1", "--resume=x"), "no other flag")
     fails(
-        command("jaxmaze", "train", "--env=MountainCar-v0:workflow", cwd=tmp_path),
-        *("no heuristic is known", "--config.rollout.policy=module:function", "--env=ID:ppo"),
+        command("jaxmaze", "train", "--env=FrozenLake-v1:workflow", cwd=tmp_path),
+        *("no heuristic is known", "config.rollout.policy", "--env=ID:ppo"),
     )
 
 
@@ -138,7 +138,7 @@ def test_init_looks_at_the_environment(tmp_path, monkeypatch, endless, capsys):
     text, config, everything = written(tmp_path, monkeypatch, "Endless-v0", **given)
     assert config.env.max_episode_steps == 1000 and "it has no limit of its own" in text
     assert config.stage == "ppo" and '# "policy": "my_teachers:act",' in text
-    assert "try (256, 256)" in text and "try 0 with continuous actions" in text
+    assert "images: nature" in text and "try 0 with continuous actions" in text
     assert config.env.kwargs.gravity == 'a "b"' and config.bc.max_grad_norm == np.inf
     assert config.members == 5 and config.seed == 3
     everything.rollout.policy = "heuristic"

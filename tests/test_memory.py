@@ -86,8 +86,8 @@ def test_a_policy_is_told_where_episodes_begin(config):
         def __init__(self):
             self.slots, self.steps = [], 0
 
-        def begin(self, slots):
-            self.slots += [(slot, self.steps) for slot in slots]
+        def begin(self, slot, env, seed):
+            self.slots.append((slot, self.steps))
 
         def __call__(self, obs):
             assert ((obs[:, 1] > 0.5) == [(s, self.steps) in self.slots for s in range(3)]).all()

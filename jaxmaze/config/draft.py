@@ -144,8 +144,8 @@ def _hints(info: EnvInfo, teacher: bool) -> Mapping[str, str]:
         found["network.hidden_sizes"] = (
             f"an observation has {info.spaces.obs.size} numbers: try (256, 256)"
         )
-    if any(len(part.shape) == 3 for part in info.spaces.obs.parts):
-        found["network.encoder"] = "observations are images: choose an encoder for them"
+    if info.spaces.obs.num_pixels:
+        found["network.encoder"] = "there are images: nature if auto, or impala"
     found["ppo.gamma"] = "discount; 0.99 looks some 100 steps ahead, 0.999 some 1000"
     if isinstance(info.spaces.action, Box):
         found["ppo.entropy_coef"] = "weight of the entropy bonus; try 0 with continuous actions"

@@ -36,9 +36,9 @@ class NetworkSpec(NamedTuple):
     hidden_sizes: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     encoder: str = "mlp"
-    squash_actions: bool = False
     memory: str = "none"
     memory_size: int = 0
+    squash_actions: bool = False
 
 
 class Rollout(NamedTuple):

@@ -83,6 +83,7 @@ def describe(config: EnvConfig, say: Callable[[str], None] = print) -> EnvInfo:
         assert env.spec is not None  # making gives one
         spec, limit = env.spec, step_limit(env)
         key = (repr(config), type(env.unwrapped))
+        space_spec(env.observation_space, env.action_space)  # before anything is tried in them
         if key not in _tried and not is_gymnasiums(spec, config):
             trial.check(env, config.id)
             _tried.add(key)

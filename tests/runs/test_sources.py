@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from jaxmaze import api
+from jaxmaze import api, loading
 from jaxmaze.config.sections.bc import BC
 from jaxmaze.envs import environment, given
 from jaxmaze.envs.episodes import Episode
@@ -300,9 +300,9 @@ def test_relative_folders_become_absolute_and_ids_stay(tmp_path, monkeypatch):
     config = api.make_config(
         {"env": {"id": "CartPole-v1"}, "bc": {"data": ("here-v0", "ball/expert-v0", "gone")}}
     )
-    found = api._absolute(config).bc.data
+    found = loading.absolute(config).bc.data
     assert found == (str(tmp_path / "here-v0"), "ball/expert-v0", str(tmp_path / "gone"))
-    assert api._absolute(api.override(config, {"bc.data": "here-v0"})).bc.data == found[0]
+    assert loading.absolute(api.override(config, {"bc.data": "here-v0"})).bc.data == found[0]
 
 
 def test_environment_is_what_the_data_must_fit(data):

@@ -143,7 +143,7 @@ def test_each_member_learns_from_the_demonstrations_of_its_own_clone(config, tau
         assert stats.var[m] == pytest.approx(np.var(returns), rel=1e-3)
         assert stats.count[m] == len(returns)
         first, count = (int(x[m]) for x in learners._hyper[-2:])
-        shown = np.asarray(learners._shown.obs)[first : first + count]
+        shown = np.asarray(learners._demos.obs)[first : first + count]
         np.testing.assert_array_equal(
             shown, np.concatenate([e.observations[:-1] for e in episodes])
         )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxmaze import api, policies
+from jaxmaze.core.spaces import Discrete
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import trajectories
@@ -39,7 +40,7 @@ def test_random_actions_are_done_as_often_as_said_and_labelled(tmp_path):
     # Half of the random actions are the teacher's own.
     assert len(actions) > 500 and (actions != labels).mean() == pytest.approx(0.2, abs=0.04)
     assert data.provenance["noise"] == {"epsilon": 0.4, "noise_std": 0.0}
-    _, learned, _ = trajectories.rows(data.episodes, environment.Discrete(2))
+    _, learned, _ = trajectories.rows(data.episodes, Discrete(2))
     np.testing.assert_array_equal(learned, labels)
 
 

@@ -20,8 +20,7 @@ class Network:
     )
     encoder: str = field(
         "auto",
-        "mlp, or for images nature or impala, whose features go through the hidden layers; auto: "
-        "nature where there are images, else mlp",
+        "in front of the hidden layers; for images nature (auto) or impala",
         choices=("auto", "mlp", "nature", "impala"),
     )
     memory: str = field(

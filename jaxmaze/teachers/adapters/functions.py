@@ -12,7 +12,7 @@ from jaxmaze.core.types import PyTree
 from jaxmaze.envs import environment
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
-from jaxmaze.teachers.adapters import numbers
+from jaxmaze.teachers.adapters import actions, numbers
 
 SIZES = (3, 5, 7, 11, 13, 17, 19)
 """How many observations a trial may have; one that is no other length of the environment's."""
@@ -54,24 +54,24 @@ class Function:
         Raises:
           UserError: one line that says what it must take and give, if neither way fits.
         """
-        self._function, self._shape = function, info.spaces.action.shape
+        self._function, self._space = function, info.spaces.action
         self.form = self._tried(info, name)
 
-    def __call__(self, obs: PyTree) -> np.ndarray:
+    def __call__(self, obs: PyTree) -> PyTree:
         return self._called(obs, self.form)
 
-    def _called(self, obs: PyTree, form: Form) -> np.ndarray:
+    def _called(self, obs: PyTree, form: Form) -> PyTree:
         rows = len(jax.tree.leaves(obs)[0])
         if form.batch:
             given = self._function(obs)
-            return numbers.shaped(
-                numbers.unpack(given)[0] if form.pair else given, (rows, *self._shape)
+            return actions.batch(
+                self._space, numbers.unpack(given)[0] if form.pair else given, rows
             )
         each = []
         for i in range(rows):
             given = self._function(jax.tree.map(lambda x, i=i: x[i].copy(), obs))
-            each.append(one(numbers.unpack(given)[0] if form.pair else given, self._shape))
-        return np.stack(each)
+            each.append(actions.one(self._space, numbers.unpack(given)[0] if form.pair else given))
+        return jax.tree.map(lambda *x: np.stack(x), *each)
 
     def _tried(self, info: EnvInfo, name: str) -> Form:
         obs = samples(info)
@@ -92,10 +92,17 @@ class Function:
         raise UserError(
             f"policy {name} is neither a function of a batch nor of one observation of "
             f"{info.config.id}: it must take observations {info.spaces.obs.batch()} and give "
-            f"actions [{', '.join(map(str, ('N', *self._shape)))}], or take one observation and "
-            f"give one action ({info.spaces.action.describe()}); given a batch of "
+            f"actions {self._batch()}, or take one observation and give one "
+            f"action ({info.spaces.action.describe()}); given a batch of "
             f"{len(jax.tree.leaves(obs)[0])} it {problems[0]}, given one it {problems[1]}"
         )
+
+    def _batch(self) -> str:
+        """How a batch of actions looks, in words."""
+        shape = getattr(self._space, "env_shape", None)
+        if shape is None:
+            return "of N rows, parts as the action space's"
+        return f"[{', '.join(map(str, ('N', *shape)))}]"
 
     def _problem(self, obs: PyTree, form: Form, info: EnvInfo) -> str:
         """What is wrong with what it gives when it is called in some way; empty if nothing is."""
@@ -105,7 +112,7 @@ class Function:
         except Exception as error:  # whatever a user's function raises
             shown = " ".join(str(error).split())
             return shown if shown.startswith("gave ") else f"raised {type(error).__name__}: {shown}"
-        if not np.isfinite(action).all():
+        if not all(np.isfinite(x).all() for x in jax.tree.leaves(action)):
             return f"{UNFIT} that are NaN or infinite"
         problem = space.problem(space.accept(action), info.config.id)
         return f"gave {problem}" if problem else ""
@@ -117,42 +124,21 @@ class Function:
         return any(x is not None for x in jax.tree.leaves(state))
 
 
-def one(given: object, shape: tuple[int, ...]) -> np.ndarray:
-    """One action out of what a teacher gave for one observation.
-
-    Raises:
-      ValueError: if it has another shape.
-    """
-    action = numbers.to_numpy(given)
-    if action.shape != shape and action.size == np.prod(shape, dtype=int) and action.ndim <= 1:
-        return action.reshape(shape)
-    if action.shape != shape:
-        raise ValueError(f"gave shape {action.shape} instead of {shape}")
-    return action
-
-
 def samples(info: EnvInfo) -> PyTree:
-    """A few observations ``[N, ...]`` of an environment: its first, and some of random steps.
+    """A few observations ``[N, ...]`` of an environment: the first of as many episodes.
+
+    The first ones, because a function may remember what it has seen of an episode.
 
     ``N`` is none of the lengths in its shapes, so that a batch is not taken for an observation.
     """
     spaces = info.spaces
     taken = {n for part in spaces.obs.parts for n in part.shape} | set(spaces.action.shape)
     count = next(n for n in SIZES if n not in taken)
-    room, rng = spaces.obs.zeros(count), np.random.default_rng(0)
+    room = spaces.obs.zeros(count)
     env = environment.make(info.config)
     try:
-        over = True
         for i in range(count):
-            if over:
-                obs, over = env.reset(seed=i)[0], False
-            else:
-                (action,) = spaces.action.each(
-                    spaces.action.uniform(rng, 1).astype(info.action_space.dtype)
-                )
-                obs, _, terminated, truncated, _ = env.step(action)
-                over = bool(terminated or truncated)
-            spaces.obs.put(room, i, obs)
+            spaces.obs.put(room, i, env.reset(seed=i)[0])
     finally:
         env.close()
     return room

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import numpy as np
 
 from jaxmaze.core import seeding
@@ -15,6 +16,7 @@ from jaxmaze.core.spaces import Box
 from jaxmaze.core.types import PyTree
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import HOOKS, Act, Episode
+from jaxmaze.envs.space_kinds import stack_actions
 from jaxmaze.errors import UserError
 
 
@@ -39,7 +41,7 @@ class Noisy:
           UserError: for ``noise_std`` where actions are not real numbers.
         """
         self.__wrapped__ = getattr(act, "__wrapped__", act)
-        self._act, self._space, self._dtype = act, info.spaces.action, info.action_space.dtype
+        self._act, self._space, self._info = act, info.spaces.action, info
         self._epsilon, self._seed = epsilon, seed
         self._scale: np.ndarray | None = None
         if noise_std:
@@ -53,7 +55,7 @@ class Noisy:
             self._scale = (noise_std * half).reshape(self._space.shape)
         self._begin, self._end = (getattr(act, name, None) for name in HOOKS)
         self._playing: dict[int, np.random.Generator] = {}
-        self._chosen: dict[int, list[np.ndarray]] = {}
+        self._chosen: dict[int, list[PyTree]] = {}
 
     def begin(self, slot: int, env: object, seed: int) -> None:
         """An episode begins in a slot."""
@@ -67,18 +69,20 @@ class Noisy:
         del self._playing[slot]
         if self._end is not None:
             episode = self._end(slot, episode)
-        labels = np.array(self._chosen.pop(slot), self._dtype)
+        labels = stack_actions(self._info.action_space, self._chosen.pop(slot))
         return dataclasses.replace(episode, labels=labels)
 
-    def __call__(self, obs: PyTree) -> np.ndarray:
-        chosen = self._act(obs)
-        done = np.array(chosen)
+    def __call__(self, obs: PyTree) -> PyTree:
+        chosen, mask = self._act(obs), self._info.spaces.mask_of(obs)
+        done = np.array(self._space.from_env(chosen))
         for slot, rng in self._playing.items():
-            self._chosen[slot].append(chosen[slot].copy())
+            self._chosen[slot].append(jax.tree.map(lambda x, slot=slot: x[slot].copy(), chosen))
             # The same numbers at each step, whatever comes of them.
-            drawn, anything = rng.random(), self._space.uniform(rng, 1)[0]
+            allowed = None if mask is None else mask[slot : slot + 1]
+            drawn, anything = rng.random(), self._space.uniform(rng, 1, allowed)
             if self._scale is not None:
                 done[slot] += self._scale * rng.standard_normal(self._scale.shape)
             if drawn < self._epsilon:
-                done[slot] = anything
-        return self._space.accept(done).astype(chosen.dtype)
+                done[slot] = self._space.from_env(anything)[0]
+        taken = self._space.to_env(done)
+        return jax.tree.map(lambda c, x: np.asarray(x).astype(c.dtype), chosen, taken)

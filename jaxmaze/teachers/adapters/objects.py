@@ -14,7 +14,7 @@ from jaxmaze.core.types import PyTree
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
-from jaxmaze.teachers.adapters import functions, numbers
+from jaxmaze.teachers.adapters import actions, numbers
 
 
 class Teacher(Protocol):
@@ -61,23 +61,24 @@ class PerSlot:
         del self._playing[slot]
         return episode
 
-    def __call__(self, obs: PyTree) -> np.ndarray:
+    def __call__(self, obs: PyTree) -> PyTree:
         if not self._playing:
             raise ValueError(
                 f"{self._name} is told where episodes begin, with begin(slot, env, seed); none has"
             )
-        actions: dict[int, np.ndarray] = {}
+        chosen: dict[int, PyTree] = {}
         for slot, act in self._playing.items():
             given = act(jax.tree.map(lambda x, s=slot: x[s].copy(), obs))
-            actions[slot] = self._one(given)
-        anything = next(iter(actions.values()))  # where no episode is played
+            chosen[slot] = self._one(given)
+        anything = next(iter(chosen.values()))  # where no episode is played
         rows = len(jax.tree.leaves(obs)[0])
-        return np.stack([actions.get(slot, anything) for slot in range(rows)])
+        each = [chosen.get(slot, anything) for slot in range(rows)]
+        return jax.tree.map(lambda *x: np.stack(x), *each)
 
-    def _one(self, given: object) -> np.ndarray:
+    def _one(self, given: object) -> PyTree:
         try:
-            return functions.one(given, self._info.spaces.action.shape)
-        except ValueError as error:
+            return actions.one(self._info.spaces.action, given)
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"policy {self._name}: act(obs) {error}; for {self._info.config.id} it must give "
                 f"one action, {self._info.spaces.action.describe()}"
