@@ -21,8 +21,14 @@ from jaxmaze.envs import environment
 from jaxmaze.runs import trajectories
 
 OURS = str(Path(__file__).parent / "ours" / "bc.py")
-RECORD = ("-m", "jaxmaze.rollout", "--config=configs/lunar_lander.py", "--policy=heuristic",
-          "--n_episodes=100", "--record")  # fmt: skip
+RECORD = (
+    "-m",
+    "jaxmaze.rollout",
+    "--config=configs/lunar_lander.py",
+    "--policy=heuristic",
+    "--n_episodes=100",
+    "--record",
+)
 
 
 def main() -> None:
@@ -50,14 +56,16 @@ def main() -> None:
     theirs = results["imitation"]
     for name, found in results.items():
         pairs = list(zip(found, theirs, strict=True))
-        table.append([
-            name,
-            spread([r["samples_per_second"] for r in found]),
-            spread([a["samples_per_second"] / b["samples_per_second"] for a, b in pairs]),
-            spread([r["call_seconds"] for r in found]),
-            spread([b["call_seconds"] / a["call_seconds"] for a, b in pairs]),
-            spread([r["mean_return"] for r in found]),
-        ])  # fmt: skip
+        table.append(
+            [
+                name,
+                spread([r["samples_per_second"] for r in found]),
+                spread([a["samples_per_second"] / b["samples_per_second"] for a, b in pairs]),
+                spread([r["call_seconds"] for r in found]),
+                spread([b["call_seconds"] / a["call_seconds"] for a, b in pairs]),
+                spread([r["mean_return"] for r in found]),
+            ]
+        )
     header = ["library", "samples/s", "times imitation", "whole call, s", "times faster", "return"]
     report("Cloning, median [min, max]", header, table, args.out, results=results)
 

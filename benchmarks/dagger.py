@@ -63,11 +63,16 @@ def main() -> None:
         f"episodes each, teacher {judged['evaluation']['mean']:.1f}",
         ("how", "labels", "return: IQM [95 %]", "worst seed", "gain on teacher [95 %]"),
         [
-            (r["name"], f"{r['labels']:,.0f}", report.span(r), f"{r['worst']:.1f}",
-             report.span(r["gain"]))
+            (
+                r["name"],
+                f"{r['labels']:,.0f}",
+                report.span(r),
+                f"{r['worst']:.1f}",
+                report.span(r["gain"]),
+            )
             for r in table
         ],
-    )  # fmt: skip
+    )
     run_folder.write_json(
         args.workdir / "dagger.json",
         {
@@ -92,10 +97,14 @@ def row(
     taught = teacher(played[0].seeds)
     assert taught is not None
     return {
-        "name": name, "how": how, "labels": labels, **report.block(intervals.estimate(returns)),
+        "name": name,
+        "how": how,
+        "labels": labels,
+        **report.block(intervals.estimate(returns)),
         "gain": report.block(intervals.estimate(returns - taught)),
-        "worst": float(returns.mean(1).min()), "members": returns.mean(1).tolist(),
-    }  # fmt: skip
+        "worst": float(returns.mean(1).min()),
+        "members": returns.mean(1).tolist(),
+    }
 
 
 def cloned(

@@ -170,9 +170,13 @@ def phase(name: str, steps: int, folder: Path, members: int) -> dict[str, float]
 def in_a_process(name: str, steps: int, folder: Path, members: int) -> dict[str, float]:
     """Run one phase in a process of its own."""
     command = [
-        sys.executable, __file__, f"--phase={name}", f"--sizes={steps}", f"--members={members}",
+        sys.executable,
+        __file__,
+        f"--phase={name}",
+        f"--sizes={steps}",
+        f"--members={members}",
         f"--folder={folder}",
-    ]  # fmt: skip
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -192,10 +196,16 @@ def measure(sizes: Sequence[int], repeats: int, members: int) -> list[dict[str, 
         for name in PHASES:
             seconds = [one["seconds"] for one in found[name]]
             most = max(one["bytes"] for one in found[name])
-            table.append({
-                "steps": steps, "phase": name, "seconds": seconds, "bytes": most,
-                "raw_bytes": raw_bytes(steps), "factor": most / raw_bytes(steps),
-            })  # fmt: skip
+            table.append(
+                {
+                    "steps": steps,
+                    "phase": name,
+                    "seconds": seconds,
+                    "bytes": most,
+                    "raw_bytes": raw_bytes(steps),
+                    "factor": most / raw_bytes(steps),
+                }
+            )
     return table
 
 
@@ -241,17 +251,21 @@ def main() -> None:
     from jaxmaze.runs import run_folder
 
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    run_folder.write_json(args.out, {
-        "table": table,
-        "members": args.members,
-        "command": " ".join(["python", *sys.argv]),
-        "versions": run_folder.versions(),
-        "machine": {
-            "cores": os.cpu_count(), "processor": platform.processor() or platform.machine(),
-            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            "system": platform.platform(),
+    run_folder.write_json(
+        args.out,
+        {
+            "table": table,
+            "members": args.members,
+            "command": " ".join(["python", *sys.argv]),
+            "versions": run_folder.versions(),
+            "machine": {
+                "cores": os.cpu_count(),
+                "processor": platform.processor() or platform.machine(),
+                "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+                "system": platform.platform(),
+            },
         },
-    })  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -23,14 +23,31 @@ from typing import Any
 
 COLUMNS = ("record", "clone", "dagger", "fine-tune", "resume", "export")
 SMALL = {
-    "env.max_episode_steps": 24, "rollout.n_episodes": 6, "rollout.num_envs": 4, "members": 1,
-    "network.hidden_sizes": (16,), "bc.num_epochs": 3, "bc.eval_every": 3, "bc.eval_episodes": 2,
-    "bc.batch_size": 16, "dagger.rounds": 2, "dagger.n_episodes": 2, "dagger.eval_episodes": 2,
-    "dagger.playoff_episodes": 2, "ppo.num_envs": 4, "ppo.num_steps": 16, "ppo.batch_size": 32,
-    "ppo.num_epochs": 1, "ppo.total_env_steps": 4 * 16 * 8, "ppo.critic_burn_in": 1,
-    "ppo.eval_every": 1, "ppo.eval_episodes": 2, "ppo.playoff_episodes": 3, "env.workers": 0,
+    "env.max_episode_steps": 24,
+    "rollout.n_episodes": 6,
+    "rollout.num_envs": 4,
+    "members": 1,
+    "network.hidden_sizes": (16,),
+    "bc.num_epochs": 3,
+    "bc.eval_every": 3,
+    "bc.eval_episodes": 2,
+    "bc.batch_size": 16,
+    "dagger.rounds": 2,
+    "dagger.n_episodes": 2,
+    "dagger.eval_episodes": 2,
+    "dagger.playoff_episodes": 2,
+    "ppo.num_envs": 4,
+    "ppo.num_steps": 16,
+    "ppo.batch_size": 32,
+    "ppo.num_epochs": 1,
+    "ppo.total_env_steps": 4 * 16 * 8,
+    "ppo.critic_burn_in": 1,
+    "ppo.eval_every": 1,
+    "ppo.eval_episodes": 2,
+    "ppo.playoff_episodes": 3,
+    "env.workers": 0,
     "evaluation.episodes": 3,
-}  # fmt: skip
+}
 OWN = '''
 import gymnasium as gym
 import numpy as np
@@ -120,42 +137,91 @@ gym.register("Own-v0", "own_env:Own")
 def environments() -> dict[str, dict[str, Any]]:
     """Configurations by name; ``teacher`` is no field but who is recorded."""
     listed: dict[str, dict[str, Any]] = {}
-    for name in ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0",
-                 "Pendulum-v1", "LunarLander-v3", "BipedalWalker-v3"):  # fmt: skip
+    for name in (
+        "CartPole-v1",
+        "Acrobot-v1",
+        "MountainCar-v0",
+        "MountainCarContinuous-v0",
+        "Pendulum-v1",
+        "LunarLander-v3",
+        "BipedalWalker-v3",
+    ):
         listed[name] = {"env.id": name, "teacher": "heuristic"}
     listed["LunarLander-v3 continuous"] = listed["LunarLander-v3"] | {"env.kwargs.continuous": True}
-    for name in ("BipedalWalkerHardcore-v3", "FrozenLake-v1", "FrozenLake8x8-v1", "CliffWalking-v1",
-                 "Blackjack-v1", "Taxi-v4", "Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Ant-v5",
-                 "Humanoid-v5", "Swimmer-v5", "Reacher-v5", "Pusher-v5", "InvertedPendulum-v5",
-                 "InvertedDoublePendulum-v5"):  # fmt: skip
+    for name in (
+        "BipedalWalkerHardcore-v3",
+        "FrozenLake-v1",
+        "FrozenLake8x8-v1",
+        "CliffWalking-v1",
+        "Blackjack-v1",
+        "Taxi-v4",
+        "Hopper-v5",
+        "HalfCheetah-v5",
+        "Walker2d-v5",
+        "Ant-v5",
+        "Humanoid-v5",
+        "Swimmer-v5",
+        "Reacher-v5",
+        "Pusher-v5",
+        "InvertedPendulum-v5",
+        "InvertedDoublePendulum-v5",
+    ):
         listed[name] = {"env.id": name}
     listed["CarRacing-v3"] = {"env.id": "CarRacing-v3"}
     listed["CarRacing-v3 discrete"] = {"env.id": "CarRacing-v3", "env.kwargs.continuous": False}
     listed["CarRacing-v3 grey 48x48 x4"] = {
-        "env.id": "CarRacing-v3", "env.grayscale": True, "env.resize": (48, 48),
-        "env.frame_stack": 4, "env.frame_skip": 2,
-    }  # fmt: skip
+        "env.id": "CarRacing-v3",
+        "env.grayscale": True,
+        "env.resize": (48, 48),
+        "env.frame_stack": 4,
+        "env.frame_skip": 2,
+    }
     listed["own module"] = {"env.id": "own_env:Own-v0"}
     listed["own factory"] = {"env.make": "own_env:make"}
     listed["own callable"] = {"env.make": "callable"}
     listed["own lambda"] = {"env.make": "lambda"}
     listed["own wrapper"] = {
         "env.make": "own_env:make",
-        "env.wrappers": (("own_env:Doubled", {"factor": 3.0}),
-                         "gymnasium.wrappers:TimeAwareObservation"),
-    }  # fmt: skip
+        "env.wrappers": (
+            ("own_env:Doubled", {"factor": 3.0}),
+            "gymnasium.wrappers:TimeAwareObservation",
+        ),
+    }
     listed["own reset options"] = {"env.make": "own_env:make", "env.reset_options": {"hard": True}}
     listed["own masks"] = {"env.make": "own_env:make", "env.kwargs.mask": True}
-    for kind in ("float64", "int", "unbounded", "discrete", "multidiscrete", "multibinary", "image",
-                 "dict", "tuple", "nested", "text"):  # fmt: skip
+    for kind in (
+        "float64",
+        "int",
+        "unbounded",
+        "discrete",
+        "multidiscrete",
+        "multibinary",
+        "image",
+        "dict",
+        "tuple",
+        "nested",
+        "text",
+    ):
         listed[f"observations {kind}"] = {"env.make": "own_env:make", "env.kwargs.obs": kind}
-    for kind in ("start", "box", "matrix", "half", "unbounded", "multidiscrete", "multibinary",
-                 "dict", "tuple", "sequence"):  # fmt: skip
+    for kind in (
+        "start",
+        "box",
+        "matrix",
+        "half",
+        "unbounded",
+        "multidiscrete",
+        "multibinary",
+        "dict",
+        "tuple",
+        "sequence",
+    ):
         listed[f"actions {kind}"] = {"env.make": "own_env:make", "env.kwargs.act": kind}
     listed["gru"] = {"env.id": "CartPole-v1", "teacher": "heuristic", "network.memory": "gru"}
     listed["gru image"] = {
-        "env.make": "own_env:make", "env.kwargs.obs": "image", "network.memory": "gru",
-    }  # fmt: skip
+        "env.make": "own_env:make",
+        "env.kwargs.obs": "image",
+        "network.memory": "gru",
+    }
     return listed
 
 
@@ -211,8 +277,9 @@ def work(fields: dict[str, Any], folder: Path) -> dict[str, str]:
         steps = sorted((again / "checkpoints").iterdir(), key=lambda p: int(p.name))
         shutil.rmtree(steps[-1])
         if callable(fields.get("env.make")):
-            jaxmaze.train(jaxmaze.override(config, {
-                "stage": "ppo", "ppo.init_from": str(clone)}), again)  # fmt: skip
+            jaxmaze.train(
+                jaxmaze.override(config, {"stage": "ppo", "ppo.init_from": str(clone)}), again
+            )
         else:
             jaxmaze.resume(again, trust=True)
         policies = [jaxmaze.load_policy(run).policy for run in (tuned, again)]
@@ -233,9 +300,13 @@ def judged(name: str, timeout: float) -> dict[str, str]:
         command = [sys.executable, str(Path(__file__).resolve()), f"--work={name}"]
         try:
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=timeout,
+                command,
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
                 env=os.environ | {"SDL_VIDEODRIVER": "dummy"},
-            )  # fmt: skip
+            )
         except subprocess.TimeoutExpired:
             return dict.fromkeys(COLUMNS, "BUG: hangs")
         lines = done.stdout.strip().splitlines()

@@ -105,8 +105,17 @@ def show(args: argparse.Namespace, table: dict[str, dict], teacher: float, clone
     console.table(
         f"{args.config}: {args.members} seeds from {args.seed}, teacher {teacher:.1f}, clones "
         f"{report.span(clone)}",
-        ("variant", "best: IQM [95 %]", "worst", "gain on teacher", "gain on clone", "best - last",
-         "dip to 100k: mean / worst", "area", "steps to teacher [seeds]"),
+        (
+            "variant",
+            "best: IQM [95 %]",
+            "worst",
+            "gain on teacher",
+            "gain on clone",
+            "best - last",
+            "dip to 100k: mean / worst",
+            "area",
+            "steps to teacher [seeds]",
+        ),
         [
             (
                 name,
@@ -119,7 +128,7 @@ def show(args: argparse.Namespace, table: dict[str, dict], teacher: float, clone
             )
             for name, t in table.items()
         ],
-    )  # fmt: skip
+    )
 
 
 def figures(folder: Path, clones: outcomes.Table, teacher: compare.Teacher) -> dict[str, Any]:

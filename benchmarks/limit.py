@@ -41,10 +41,19 @@ def main() -> None:
     args = parser.parse_args()
     rows, results = [], {}
     for backend in ["gymnasium", *(["envpool"] if args.envpool else [])]:
-        ours = [sys.executable, str(HERE / "ppo.py"), f"--total_env_steps={args.total_env_steps}",
-                f"--members={args.members}", f"--backend={backend}"]  # fmt: skip
-        raw = [sys.executable, str(HERE / "raw.py"), f"--envs={16 * args.members}",
-               f"--backend={backend}"]  # fmt: skip
+        ours = [
+            sys.executable,
+            str(HERE / "ppo.py"),
+            f"--total_env_steps={args.total_env_steps}",
+            f"--members={args.members}",
+            f"--backend={backend}",
+        ]
+        raw = [
+            sys.executable,
+            str(HERE / "raw.py"),
+            f"--envs={16 * args.members}",
+            f"--backend={backend}",
+        ]
         commands = {"alone": raw, "loop": ours}
         if backend == "gymnasium":
             commands["loop, overlap"] = [*ours, "--overlap"]
@@ -55,8 +64,13 @@ def main() -> None:
             share = [100 * a / b for a, b in zip(rate, limit, strict=True)]
             rows.append([f"{backend}, {name}", spread(rate), spread(share), parts(values)])
     header = ["what", "steps/s", "% of the environment alone", "us a step"]
-    report("The whole loop against its limit, median [min, max]", header, rows, args.out,
-           results=results)  # fmt: skip
+    report(
+        "The whole loop against its limit, median [min, max]",
+        header,
+        rows,
+        args.out,
+        results=results,
+    )
 
 
 if __name__ == "__main__":

@@ -35,13 +35,17 @@ def main() -> None:
     for n in counts:
         loops, runs = results[f"loop {n}"], results[f"run {n}"]
         one = results[f"run {counts[0]}"]
-        rows.append([
-            str(n),
-            spread([r["steps_per_second"] for r in loops]),
-            spread([r["wall_seconds"] for r in runs]),
-            spread([a["wall_seconds"] / b["wall_seconds"] for a, b in zip(runs, one, strict=True)]),
-            spread([r["mean_return"] for r in runs]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                str(n),
+                spread([r["steps_per_second"] for r in loops]),
+                spread([r["wall_seconds"] for r in runs]),
+                spread(
+                    [a["wall_seconds"] / b["wall_seconds"] for a, b in zip(runs, one, strict=True)]
+                ),
+                spread([r["mean_return"] for r in runs]),
+            ]
+        )
     header = ["members", "steps/s of the loop", "whole run, s", "times the first", "return"]
     report("Members, median [min, max]", header, rows, args.out, results=results)
 

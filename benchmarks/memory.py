@@ -113,11 +113,16 @@ def main() -> None:
         f"episodes each, clones of {args.episodes} episodes",
         ("what", "return: IQM [95 %]", "worst seed", "gain on teacher [95 %]", "seconds"),
         [
-            (r["name"], report.span(r), f"{r['worst']:.1f}", report.span(r["gain"]),
-             f"{r.get('seconds', 0):.0f}")
+            (
+                r["name"],
+                report.span(r),
+                f"{r['worst']:.1f}",
+                report.span(r["gain"]),
+                f"{r.get('seconds', 0):.0f}",
+            )
             for r in table
         ],
-    )  # fmt: skip
+    )
     run_folder.write_json(
         args.workdir / "memory.json",
         {

@@ -18,8 +18,14 @@ from pathlib import Path
 from sidebyside import in_turn, report, spread
 
 HERE = Path(__file__).parent / "ours"
-RECORD = ("-m", "jaxmaze.rollout", "--config=configs/lunar_lander.py", "--policy=heuristic",
-          "--n_episodes=100", "--record")  # fmt: skip
+RECORD = (
+    "-m",
+    "jaxmaze.rollout",
+    "--config=configs/lunar_lander.py",
+    "--policy=heuristic",
+    "--n_episodes=100",
+    "--record",
+)
 
 
 def has_gpu() -> bool:
@@ -46,20 +52,36 @@ def main() -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=dict(os.environ))
         for hidden in args.hidden:
             sizes = [f"--hidden={hidden}", f"--members={args.members}"]
-            cloning = [sys.executable, str(HERE / "bc.py"), f"--data={run / 'trajectory_data'}",
-                       f"--epochs={args.epochs}", *sizes]  # fmt: skip
-            ppo = [sys.executable, str(HERE / "ppo.py"),
-                   f"--total_env_steps={args.total_env_steps}", *sizes]  # fmt: skip
-            commands = {f"{name}, {on}": [*where, *command] for on, where in platforms.items()
-                        for name, command in (("cloning", cloning), ("PPO", ppo))}  # fmt: skip
+            cloning = [
+                sys.executable,
+                str(HERE / "bc.py"),
+                f"--data={run / 'trajectory_data'}",
+                f"--epochs={args.epochs}",
+                *sizes,
+            ]
+            ppo = [
+                sys.executable,
+                str(HERE / "ppo.py"),
+                f"--total_env_steps={args.total_env_steps}",
+                *sizes,
+            ]
+            commands = {
+                f"{name}, {on}": [*where, *command]
+                for on, where in platforms.items()
+                for name, command in (("cloning", cloning), ("PPO", ppo))
+            }
             found = results[hidden] = in_turn(commands, args.repeats)
             for name, values in found.items():
                 unit = "samples" if name.startswith("cloning") else "steps"
                 rate = spread([r[f"{unit}_per_second"] for r in values])
-                update = [1000 * r["update_seconds"] / r["train_seconds"]
-                          for r in values if "update_seconds" in r]  # fmt: skip
-                rows.append([f"({hidden})", name, f"{rate} {unit}/s",
-                             spread(update) if update else ""])  # fmt: skip
+                update = [
+                    1000 * r["update_seconds"] / r["train_seconds"]
+                    for r in values
+                    if "update_seconds" in r
+                ]
+                rows.append(
+                    [f"({hidden})", name, f"{rate} {unit}/s", spread(update) if update else ""]
+                )
     header = ["hidden", "what", "speed", "ms of a second: update"]
     report("Networks, median [min, max]", header, rows, args.out, results=results)
 

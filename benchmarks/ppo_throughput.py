@@ -34,8 +34,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     steps = [
-        f"--total_env_steps={args.total_env_steps}", f"--eval_episodes={args.eval_episodes}",
-    ]  # fmt: skip
+        f"--total_env_steps={args.total_env_steps}",
+        f"--eval_episodes={args.eval_episodes}",
+    ]
     peer = [peer_python("sb3"), str(PEERS / "ppo.py")]
     ours = [sys.executable, OURS, *steps]
     sb3 = [*peer, "--library=sb3", *steps]
@@ -69,18 +70,32 @@ def main() -> None:
     for name, found in results.items():
         other = f"{SB3}, 1 core" if "1 core" in name else SB3
         update = [1e3 * r["update_seconds"] / r["train_seconds"] for r in found]
-        rows.append([
-            name, spread(rates(name, "steps_per_second")), times(name, other, "steps_per_second"),
-            "" if other != SB3 else times(name, best, "steps_per_second"),
-            spread(rates(name, "steps_per_second_whole")),
-            times(name, other, "steps_per_second_whole"), spread(update),
-            spread([r["mean_return"] for r in found]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                spread(rates(name, "steps_per_second")),
+                times(name, other, "steps_per_second"),
+                "" if other != SB3 else times(name, best, "steps_per_second"),
+                spread(rates(name, "steps_per_second_whole")),
+                times(name, other, "steps_per_second_whole"),
+                spread(update),
+                spread([r["mean_return"] for r in found]),
+            ]
+        )
     print(f"{SB3} at its best: {best}")
-    header = ["library", "steps/s", "times SB3, same cores", "times SB3 at its best",
-              "whole: steps/s", "times SB3", "ms of a second: update", "return"]  # fmt: skip
-    report("PPO, LunarLander-v3, median [min, max]", header, rows, args.out, results=results,
-           best=best)  # fmt: skip
+    header = [
+        "library",
+        "steps/s",
+        "times SB3, same cores",
+        "times SB3 at its best",
+        "whole: steps/s",
+        "times SB3",
+        "ms of a second: update",
+        "return",
+    ]
+    report(
+        "PPO, LunarLander-v3, median [min, max]", header, rows, args.out, results=results, best=best
+    )
 
 
 if __name__ == "__main__":

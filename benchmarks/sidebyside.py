@@ -99,16 +99,25 @@ def machine() -> dict[str, Any]:
 
 
 def report(
-    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], out: Path | None,
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    out: Path | None,
     **content: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Print a table; write it with machine, command and all single results as JSON."""
     table = Table(*header, title=title)
     for row in rows:
         table.add_row(*row)
     Console(width=140).print(table)
-    whole = {"title": title, "machine": machine(), "command": sys.argv, "header": list(header),
-             "rows": [list(row) for row in rows], **content}  # fmt: skip
+    whole = {
+        "title": title,
+        "machine": machine(),
+        "command": sys.argv,
+        "header": list(header),
+        "rows": [list(row) for row in rows],
+        **content,
+    }
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(whole, indent=2) + "\n")

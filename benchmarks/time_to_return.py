@@ -42,17 +42,20 @@ def main() -> None:
     rows = []
     for name, found in results.items():
         pairs = list(zip(found, results[theirs], strict=True))
-        rows.append([
-            name,
-            spread([r["wall_seconds"] for r in found]),
-            spread([b["wall_seconds"] / a["wall_seconds"] for a, b in pairs]),
-            spread([r["env_steps"] for r in found]),
-            spread([r["env_steps"] / r["tune_seconds"] for r in found]),
-            spread([r["mean_return"] for r in found]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                spread([r["wall_seconds"] for r in found]),
+                spread([b["wall_seconds"] / a["wall_seconds"] for a, b in pairs]),
+                spread([r["env_steps"] for r in found]),
+                spread([r["env_steps"] / r["tune_seconds"] for r in found]),
+                spread([r["mean_return"] for r in found]),
+            ]
+        )
     header = ["library", "seconds", "times faster", "environment steps", "steps/s", "return"]
-    report(f"To a return of {target}, cold, median [min, max]", header, rows, args.out,
-           results=results)  # fmt: skip
+    report(
+        f"To a return of {target}, cold, median [min, max]", header, rows, args.out, results=results
+    )
 
 
 if __name__ == "__main__":

@@ -78,8 +78,10 @@ class Result:
 
 def load() -> list[Mutant]:
     """All entries of the data file."""
-    return [Mutant(**{**entry, "tests": tuple(entry["tests"])})
-            for entry in json.loads(DATA.read_text())]  # fmt: skip
+    return [
+        Mutant(**{**entry, "tests": tuple(entry["tests"])})
+        for entry in json.loads(DATA.read_text())
+    ]
 
 
 def run_tests(folder: Path, arguments: list[str], timeout: float) -> tuple[bool, str]:
@@ -125,9 +127,12 @@ def check_import(folder: Path) -> None:
     """
     found = subprocess.run(
         [sys.executable, "-c", "import jaxmaze; print(jaxmaze.__file__)"],
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
         check=True,
-    ).stdout.strip()  # fmt: skip
+    ).stdout.strip()
     if Path(found).resolve() != (folder / "jaxmaze" / "__init__.py").resolve():
         raise RuntimeError(f"tests would run on {found}, not on the copy")
 

@@ -22,14 +22,29 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
-    "members": 2, "rollout.n_episodes": 6, "env.max_episode_steps": 200,
-    "network.hidden_sizes": (16, 16), "bc.num_epochs": 4, "bc.eval_every": 2, "bc.eval_episodes": 2,
-    "dagger.rounds": 3, "dagger.n_episodes": 2, "dagger.eval_episodes": 2,
-    "dagger.playoff_episodes": 4, "ppo.num_envs": 8, "ppo.num_steps": 64, "ppo.batch_size": 32,
-    "ppo.num_epochs": 2, "ppo.total_env_steps": 8 * 64 * 12, "ppo.critic_burn_in": 2,
-    "ppo.critic_fit_epochs": 2, "ppo.eval_every": 3, "ppo.eval_episodes": 2,
-    "ppo.playoff_episodes": 4, "evaluation.episodes": 5,
-}  # fmt: skip
+    "members": 2,
+    "rollout.n_episodes": 6,
+    "env.max_episode_steps": 200,
+    "network.hidden_sizes": (16, 16),
+    "bc.num_epochs": 4,
+    "bc.eval_every": 2,
+    "bc.eval_episodes": 2,
+    "dagger.rounds": 3,
+    "dagger.n_episodes": 2,
+    "dagger.eval_episodes": 2,
+    "dagger.playoff_episodes": 4,
+    "ppo.num_envs": 8,
+    "ppo.num_steps": 64,
+    "ppo.batch_size": 32,
+    "ppo.num_epochs": 2,
+    "ppo.total_env_steps": 8 * 64 * 12,
+    "ppo.critic_burn_in": 2,
+    "ppo.critic_fit_epochs": 2,
+    "ppo.eval_every": 3,
+    "ppo.eval_episodes": 2,
+    "ppo.playoff_episodes": 4,
+    "evaluation.episodes": 5,
+}
 LANDER, CONTINUOUS = "configs/lunar_lander.py", "configs/lunar_lander_continuous.py"
 
 
@@ -54,18 +69,24 @@ def jobs(jaxmaze: Any, folder: Path) -> dict[str, Callable[[], Any]]:
         "continuous": train(CONTINUOUS, "continuous", bc__best_by="return", bc__patience=1),
         "anchored": started(f"{CONTINUOUS}:ppo", "anchored", ppo__exploration="calibrated", **held),
         "sampled": started(
-            f"{CONTINUOUS}:ppo", "sampled", evaluation__deterministic=False, ppo__overlap=True,
-            ppo__target_kl=0.01, ppo__learning_rate_schedule="constant",
+            f"{CONTINUOUS}:ppo",
+            "sampled",
+            evaluation__deterministic=False,
+            ppo__overlap=True,
+            ppo__target_kl=0.01,
+            ppo__learning_rate_schedule="constant",
         ),
         "sweep": train(f"{LANDER}:ppo", "sweep", sweep__learning_rate=(1e-3, 1e-4)),
         "clones": train(
-            f"{LANDER}:bc", "clones", bc__data=str(folder / "workflow" / "rollout"),
+            f"{LANDER}:bc",
+            "clones",
+            bc__data=str(folder / "workflow" / "rollout"),
             sweep__entropy_coef=(0.0, 0.01),
         ),
         "workers_0": train(f"{LANDER}:ppo", "workers_0", env__workers=0, members=1),
         "workers_1": train(f"{LANDER}:ppo", "workers_1", env__workers=1, members=1),
         "workers_2": train(f"{LANDER}:ppo", "workers_2", env__workers=2, members=1),
-    }  # fmt: skip
+    }
 
 
 TIMES = ("wall_seconds", "timing", "wall_time", "time", "seconds", "steps_per_second")
@@ -145,8 +166,11 @@ def compute(tree: Path, only: str) -> dict[str, str]:
     """What the jaxmaze in a tree computes."""
     done = subprocess.run(
         [sys.executable, str(Path(__file__).resolve()), "--work", f"--only={only}"],
-        cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     if done.returncode:
         raise SystemExit(f"the jobs failed in {tree}")
     found = json.loads(done.stdout.strip().splitlines()[-1])

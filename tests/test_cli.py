@@ -105,9 +105,12 @@ def test_wrong_files_and_folders_are_one_clear_line(recorded, cloned, tmp_path):
 def test_a_folder_with_another_run_is_left_as_it_is(cloned, recorded):
     before = (cloned.folder / "summary.json").read_bytes()
     arguments = (
-        "jaxmaze.train", f"--config={CONFIG}:bc", *flags(SMALL),
-        f"--config.bc.data={recorded.folder}", f"--workdir={cloned.folder}",
-    )  # fmt: skip
+        "jaxmaze.train",
+        f"--config={CONFIG}:bc",
+        *flags(SMALL),
+        f"--config.bc.data={recorded.folder}",
+        f"--workdir={cloned.folder}",
+    )
     fails(command(*arguments, "--config.bc.learning_rate=0.5"), "another configuration", "0.5")
     assert (cloned.folder / "summary.json").read_bytes() == before
     again = command(*arguments)  # the very same run: finished, nothing is done again
@@ -151,10 +154,14 @@ def test_damaged_runs_are_one_clear_line(cloned, tmp_path):
 
 def test_an_environment_that_raises_shows_its_own_traceback(tmp_path):
     result = command(
-        "jaxmaze.train", f"--config={CONFIG}:ppo", *flags(SMALL), "--config.env.workers=2",
-        "--config.env.id=tests.broken_env:Broken-v0", "--config.env.kwargs={}",
+        "jaxmaze.train",
+        f"--config={CONFIG}:ppo",
+        *flags(SMALL),
+        "--config.env.workers=2",
+        "--config.env.id=tests.broken_env:Broken-v0",
+        "--config.env.kwargs={}",
         f"--workdir={tmp_path / 'run'}",
-    )  # fmt: skip
+    )
     assert result.returncode == 1
     assert "raise RuntimeError" in result.stderr
     line = result.stderr.strip().splitlines()[-1]
@@ -165,9 +172,13 @@ def test_an_environment_that_raises_shows_its_own_traceback(tmp_path):
 def test_rollout_command_writes_what_it_promises(tmp_path):
     run = tmp_path / "run"
     result = command(
-        "jaxmaze.rollout", f"--config={CONFIG}", "--policy=heuristic", "--n_episodes=3",
-        "--record", f"--workdir={run}",
-    )  # fmt: skip
+        "jaxmaze.rollout",
+        f"--config={CONFIG}",
+        "--policy=heuristic",
+        "--n_episodes=3",
+        "--record",
+        f"--workdir={run}",
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().splitlines()[-1] == str(run)
     for word in ("count", "median", "mean", "std", "step count", "actions"):
@@ -183,9 +194,14 @@ def test_rollout_command_writes_what_it_promises(tmp_path):
 def test_a_video_is_written_and_is_a_film(tmp_path):
     run = tmp_path / "run"
     result = command(
-        "jaxmaze.rollout", f"--config={CONFIG}", "--policy=random", "--n_episodes=1",
-        "--render=video", f"--workdir={run}", "--config.env.max_episode_steps=20",
-    )  # fmt: skip
+        "jaxmaze.rollout",
+        f"--config={CONFIG}",
+        "--policy=random",
+        "--n_episodes=1",
+        "--render=video",
+        f"--workdir={run}",
+        "--config.env.max_episode_steps=20",
+    )
     assert result.returncode == 0, result.stderr
     from moviepy import VideoFileClip
 
@@ -236,8 +252,10 @@ def test_the_slurm_script_trains_the_seed_of_its_task(tmp_path):
     import sys
 
     environment = os.environ | {
-        "SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_JOB_ID": "12", "PYTHON": sys.executable,
-    }  # fmt: skip
+        "SLURM_ARRAY_TASK_ID": "7",
+        "SLURM_ARRAY_JOB_ID": "12",
+        "PYTHON": sys.executable,
+    }
     script = [ROOT / "launch" / "slurm_array.sh", f"{CONFIG}:ppo", *flags(SMALL)]
     result = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

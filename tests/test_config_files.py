@@ -154,8 +154,11 @@ def test_a_wheel_in_an_empty_folder_has_all_it_needs(tmp_path):
     source, wheels, site = tmp_path / "source", tmp_path / "wheels", tmp_path / "site"
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     for name in tracked.stdout.splitlines():  # a copy, so that nothing is built in the checkout
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
@@ -177,15 +180,21 @@ def test_a_wheel_in_an_empty_folder_has_all_it_needs(tmp_path):
     empty.mkdir()
     result = subprocess.run(
         [sys.executable, "-m", "jaxmaze.train", "--config=configs/cartpole.py:bc", *flags(SMALL)],
-        cwd=empty, env=HERE | {"PYTHONPATH": str(site)}, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=empty,
+        env=HERE | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+    )
     fails(result, "bc.data is not set")
 
     def jaxmaze(*words):  # the console command
         done = subprocess.run(
             [site / "bin" / "jaxmaze", *words],
-            cwd=empty, env=HERE | {"PYTHONPATH": str(site)}, capture_output=True, text=True,
-        )  # fmt: skip
+            cwd=empty,
+            env=HERE | {"PYTHONPATH": str(site)},
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
 

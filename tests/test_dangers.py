@@ -33,13 +33,22 @@ def test_no_process_is_left_when_a_step_hangs(sent, tmp_path):
     hangs = tmp_path / "hangs"
     hangs.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-m", "jaxmaze.train", f"--config={CONFIG}:ppo", *flags(fields),
-         f"--workdir={tmp_path / 'run'}"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [
+            sys.executable,
+            "-m",
+            "jaxmaze.train",
+            f"--config={CONFIG}:ppo",
+            *flags(fields),
+            f"--workdir={tmp_path / 'run'}",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         env=os.environ | {"HANGS": str(hangs)},
         # A shell ignores Ctrl-C for what it starts in the background, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    )
     deadline = time.monotonic() + 120
     workers: list[int] = []
     while len(workers) < 2 and process.poll() is None and time.monotonic() < deadline:
@@ -68,9 +77,13 @@ def limited(size, arguments):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=200,
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
         preexec_fn=limit,
-    )  # fmt: skip
+    )
 
 
 def test_training_goes_on_without_tensorboard(tmp_path):
@@ -162,9 +175,13 @@ def test_a_disk_that_gets_full_while_recording_is_one_line(tmp_path):
     """Room for some episodes beyond the reserve, and not for all."""
     with full_disk(tmp_path / "disk", "17m") as folder:
         done = command(
-            "jaxmaze.rollout", f"--config={CONFIG}", "--record", "--n_episodes=300",
-            "--policy=heuristic", f"--workdir={folder / 'run'}",
-        )  # fmt: skip
+            "jaxmaze.rollout",
+            f"--config={CONFIG}",
+            "--record",
+            "--n_episodes=300",
+            "--policy=heuristic",
+            f"--workdir={folder / 'run'}",
+        )
         assert done.returncode == 1, (done.returncode, done.stderr[-2000:])
         assert done.stderr.count("\n") == 1 and "No space left on device" in done.stderr
         played = (folder / "run" / "episodes.jsonl").read_text().splitlines()

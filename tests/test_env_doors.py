@@ -74,11 +74,16 @@ def folder(tmp_path_factory):
 def recorded(folder):
     """What the command records there, in workers' reach."""
     done = command(
-        "jaxmaze.rollout", "--config=my_config.py", "--n_episodes=4", "--record", "--workdir=data",
+        "jaxmaze.rollout",
+        "--config=my_config.py",
+        "--n_episodes=4",
+        "--record",
+        "--workdir=data",
         "--config.env.wrappers=(('my_file:Slower', {'name': 'put'}),)",
-        "--config.env.reset_options.low=0.5", "--config.env.frame_skip=2",
+        "--config.env.reset_options.low=0.5",
+        "--config.env.frame_skip=2",
         cwd=folder,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return done, folder / "data"
 
@@ -98,9 +103,13 @@ def test_a_command_makes_wraps_and_records_what_it_is_told(folder, recorded):
     assert slower["entry_point"] == "my_file:Slower" and slower["kwargs"] == {"name": "put"}
     # The fields are the run's identity.
     other = command(
-        "jaxmaze.rollout", "--config=my_config.py", "--n_episodes=4", "--record", "--workdir=data",
+        "jaxmaze.rollout",
+        "--config=my_config.py",
+        "--n_episodes=4",
+        "--record",
+        "--workdir=data",
         cwd=folder,
-    )  # fmt: skip
+    )
     fails(other, "data holds a run with another configuration", "env.wrappers")
 
 
@@ -119,9 +128,12 @@ WRONG = {
 def test_wrong_fields_are_one_line(case, folder, capsys):
     text, words = WRONG[case]
     done = command(
-        "jaxmaze.rollout", "--config=my_config.py", f"--config.env.{text}", f"--workdir={case}",
+        "jaxmaze.rollout",
+        "--config=my_config.py",
+        f"--config.env.{text}",
+        f"--workdir={case}",
         cwd=folder,
-    )  # fmt: skip
+    )
     fails(done, *words)
     assert done.returncode == 2 and not (folder / case).exists()
 
@@ -129,9 +141,13 @@ def test_wrong_fields_are_one_line(case, folder, capsys):
 def test_what_raises_in_the_midst_of_training_names_itself_in_this_process_too(folder):
     quick = own.QUICK | {"env.workers": 0, "members": 1}
     done = command(
-        "jaxmaze.train", "--config=my_config.py:ppo", "--config.env.make=my_file:Dies",
-        *flags(quick), "--workdir=dies", cwd=folder,
-    )  # fmt: skip
+        "jaxmaze.train",
+        "--config=my_config.py:ppo",
+        "--config.env.make=my_file:Dies",
+        *flags(quick),
+        "--workdir=dies",
+        cwd=folder,
+    )
     assert done.returncode == 1 and "raise RuntimeError" in done.stderr
     line = done.stderr.strip().splitlines()[-1]
     assert line.startswith("error: the environment my_file:Dies failed in step(): RuntimeError")
@@ -161,8 +177,9 @@ def test_sizes_and_options_on_the_command_line():
     assert cli.parse_value("env.reset_options.low", "-0.5") == -0.5
     made = api.override({"env": {"id": "X-v0"}}, {"env.reset_options.low": 1})
     assert api.override(made, {"env.reset_options.high": 2}).env.reset_options.to_dict() == {
-        "low": 1, "high": 2,
-    }  # fmt: skip
+        "low": 1,
+        "high": 2,
+    }
     with pytest.raises(UserError, match="nested too deeply"):
         api.override(made, {"env.reset_options.a.b": 2})
 
@@ -178,8 +195,11 @@ def test_functions_and_their_arguments_survive_every_door():
     here = "tests.count_env"
     assert written["env"]["make"] == f"{here}:make_env"
     assert written["env"]["wrappers"] == [
-        f"{here}:Scale", [f"{here}:Scale", {"scale": 3.0}], "x:y", ["x:y", {"a": {"b": 2}}],
-    ]  # fmt: skip
+        f"{here}:Scale",
+        [f"{here}:Scale", {"scale": 3.0}],
+        "x:y",
+        ["x:y", {"a": {"b": 2}}],
+    ]
     # Read back it is the same environment, and needs nobody's trust to be described.
     again = config.from_dict(json.loads(json.dumps(written)))
     assert environment.EnvConfig.of(again.env) == environment.EnvConfig.of(made.env)
@@ -299,7 +319,7 @@ def theirs(folder, recorded, tmp_path):
         ({"make": None, "id": "CartPole-v1"}, "env.wrappers[0]=my_file:Slower"),
         ({"make": NAME, "wrappers": [FLAT, "my_file:Slower"]}, "env.wrappers[1]=my_file:Slower"),
     ],
-)  # fmt: skip
+)
 def test_code_that_a_run_names_is_not_imported_without_trust(theirs, fields, path):
     folder, marker, names = theirs
     names(**fields)

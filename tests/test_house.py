@@ -38,9 +38,19 @@ Commands are those that ``jaxmaze --help`` lists.
 """
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 PURE = {
-    "__future__", "chex", "collections", "dataclasses", "flax", "functools", "jax", "math", "numpy",
-    "optax", "types", "typing",
-}  # fmt: skip
+    "__future__",
+    "chex",
+    "collections",
+    "dataclasses",
+    "flax",
+    "functools",
+    "jax",
+    "math",
+    "numpy",
+    "optax",
+    "types",
+    "typing",
+}
 STARTS_FAST = {*commands(), "cli"}
 """Commands, which load what is slow to load once they need it: ``--help`` must not wait for JAX."""
 

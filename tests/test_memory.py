@@ -10,13 +10,25 @@ from tests.conftest import SMALL, command, flags, goes_on_as, killed
 from tests.cue_env import Remembers
 
 SETTINGS = SMALL | {
-    "env.id": "tests.cue_env:Cue-v0", "env.max_episode_steps": None, "network.hidden_sizes": (16,),
-    "network.memory": "gru", "network.memory_size": 16, "rollout.n_episodes": 60,
-    "rollout.policy": "tests.cue_env:teacher", "bc.num_epochs": 6, "bc.batch_size": 32,
-    "bc.sequence_length": 4, "bc.learning_rate": 1e-2, "bc.eval_every": 0,
-    "evaluation.episodes": 30, "ppo.total_env_steps": 512, "ppo.critic_burn_in": 2,
-    "ppo.burn_in_until": None, "ppo.num_steps": 16, "ppo.eval_every": 4,
-}  # fmt: skip
+    "env.id": "tests.cue_env:Cue-v0",
+    "env.max_episode_steps": None,
+    "network.hidden_sizes": (16,),
+    "network.memory": "gru",
+    "network.memory_size": 16,
+    "rollout.n_episodes": 60,
+    "rollout.policy": "tests.cue_env:teacher",
+    "bc.num_epochs": 6,
+    "bc.batch_size": 32,
+    "bc.sequence_length": 4,
+    "bc.learning_rate": 1e-2,
+    "bc.eval_every": 0,
+    "evaluation.episodes": 30,
+    "ppo.total_env_steps": 512,
+    "ppo.critic_burn_in": 2,
+    "ppo.burn_in_until": None,
+    "ppo.num_steps": 16,
+    "ppo.eval_every": 4,
+}
 
 
 @pytest.fixture(scope="module")

@@ -127,13 +127,24 @@ def test_the_critic_values_what_follows_with_what_it_remembers(remembers):
 @pytest.mark.slow
 def test_ppo_learns_what_only_memory_can_tell(remembers, tmp_path):
     changes = {
-        "stage": "ppo", "env.id": "Cue-v0", "env.max_episode_steps": None,
-        "network.memory": remembers[1].memory, "network.memory_size": 16,
-        "network.hidden_sizes": (16,), "ppo.num_envs": 16, "ppo.num_steps": 32,
-        "ppo.batch_size": 128, "ppo.num_epochs": 4, "ppo.total_env_steps": 16384,
-        "ppo.learning_rate": 3e-3, "ppo.value_learning_rate": 3e-3, "ppo.gamma": 0.9,
-        "ppo.gae_lambda": 0.95, "ppo.eval_every": 8, "evaluation.episodes": 20,
-    }  # fmt: skip
+        "stage": "ppo",
+        "env.id": "Cue-v0",
+        "env.max_episode_steps": None,
+        "network.memory": remembers[1].memory,
+        "network.memory_size": 16,
+        "network.hidden_sizes": (16,),
+        "ppo.num_envs": 16,
+        "ppo.num_steps": 32,
+        "ppo.batch_size": 128,
+        "ppo.num_epochs": 4,
+        "ppo.total_env_steps": 16384,
+        "ppo.learning_rate": 3e-3,
+        "ppo.value_learning_rate": 3e-3,
+        "ppo.gamma": 0.9,
+        "ppo.gae_lambda": 0.95,
+        "ppo.eval_every": 8,
+        "evaluation.episodes": 20,
+    }
     run = api.train(api.make_config({**SMALL, **changes}), tmp_path / "run")
     # Who remembers nothing gets 2 of 4 on average.
     assert run.summary["evaluation"]["mean"] > 3.5

@@ -51,9 +51,12 @@ def test_the_whole_workflow_in_a_folder_of_ones_own(folder, tmp_path):
     shown = command("jaxmaze.rollout", "--run=whole", "--n_episodes=2", "--trust", cwd=folder)
     assert shown.returncode == 0 and "2 episodes of" in shown.stdout, shown.stderr
     given = command(
-        "jaxmaze.rollout", "--run=whole", "--n_episodes=2", "--config.env.id=my_env:Ball-v0",
+        "jaxmaze.rollout",
+        "--run=whole",
+        "--n_episodes=2",
+        "--config.env.id=my_env:Ball-v0",
         cwd=folder,
-    )  # fmt: skip
+    )
     assert given.returncode == 0, given.stderr
     teacher = ("whole/bc", "--teacher=whole/teacher", "--trust")
     compared = command("jaxmaze.compare", *teacher, cwd=folder)
@@ -77,9 +80,13 @@ def test_a_killed_run_goes_on_in_its_folder_and_says_where_it_looks_elsewhere(fo
 def test_modules_are_found_in_the_current_folder_however_the_command_is_started(folder):
     train = ("jaxmaze.train", "--config=my_config.py:ppo", *SMALL, "--config.env.workers=2")
     result = subprocess.run(
-        [sys.executable, "-m", *train, "--workdir=safe"], cwd=folder, text=True,
-        capture_output=True, env=HERE | {"PYTHONSAFEPATH": "1"}, timeout=300,
-    )  # fmt: skip
+        [sys.executable, "-m", *train, "--workdir=safe"],
+        cwd=folder,
+        text=True,
+        capture_output=True,
+        env=HERE | {"PYTHONSAFEPATH": "1"},
+        timeout=300,
+    )
     assert result.returncode == 0, result.stderr
 
 

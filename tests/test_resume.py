@@ -57,10 +57,12 @@ def test_a_finished_run_has_nothing_left_to_do(tuned, cloned, tmp_path):
     result = command("jaxmaze.train", f"--resume={tuned.folder}")
     mean = tuned.summary["evaluation"]["mean"]
     fails(
-        result, f"{tuned.folder} is finished already (768 environment steps a seed, mean return "
-        f"{mean:.1f}); nothing is left to do", f"--config.ppo.init_from={tuned.folder}",
+        result,
+        f"{tuned.folder} is finished already (768 environment steps a seed, mean return "
+        f"{mean:.1f}); nothing is left to do",
+        f"--config.ppo.init_from={tuned.folder}",
         f"{tuned.folder}/summary.json",
-    )  # fmt: skip
+    )
     assert result.returncode == 2
     assert contents(tuned.folder) == before
     with pytest.raises(UserError, match=r"finished already \(mean return .*fine-tune it"):

@@ -36,8 +36,10 @@ def test_overlap_acts_one_update_late_and_does_not_depend_on_workers(plain, tmp_
     assert [found[i] for i in first] == [expected[i] for i in first]
     assert found != expected
     # An older policy acted: the new one differs from it before its first step already.
-    late, prompt = (np.mean([x["ppo/approx_kl"] for x in lines_ if "ppo/approx_kl" in x])
-                    for lines_ in (found, expected))  # fmt: skip
+    late, prompt = (
+        np.mean([x["ppo/approx_kl"] for x in lines_ if "ppo/approx_kl" in x])
+        for lines_ in (found, expected)
+    )
     assert late > 1.2 * prompt
 
 
@@ -59,13 +61,23 @@ def _leaves(tree):
 def run_with(cache, folder, **environment):
     arguments = flags(SMALL | {"members": 1, "ppo.total_env_steps": 384})
     environment = {k: v for k, v in os.environ.items() if "COMPILATION_CACHE" not in k} | {
-        "XDG_CACHE_HOME": str(cache), **environment,
-    }  # fmt: skip
+        "XDG_CACHE_HOME": str(cache),
+        **environment,
+    }
     environment = {k: v for k, v in environment.items() if "PERSISTENT_CACHE" not in k}
     subprocess.run(
-        [sys.executable, "-m", "jaxmaze.train", f"--config={CONFIG}:ppo", f"--workdir={folder}",
-         *arguments], check=True, env=environment, capture_output=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "jaxmaze.train",
+            f"--config={CONFIG}:ppo",
+            f"--workdir={folder}",
+            *arguments,
+        ],
+        check=True,
+        env=environment,
+        capture_output=True,
+    )
     return (folder / "metrics.jsonl").read_text()
 
 
@@ -86,7 +98,10 @@ def test_compiled_programs_are_kept_and_change_nothing(tmp_path):
 
 def test_a_run_in_which_nobody_learns_is_evaluated_all_the_same(plain, tmp_path):
     frozen = api.train(api.override(plain.config, {"ppo.learning_rate": 0.0}), tmp_path / "run")
-    returns = [x["rollout_stats/reward/mean"] for x in lines(frozen) if x["split"] == "eval"
-               and "rollout_stats/reward/mean" in x]  # fmt: skip
+    returns = [
+        x["rollout_stats/reward/mean"]
+        for x in lines(frozen)
+        if x["split"] == "eval" and "rollout_stats/reward/mean" in x
+    ]
     assert len(returns) >= 2 and len(set(returns)) == 1
     assert not [x for x in lines(frozen) if x["split"] == "train"]

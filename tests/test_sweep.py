@@ -131,8 +131,9 @@ def test_cloning_can_be_swept_too(recorded, small, tmp_path):
 )
 def test_wrong_grids_are_one_line(recipe, flag, message, tmp_path):
     run = tmp_path / "run"
-    done = command("jaxmaze.train", f"--config={CONFIG}:{recipe}", f"--workdir={run}",
-                   f"--config.{flag}")  # fmt: skip
+    done = command(
+        "jaxmaze.train", f"--config={CONFIG}:{recipe}", f"--workdir={run}", f"--config.{flag}"
+    )
     assert done.returncode == 2 and not run.exists()
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert message.replace("config.gamma", "config.ppo.gamma") in done.stderr

@@ -67,16 +67,20 @@ def main(_: list[str]) -> None:
         info, LoadedPolicy(networks, policy), evaluation.test_seeds(config), 16
     )
     samples = len(obs) * _EPOCHS.value * _MEMBERS.value
-    print(json.dumps({
-        "library": "jaxmaze",
-        "platform": jax.default_backend(),
-        "samples": samples,
-        "call_seconds": whole,
-        "seconds": again,
-        "samples_per_second": samples * (_EPOCHS.value - 1) / _EPOCHS.value / rest,
-        "mean_return": float(np.mean([e.episode_return for e in episodes])),
-        "data": Path(_DATA.value).name,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "library": "jaxmaze",
+                "platform": jax.default_backend(),
+                "samples": samples,
+                "call_seconds": whole,
+                "seconds": again,
+                "samples_per_second": samples * (_EPOCHS.value - 1) / _EPOCHS.value / rest,
+                "mean_return": float(np.mean([e.episode_return for e in episodes])),
+                "data": Path(_DATA.value).name,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -18,12 +18,23 @@ from pathlib import Path  # noqa: E402
 import jaxmaze  # noqa: E402
 from jaxmaze import cli  # noqa: E402
 
-TUNING = {"ppo.total_env_steps": 131_072, "ppo.eval_every": 32, "ppo.playoff_episodes": 0,
-          "ppo.eval_episodes": 8, "bc.eval_every": 0, "evaluation.episodes": 100}  # fmt: skip
+TUNING = {
+    "ppo.total_env_steps": 131_072,
+    "ppo.eval_every": 32,
+    "ppo.playoff_episodes": 0,
+    "ppo.eval_episodes": 8,
+    "bc.eval_every": 0,
+    "evaluation.episodes": 100,
+}
 """One evaluation before and one after: nothing is chosen on the way, the last policy counts."""
-SCRATCH = {"ppo.total_env_steps": 393_216, "ppo.eval_every": 96, "ppo.playoff_episodes": 0,
-           "ppo.eval_episodes": 1, "ppo.learning_rate": 1e-3,
-           "evaluation.episodes": 100}  # fmt: skip
+SCRATCH = {
+    "ppo.total_env_steps": 393_216,
+    "ppo.eval_every": 96,
+    "ppo.playoff_episodes": 0,
+    "ppo.eval_episodes": 1,
+    "ppo.learning_rate": 1e-3,
+    "evaluation.episodes": 100,
+}
 
 
 def main() -> None:

@@ -11,10 +11,15 @@ import time
 from pathlib import Path
 
 ZOO = {
-    "ppo.num_steps": 1024, "ppo.learning_rate": 3e-4, "ppo.value_learning_rate": 3e-4,
-    "ppo.learning_rate_schedule": "constant", "ppo.entropy_coef": 0.01, "ppo.average_decay": 0.0,
-    "ppo.eval_every": 10**6, "ppo.playoff_episodes": 0,
-}  # fmt: skip
+    "ppo.num_steps": 1024,
+    "ppo.learning_rate": 3e-4,
+    "ppo.value_learning_rate": 3e-4,
+    "ppo.learning_rate_schedule": "constant",
+    "ppo.entropy_coef": 0.01,
+    "ppo.average_decay": 0.0,
+    "ppo.eval_every": 10**6,
+    "ppo.playoff_episodes": 0,
+}
 """rl-zoo's settings for LunarLander where they differ from the defaults, without evaluations."""
 
 
@@ -40,11 +45,15 @@ def main() -> None:
 
     cli.prepare()
     overrides = ZOO | {
-        "ppo.total_env_steps": args.total_env_steps, "seed": args.seed, "members": args.members,
-        "env.backend": args.backend, "ppo.overlap": args.overlap,
-        "ppo.eval_episodes": 1, "evaluation.episodes": args.eval_episodes,
+        "ppo.total_env_steps": args.total_env_steps,
+        "seed": args.seed,
+        "members": args.members,
+        "env.backend": args.backend,
+        "ppo.overlap": args.overlap,
+        "ppo.eval_episodes": 1,
+        "evaluation.episodes": args.eval_episodes,
         "network.hidden_sizes": tuple(int(n) for n in args.hidden.split(",")),
-    }  # fmt: skip
+    }
     config = jaxmaze.load_config("configs/lunar_lander.py:ppo", overrides)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -59,21 +68,25 @@ def main() -> None:
     )
     seconds = sum(part["rest"] for part in loop.values())
     steps = loop["collect"]["count"] * args.members * config.ppo.num_envs * config.ppo.num_steps
-    print(json.dumps({
-        "library": f"jaxmaze, {args.backend}" + (", overlap" if args.overlap else ""),
-        "version": importlib.metadata.version("jaxmaze"),
-        "env_steps": summary["env_steps"],
-        "train_seconds": seconds,
-        "collect_seconds": loop["collect"]["rest"],
-        "update_seconds": loop["update"]["rest"],
-        "log_seconds": loop["log"]["rest"],
-        "first_iteration_seconds": sum(part["first"] for part in loop.values()),
-        "steps_per_second": steps / seconds,
-        "steps_per_second_whole": summary["env_steps"] / (whole - judged),
-        "wall_seconds": whole,
-        "mean_return": summary["last"]["mean"],
-        "returns": [m["last"]["mean"] for m in summary["members"]],
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "library": f"jaxmaze, {args.backend}" + (", overlap" if args.overlap else ""),
+                "version": importlib.metadata.version("jaxmaze"),
+                "env_steps": summary["env_steps"],
+                "train_seconds": seconds,
+                "collect_seconds": loop["collect"]["rest"],
+                "update_seconds": loop["update"]["rest"],
+                "log_seconds": loop["log"]["rest"],
+                "first_iteration_seconds": sum(part["first"] for part in loop.values()),
+                "steps_per_second": steps / seconds,
+                "steps_per_second_whole": summary["env_steps"] / (whole - judged),
+                "wall_seconds": whole,
+                "mean_return": summary["last"]["mean"],
+                "returns": [m["last"]["mean"] for m in summary["members"]],
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

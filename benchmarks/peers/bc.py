@@ -21,21 +21,30 @@ def transitions(data) -> Transitions:
     """Rows as imitation takes them; it learns from observations and actions alone."""
     obs, acts = data["obs"], data["acts"]
     dones = np.zeros(len(obs), bool)
-    return Transitions(obs=obs, acts=acts, infos=np.array([{}] * len(obs)), next_obs=obs,
-                       dones=dones)  # fmt: skip
+    return Transitions(
+        obs=obs, acts=acts, infos=np.array([{}] * len(obs)), next_obs=obs, dones=dones
+    )
 
 
 def cloner(data: Transitions, env: gym.Env, seed: int, hidden: list[int]) -> bc.BC:
     """imitation's BC with batch 128 and Adam at 1e-3, its own default."""
     policy = ActorCriticPolicy(
-        env.observation_space, env.action_space, lr_schedule=lambda _: 1e-3, net_arch=hidden,
+        env.observation_space,
+        env.action_space,
+        lr_schedule=lambda _: 1e-3,
+        net_arch=hidden,
         activation_fn=torch.nn.Tanh,
-    )  # fmt: skip
+    )
     return bc.BC(
-        observation_space=env.observation_space, action_space=env.action_space,
-        rng=np.random.default_rng(seed), policy=policy, demonstrations=data, batch_size=128,
-        optimizer_kwargs={"lr": 1e-3}, device="cpu",
-    )  # fmt: skip
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        rng=np.random.default_rng(seed),
+        policy=policy,
+        demonstrations=data,
+        batch_size=128,
+        optimizer_kwargs={"lr": 1e-3},
+        device="cpu",
+    )
 
 
 def mean_return(policy, seeds, env_id: str = "LunarLander-v3") -> float:
@@ -75,15 +84,19 @@ def main() -> None:
     end = time.perf_counter()
     samples = len(data["obs"]) * args.epochs
     seeds = np.random.SeedSequence(20_250).generate_state(100) >> 1
-    print(json.dumps({
-        "library": "imitation",
-        "version": importlib.metadata.version("imitation"),
-        "samples": samples,
-        "call_seconds": end - start,
-        "seconds": end - begun,
-        "samples_per_second": samples / (end - begun),
-        "mean_return": mean_return(trainer.policy, seeds),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "library": "imitation",
+                "version": importlib.metadata.version("imitation"),
+                "samples": samples,
+                "call_seconds": end - start,
+                "seconds": end - begun,
+                "samples_per_second": samples / (end - begun),
+                "mean_return": mean_return(trainer.policy, seeds),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

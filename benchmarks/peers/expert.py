@@ -21,24 +21,54 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 ENVS = {
     "CartPole-v1": (
-        "PPO", 8, 100_000, False,
-        dict(n_steps=32, batch_size=256, gae_lambda=0.8, gamma=0.98, n_epochs=20, ent_coef=0.0,
-             learning_rate=lambda left: 1e-3 * left, clip_range=lambda left: 0.2 * left),
+        "PPO",
+        8,
+        100_000,
+        False,
+        dict(
+            n_steps=32,
+            batch_size=256,
+            gae_lambda=0.8,
+            gamma=0.98,
+            n_epochs=20,
+            ent_coef=0.0,
+            learning_rate=lambda left: 1e-3 * left,
+            clip_range=lambda left: 0.2 * left,
+        ),
     ),
     "Acrobot-v1": (
-        "PPO", 16, 300_000, True,
+        "PPO",
+        16,
+        300_000,
+        True,
         dict(n_steps=256, gae_lambda=0.94, gamma=0.99, n_epochs=4, ent_coef=0.0),
     ),
     "Pendulum-v1": ("SAC", 1, 20_000, False, dict(learning_rate=1e-3)),
     "Hopper-v5": (
-        "PPO", 1, 1_000_000, True,
-        dict(batch_size=32, n_steps=512, gamma=0.999, learning_rate=9.80828e-05,
-             ent_coef=0.00229519, clip_range=0.2, n_epochs=5, gae_lambda=0.99, max_grad_norm=0.7,
-             vf_coef=0.835671,
-             policy_kwargs=dict(log_std_init=-2, ortho_init=False, activation_fn=torch.nn.ReLU,
-                                net_arch=dict(pi=[256, 256], vf=[256, 256]))),
+        "PPO",
+        1,
+        1_000_000,
+        True,
+        dict(
+            batch_size=32,
+            n_steps=512,
+            gamma=0.999,
+            learning_rate=9.80828e-05,
+            ent_coef=0.00229519,
+            clip_range=0.2,
+            n_epochs=5,
+            gae_lambda=0.99,
+            max_grad_norm=0.7,
+            vf_coef=0.835671,
+            policy_kwargs=dict(
+                log_std_init=-2,
+                ortho_init=False,
+                activation_fn=torch.nn.ReLU,
+                net_arch=dict(pi=[256, 256], vf=[256, 256]),
+            ),
+        ),
     ),
-}  # fmt: skip
+}
 """Algorithm, environments, steps, whether observations and rewards are normalised, arguments: those
 of rl-baselines3-zoo for gymnasium's versions; Acrobot is stopped early."""
 

@@ -83,10 +83,18 @@ def main() -> None:
         highest = settings["learning_rate"]
         # vf_coef: of the whole squared error, of which jaxmaze takes half.
         settings |= dict(learning_rate=lambda left: highest * left, vf_coef=0.25)
-    model = PPO("MlpPolicy", env, seed=args.seed, device="cpu", **settings,
-                policy_kwargs=dict(net_arch=HIDDEN, activation_fn=torch.nn.Tanh))  # fmt: skip
-    line = {"library": "Stable-Baselines3" if args.from_scratch else "imitation + SB3",
-            "version": importlib.metadata.version("stable-baselines3")}  # fmt: skip
+    model = PPO(
+        "MlpPolicy",
+        env,
+        seed=args.seed,
+        device="cpu",
+        **settings,
+        policy_kwargs=dict(net_arch=HIDDEN, activation_fn=torch.nn.Tanh),
+    )
+    line = {
+        "library": "Stable-Baselines3" if args.from_scratch else "imitation + SB3",
+        "version": importlib.metadata.version("stable-baselines3"),
+    }
     check = UntilReached(args.target, 16_384)
     check.model = model
     reached = False
@@ -109,10 +117,12 @@ def main() -> None:
         model.learn(check.every, reset_num_timesteps=False)
         reached = check.reached()
     line |= {
-        "reached": reached, "env_steps": model.num_timesteps, "mean_return": check.mean,
+        "reached": reached,
+        "env_steps": model.num_timesteps,
+        "mean_return": check.mean,
         "tune_seconds": time.perf_counter() - begun,
         "wall_seconds": time.perf_counter() - START,
-    }  # fmt: skip
+    }
     print(json.dumps(line))
 
 

@@ -19,9 +19,17 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 SETTINGS = dict(
-    n_steps=1024, batch_size=64, n_epochs=4, gamma=0.999, gae_lambda=0.98, ent_coef=0.01,
-    learning_rate=3e-4, clip_range=0.2, vf_coef=0.5, max_grad_norm=0.5,
-)  # fmt: skip
+    n_steps=1024,
+    batch_size=64,
+    n_epochs=4,
+    gamma=0.999,
+    gae_lambda=0.98,
+    ent_coef=0.01,
+    learning_rate=3e-4,
+    clip_range=0.2,
+    vf_coef=0.5,
+    max_grad_norm=0.5,
+)
 PACKAGES = {"sb3": "stable-baselines3", "sbx": "sbx-rl"}
 
 

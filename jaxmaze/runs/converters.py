@@ -86,9 +86,14 @@ def convert(
     """
     info = info_for(env)
     columns = Columns(
-        names_of(observations), names_of(actions), rewards, terminations, truncations, episodes,
+        names_of(observations),
+        names_of(actions),
+        rewards,
+        terminations,
+        truncations,
+        episodes,
         seeds,
-    )  # fmt: skip
+    )
     about = About(
         dataset_id or DATASET_ID, names_of(author), names_of(author_email), code_permalink
     )

@@ -47,8 +47,10 @@ def drawn(space, count=64, seed=0):
 def dist_of(space, rows=5, seed=0):
     rng = np.random.default_rng(seed)
     outputs = jnp.asarray(rng.normal(size=(rows, space.num_outputs)), jnp.float32)
-    free = {n: jnp.asarray(rng.normal(size=s) * 0.3, jnp.float32)
-            for n, s in space.free_params().items()}  # fmt: skip
+    free = {
+        n: jnp.asarray(rng.normal(size=s) * 0.3, jnp.float32)
+        for n, s in space.free_params().items()
+    }
     return space.distribution(outputs, free)
 
 

@@ -20,11 +20,23 @@ STATIC = ppo.Static(num_epochs=4, batch_size=64, num_iterations=50, linear_sched
 
 def hyper(**changes):
     values = dict(
-        learning_rate=3e-3, value_learning_rate=3e-3, gamma=0.9, gae_lambda=0.95, clip_range=0.2,
-        entropy_coef=0.0, value_coef=0.5, max_grad_norm=0.5, target_kl=np.inf, critic_burn_in=0,
-        burn_in_until=np.inf, anchor_coef=0.0, anchor_target_kl=np.inf, cloning_coef=0.0,
-        average_decay=0.9, adapt_stats=0.0,
-    )  # fmt: skip
+        learning_rate=3e-3,
+        value_learning_rate=3e-3,
+        gamma=0.9,
+        gae_lambda=0.95,
+        clip_range=0.2,
+        entropy_coef=0.0,
+        value_coef=0.5,
+        max_grad_norm=0.5,
+        target_kl=np.inf,
+        critic_burn_in=0,
+        burn_in_until=np.inf,
+        anchor_coef=0.0,
+        anchor_target_kl=np.inf,
+        cloning_coef=0.0,
+        average_decay=0.9,
+        adapt_stats=0.0,
+    )
     return ppo.Hyper(**{k: np.float32(v) for k, v in (values | changes).items()})
 
 
@@ -267,9 +279,13 @@ def test_the_anchor_follows_its_target():
         state, clone_kl = start, []
         for _ in range(25):
             state, metrics = one_update(
-                state, start.policy, static, learning_rate=0.01, anchor_coef=0.1,
+                state,
+                start.policy,
+                static,
+                learning_rate=0.01,
+                anchor_coef=0.1,
                 anchor_target_kl=target,
-            )  # fmt: skip
+            )
             clone_kl.append(float(metrics["clone_kl"]))
         return np.mean(clone_kl[-10:])
 
@@ -336,8 +352,9 @@ def test_members_differ_only_by_their_own_hyper_parameters():
         alone, _ = ppo.update(NETWORKS, STATIC, *mine, mine[0].policy)
         jax.tree.map(
             lambda a, b, m=m: np.testing.assert_allclose(a[m], b, atol=2e-4),
-            together.policy, alone.policy,
-        )  # fmt: skip
+            together.policy,
+            alone.policy,
+        )
 
 
 def test_the_two_halves_of_an_update_make_a_whole():

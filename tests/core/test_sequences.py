@@ -80,9 +80,7 @@ def test_every_marked_step_is_visited_once_with_what_came_before(few):
         dist, passed = NETWORKS.follow(*own, obs, part.memory)
         at = jnp.where(part.mask > 0, part.rows, ROWS)
         log_prob = dist.log_prob(jnp.zeros(at.shape, int))
-        return (
-            seen.at[at].add(1.0, mode="drop"), values.at[at].set(log_prob, mode="drop")
-        ), passed  # fmt: skip
+        return (seen.at[at].add(1.0, mode="drop"), values.at[at].set(log_prob, mode="drop")), passed
 
     cuts, zeros = rows.sequences, jnp.zeros(ROWS)
     episodes = sequences.marked_episodes(cuts, weight)
@@ -170,8 +168,9 @@ def test_a_member_that_has_stopped_stays_as_it_is():
     after, _ = bc_sequences.epoch(NETWORKS, 8, 9, state, rows, weight, hyper(0))
     jax.tree.map(np.testing.assert_array_equal, after.policy, state.policy)
     moved, _ = bc_sequences.epoch(NETWORKS, 8, 9, state, rows, weight, hyper())
-    assert not np.array_equal(moved.policy.params["head"]["kernel"],
-                              state.policy.params["head"]["kernel"])  # fmt: skip
+    assert not np.array_equal(
+        moved.policy.params["head"]["kernel"], state.policy.params["head"]["kernel"]
+    )
 
 
 def test_data_sets_of_several_members_are_filled_up():
@@ -191,11 +190,15 @@ def returns(rows):
     left = np.zeros(ROWS, np.float32)
     left[STARTS[1] : STARTS[1] + LENGTHS[1]] = 0.9 ** np.arange(LENGTHS[1], 0, -1)
     return Returns(
-        rows.obs, rng.normal(size=ROWS).astype(np.float32), left,
+        rows.obs,
+        rng.normal(size=ROWS).astype(np.float32),
+        left,
         np.repeat(np.arange(5), LENGTHS).astype(np.int32),
-        rng.normal(size=(5, 3)).astype(np.float32), np.float32(0), np.float32(2),
+        rng.normal(size=(5, 3)).astype(np.float32),
+        np.float32(0),
+        np.float32(2),
         sequences=rows.sequences,
-    )  # fmt: skip
+    )
 
 
 def test_a_critic_that_remembers_is_fitted_to_returns(few):

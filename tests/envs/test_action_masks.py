@@ -151,8 +151,10 @@ def test_masks_are_no_features():
     ]
     np.testing.assert_array_equal(logits[0][1:3], logits[1][1:3])
     assert (logits[1][[0, 3]] < -1e7).all()
-    values = [networks.value(networks.init_value(np.random.SeedSequence(0)), policy.obs_stats, o)
-              for o in (free, tight)]  # fmt: skip
+    values = [
+        networks.value(networks.init_value(np.random.SeedSequence(0)), policy.obs_stats, o)
+        for o in (free, tight)
+    ]
     np.testing.assert_array_equal(*values)
 
 

@@ -30,10 +30,12 @@ def setup(env, seeds=(0, 1), num_envs=4, num_shards=2):
     networks = Networks(info.spaces, NetworkSpec((4,)))
     config = ActorConfig(env, networks, seeds, num_envs, num_shards)
     blank = [
-        Policy(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), networks.policy_shapes()),
-               networks.init_stats())
+        Policy(
+            jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), networks.policy_shapes()),
+            networks.init_stats(),
+        )
         for _ in seeds
-    ]  # fmt: skip
+    ]
     for m, policy in enumerate(blank):
         if isinstance(info.spaces.action, Discrete):
             policy.params["head"]["bias"][:] = np.log(SHARES[m])

@@ -69,8 +69,9 @@ def test_every_kind_reaches_the_network(name):
     # What is kept has the same meaning as what the environment gave.
     kept = net.distribution(params, stats, spec.arrays(room)).logits
     np.testing.assert_allclose(kept, logits, atol=1e-6)
-    if not np.array_equal(*(np.concatenate([x[i].ravel() for x in jax.tree.leaves(room)])
-                            for i in (0, 1))):  # fmt: skip
+    if not np.array_equal(
+        *(np.concatenate([x[i].ravel() for x in jax.tree.leaves(room)]) for i in (0, 1))
+    ):
         assert np.abs(logits[0] - logits[1]).max() > 0
 
 

@@ -47,7 +47,7 @@ WRONG = {
     "NaN reward": (step_with(reward=np.nan), ["the reward nan"]),
     "flag": (step_with(truncated=None), ["truncated=None", "True or False"]),
     "info": (step_with(info=None), ["step() gave a NoneType as info"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -49,10 +49,13 @@ def test_wrappers_that_do_not_fit_are_one_line(wrapper, words):
 
 def test_a_wrapped_environment_can_be_made_again_from_its_data(tmp_path, capsys):
     values = {
-        "make": f"{HERE}:make_env", "kwargs": {"size": 3.0}, "frame_skip": 2, "frame_stack": 2,
+        "make": f"{HERE}:make_env",
+        "kwargs": {"size": 3.0},
+        "frame_skip": 2,
+        "frame_stack": 2,
         "wrappers": ((f"{HERE}:Scale", {"scale": 5.0}), f"{HERE}:Alone"),
         "reset_options": {"number": 7.0},
-    }  # fmt: skip
+    }
     config = api.make_config({"env": values})
     run = api.record(config, tmp_path / "run", policy="random", n_episodes=1)
     assert "no step limit" not in capsys.readouterr().out

@@ -18,13 +18,26 @@ def same(x):
     p, yes = jnp.abs(x) + 0.5, x > 0
     big, small = x > 1, lax.ceil(x) < lax.floor(x) + 1
     return {
-        "sum": x + 2 - x * 3 / p, "neg": -x, "exp": jnp.exp(x), "log": jnp.log(p),
-        "trig": jnp.sin(x) + jnp.cos(x), "erf": lax.erf(x), "tanh": jnp.tanh(x),
-        "sigmoid": jax.nn.sigmoid(x), "sqrt": jnp.sqrt(p), "sign": jnp.sign(x),
-        "steps": lax.floor(x) + lax.ceil(x), "max": lax.max(x, p - 1), "min": lax.min(x, p),
-        "pow": lax.pow(p, x), "and": yes & ~big | (x <= -1), "ge": (x >= 0.5) | small,
-        "eq": lax.floor(x) == 0, "lt": x < 0, "stop": lax.stop_gradient(x) + jnp.copy(x),
-    }  # fmt: skip
+        "sum": x + 2 - x * 3 / p,
+        "neg": -x,
+        "exp": jnp.exp(x),
+        "log": jnp.log(p),
+        "trig": jnp.sin(x) + jnp.cos(x),
+        "erf": lax.erf(x),
+        "tanh": jnp.tanh(x),
+        "sigmoid": jax.nn.sigmoid(x),
+        "sqrt": jnp.sqrt(p),
+        "sign": jnp.sign(x),
+        "steps": lax.floor(x) + lax.ceil(x),
+        "max": lax.max(x, p - 1),
+        "min": lax.min(x, p),
+        "pow": lax.pow(p, x),
+        "and": yes & ~big | (x <= -1),
+        "ge": (x >= 0.5) | small,
+        "eq": lax.floor(x) == 0,
+        "lt": x < 0,
+        "stop": lax.stop_gradient(x) + jnp.copy(x),
+    }
 
 
 def added(x):
@@ -37,39 +50,62 @@ def shaped(x):
     image = jnp.broadcast_to(x[:, None, :, None], (len(x), 7, 6, 2))
     rows = jnp.broadcast_to(jnp.arange(6.0), x.shape)
     return {
-        "reshape": cube, "transpose": cube.transpose(0, 2, 1), "slice": x[:, 1:5:2],
-        "rows": rows, "joined": jnp.concatenate([second, first], 1), "squeeze": x[:, :1].squeeze(1),
+        "reshape": cube,
+        "transpose": cube.transpose(0, 2, 1),
+        "slice": x[:, 1:5:2],
+        "rows": rows,
+        "joined": jnp.concatenate([second, first], 1),
+        "squeeze": x[:, :1].squeeze(1),
         "expand": lax.expand_dims(x, (1,)),
         "padded": jnp.pad(x, ((0, 0), (1, 2)), constant_values=7),
-        "image": image, "integers": x.astype(jnp.int32),
-    }  # fmt: skip
+        "image": image,
+        "integers": x.astype(jnp.int32),
+    }
 
 
 def reduced(x):
     cube = x.reshape((-1, 2, 3))
     return {
-        "sum": cube.sum((1, 2)), "max": cube.max(1), "min": cube.min(2), "prod": cube.prod(1),
-        "argmax": lax.argmax(x, 1, jnp.int32), "argmin": lax.argmin(x, 1, jnp.int32),
-        "dot": x @ W, "turned": jnp.einsum("ni,ji->nj", x, W.T),
-        "batched": jnp.einsum("nij,nkj->nik", cube, cube), "softmax": jax.nn.log_softmax(x),
-    }  # fmt: skip
+        "sum": cube.sum((1, 2)),
+        "max": cube.max(1),
+        "min": cube.min(2),
+        "prod": cube.prod(1),
+        "argmax": lax.argmax(x, 1, jnp.int32),
+        "argmin": lax.argmin(x, 1, jnp.int32),
+        "dot": x @ W,
+        "turned": jnp.einsum("ni,ji->nj", x, W.T),
+        "batched": jnp.einsum("nij,nkj->nik", cube, cube),
+        "softmax": jax.nn.log_softmax(x),
+    }
 
 
 def mixed(x):
     return {
-        "clamp": lax.clamp(-0.5, x, 0.25), "expm1": jnp.expm1(x), "log1p": jnp.log1p(jnp.abs(x)),
-        "cube": x**3, "rsqrt": lax.rsqrt(jnp.abs(x) + 1), "square": lax.square(x),
-        "ne": lax.floor(x) != 0, "where": jnp.where(x > 0, x, 10.0), "elu": jax.nn.elu(x),
-        "gelu": jax.nn.gelu(x), "relu": jax.nn.relu(x), "checkpoint": jax.checkpoint(jnp.sin)(x),
-    }  # fmt: skip
+        "clamp": lax.clamp(-0.5, x, 0.25),
+        "expm1": jnp.expm1(x),
+        "log1p": jnp.log1p(jnp.abs(x)),
+        "cube": x**3,
+        "rsqrt": lax.rsqrt(jnp.abs(x) + 1),
+        "square": lax.square(x),
+        "ne": lax.floor(x) != 0,
+        "where": jnp.where(x > 0, x, 10.0),
+        "elu": jax.nn.elu(x),
+        "gelu": jax.nn.gelu(x),
+        "relu": jax.nn.relu(x),
+        "checkpoint": jax.checkpoint(jnp.sin)(x),
+    }
 
 
 def seen(x):
     image = jnp.broadcast_to(x[:, None, :, None], (len(x), 7, 6, 2)) * jnp.arange(2.0)
     conv = lax.conv_general_dilated(
-        image, KERNEL, (2, 1), ((1, 2), (0, 1)), rhs_dilation=(1, 2),
+        image,
+        KERNEL,
+        (2, 1),
+        ((1, 2), (0, 1)),
+        rhs_dilation=(1, 2),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )  # fmt: skip
+    )
     window = (1, 3, 2, 1), (1, 2, 1, 1)
     pool = lax.reduce_window(image, -jnp.inf, lax.max, *window, ((0, 0), (1, 0), (0, 1), (0, 0)))
     return {"conv": conv, "pool": pool}

@@ -20,11 +20,16 @@ from tests.conftest import command
 CONFIG = {
     "env": {"id": "CartPole-v1", "max_episode_steps": 40},
     "rollout": {
-        "policy": "heuristic", "n_episodes": 4, "dataset_id": "cartpole/small/expert-v3",
-        "minari": True, "author": ("Ada", "Bo"), "author_email": "ada@example.org",
-        "code_permalink": "https://example.org/code", "reference_episodes": 6,
+        "policy": "heuristic",
+        "n_episodes": 4,
+        "dataset_id": "cartpole/small/expert-v3",
+        "minari": True,
+        "author": ("Ada", "Bo"),
+        "author_email": "ada@example.org",
+        "code_permalink": "https://example.org/code",
+        "reference_episodes": 6,
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +114,23 @@ def test_without_an_id_nothing_is_said_that_nobody_gave(tmp_path):
 @pytest.mark.parametrize(
     ("name", "right"),
     [
-        ("cartpole/expert-v0", True), ("D4RL/door/human-v2", True), ("x-v10", True),
-        ("my_data-1-v0", True), ("ab/x-v0", True), ("expert", False), ("expert-v", False),
-        ("a/x-v0", False), ("/abs/x-v0", False), ("a//x-v0", False), ("../x-v0", False),
-        ("ab/../x-v0", False), ("x y-v0", False), ("ab/x-v0/", False), ("x-v0\n", False),
+        ("cartpole/expert-v0", True),
+        ("D4RL/door/human-v2", True),
+        ("x-v10", True),
+        ("my_data-1-v0", True),
+        ("ab/x-v0", True),
+        ("expert", False),
+        ("expert-v", False),
+        ("a/x-v0", False),
+        ("/abs/x-v0", False),
+        ("a//x-v0", False),
+        ("../x-v0", False),
+        ("ab/../x-v0", False),
+        ("x y-v0", False),
+        ("ab/x-v0/", False),
+        ("x-v0\n", False),
     ],
-)  # fmt: skip
+)
 def test_ids_are_those_that_minari_takes(name, right):
     assert is_minari_id(name) == right
     if right:

@@ -58,32 +58,48 @@ FORMS = {
         observations=o, actions=a, rewards=r, terminations=[True, False, True]
     ),
     "lists with flags a step": lambda o, a, r: dict(
-        observations=o, actions=a, rewards=r,
+        observations=o,
+        actions=a,
+        rewards=r,
         terminations=[[False, False, True], [False], [False, False, False, True]],
     ),
     "flat with lengths": lambda o, a, r: dict(
-        observations=np.concatenate(o), actions=np.concatenate(a), rewards=np.concatenate(r),
-        lengths=LENGTHS, terminations=[1, 0, 1],
+        observations=np.concatenate(o),
+        actions=np.concatenate(a),
+        rewards=np.concatenate(r),
+        lengths=LENGTHS,
+        terminations=[1, 0, 1],
     ),
     "flat with ends": lambda o, a, r: dict(
-        observations=np.concatenate(o), actions=np.concatenate(a),
-        rewards=np.concatenate(r)[:, None], episode_ends=ENDS, terminations=flags(2, 7),
+        observations=np.concatenate(o),
+        actions=np.concatenate(a),
+        rewards=np.concatenate(r)[:, None],
+        episode_ends=ENDS,
+        terminations=flags(2, 7),
     ),
     "flat with marks": lambda o, a, r: dict(
-        observations=np.concatenate(o), actions=np.concatenate(a).tolist(),
-        rewards=np.concatenate(r), episode_ends=flags(2, 3, 7), terminations=flags(2, 7),
+        observations=np.concatenate(o),
+        actions=np.concatenate(a).tolist(),
+        rewards=np.concatenate(r),
+        episode_ends=flags(2, 3, 7),
+        terminations=flags(2, 7),
     ),
     "flat with flags": lambda o, a, r: dict(
-        observations=np.concatenate(o), actions=np.concatenate(a), rewards=np.concatenate(r),
-        terminations=flags(2, 7), truncations=flags(3),
+        observations=np.concatenate(o),
+        actions=np.concatenate(a),
+        rewards=np.concatenate(r),
+        terminations=flags(2, 7),
+        truncations=flags(3),
     ),
     "flat with next observations": lambda o, a, r: dict(
         observations=np.concatenate([x[:-1] for x in o]),
         next_observations=np.concatenate([x[1:] for x in o]),
-        actions=np.concatenate(a), rewards=np.concatenate(r),
-        terminations=flags(2, 7), truncations=flags(3),
+        actions=np.concatenate(a),
+        rewards=np.concatenate(r),
+        terminations=flags(2, 7),
+        truncations=flags(3),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("spaces", [DISCRETE, REAL], ids=["discrete", "real"])
@@ -99,9 +115,13 @@ def test_final_observations_that_are_not_known_repeat_the_last_and_that_is_said(
     obs, acts, rewards = values()
     flat = dict(observations=np.concatenate([x[:-1] for x in obs]), actions=np.concatenate(acts))
     path = jaxmaze.dataset(
-        tmp_path / "d", env=DISCRETE, **flat, rewards=np.concatenate(rewards), lengths=LENGTHS,
+        tmp_path / "d",
+        env=DISCRETE,
+        **flat,
+        rewards=np.concatenate(rewards),
+        lengths=LENGTHS,
         terminations=[True, False, True],
-    )  # fmt: skip
+    )
     is_there(path, final=False)
     for e in episodes(path)[0]:
         np.testing.assert_array_equal(e.observations[-1], e.observations[-2])
@@ -142,9 +162,13 @@ def test_observations_in_parts_are_dicts_of_arrays(tmp_path):
         pytest.skip("observations of parts are not supported yet")
     parts = {"b": np.concatenate(obs), "a": 2 * np.concatenate(obs)}
     path = jaxmaze.dataset(
-        tmp_path / "d", env=spaces, observations=parts, actions=np.concatenate(acts),
-        rewards=np.concatenate(rewards), lengths=LENGTHS,
-    )  # fmt: skip
+        tmp_path / "d",
+        env=spaces,
+        observations=parts,
+        actions=np.concatenate(acts),
+        rewards=np.concatenate(rewards),
+        lengths=LENGTHS,
+    )
     found, _ = episodes(path, spaces)
     for i, e in enumerate(found):
         np.testing.assert_array_equal(e.observations["b"], obs[i])
@@ -156,9 +180,15 @@ def test_minari_loads_what_is_written(tmp_path, monkeypatch):
 
     obs, acts, rewards = values()
     jaxmaze.dataset(
-        tmp_path / "own" / "arrays-v2", env=DISCRETE, observations=obs, actions=acts,
-        rewards=rewards, dataset_id="own/arrays-v2", author=("Ada", "Bo"), policy="me",
-    )  # fmt: skip
+        tmp_path / "own" / "arrays-v2",
+        env=DISCRETE,
+        observations=obs,
+        actions=acts,
+        rewards=rewards,
+        dataset_id="own/arrays-v2",
+        author=("Ada", "Bo"),
+        policy="me",
+    )
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     loaded = minari.load_dataset("own/arrays-v2")
     assert loaded.total_steps == 8 and loaded.storage.metadata["author"] == {"Ada", "Bo"}
@@ -168,9 +198,11 @@ def test_minari_loads_what_is_written(tmp_path, monkeypatch):
 def bad(**changes):
     obs, acts, rewards = values()
     good = dict(
-        observations=np.concatenate(obs), actions=np.concatenate(acts),
-        rewards=np.concatenate(rewards), lengths=LENGTHS,
-    )  # fmt: skip
+        observations=np.concatenate(obs),
+        actions=np.concatenate(acts),
+        rewards=np.concatenate(rewards),
+        lengths=LENGTHS,
+    )
     return {k: v for k, v in (good | changes).items() if v is not None}
 
 
@@ -213,9 +245,12 @@ def test_bytes_that_would_change_are_refused(tmp_path):
     _, acts, _ = values(REAL)
     with pytest.raises(UserError, match="observations are to be of type uint8, which 300"):
         jaxmaze.dataset(
-            tmp_path / "d", env=REAL, observations=np.full((11, 2, 2), 300), lengths=LENGTHS,
+            tmp_path / "d",
+            env=REAL,
+            observations=np.full((11, 2, 2), 300),
+            lengths=LENGTHS,
             actions=np.concatenate(acts),
-        )  # fmt: skip
+        )
 
 
 def test_actions_outside_their_bounds_are_clipped_if_asked_for(tmp_path, capsys):

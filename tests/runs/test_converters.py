@@ -103,9 +103,13 @@ def test_a_folder_of_npz_files(names, truth, tmp_path):
     for i, n in enumerate(LENGTHS):
         flags = np.arange(n) == n - 1
         arrays = {
-            obs: truth[f"obs_{i}"], acts: truth[f"acts_{i}"], rews: truth[f"rews_{i}"],
-            done: flags & (i != 1), cut: flags & (i == 1), "seed": 7 + i,
-        }  # fmt: skip
+            obs: truth[f"obs_{i}"],
+            acts: truth[f"acts_{i}"],
+            rews: truth[f"rews_{i}"],
+            done: flags & (i != 1),
+            cut: flags & (i == 1),
+            "seed": 7 + i,
+        }
         np.savez(tmp_path / "npz" / f"episode_{i + 9}.npz", **arrays)  # 9, 10, 11
     found = same(jaxmaze.convert(tmp_path / "npz", tmp_path / "d", env=SPACES), truth)
     assert [e.seed for e in found] == [7, 8, 9]
@@ -159,9 +163,15 @@ def test_a_table_with_names_of_its_own(truth, tmp_path):
     header = ("run", "x", "y", "vx", "vy", "thrust", "points", "crashed", "obs_who")
     file = write_csv(tmp_path / "x.csv", table(truth, final=False), header)
     path = jaxmaze.convert(
-        file, tmp_path / "d", env=SPACES, observations=("x", "y", "v*"), actions="thrust",
-        rewards="points", terminations="crashed", episodes="run",
-    )  # fmt: skip
+        file,
+        tmp_path / "d",
+        env=SPACES,
+        observations=("x", "y", "v*"),
+        actions="thrust",
+        rewards="points",
+        terminations="crashed",
+        episodes="run",
+    )
     same(path, truth, final=False)
 
 

@@ -25,9 +25,10 @@ def coverage(seeds, episodes, of_seeds, of_episodes, of_both):
 
 @pytest.mark.parametrize("seeds", (3, 5, 10))
 @pytest.mark.parametrize(
-    "effects", ((1, 0, 0), (0, 8, 8), (1, 8, 8), (1, 20, 1)),
+    "effects",
+    ((1, 0, 0), (0, 8, 8), (1, 8, 8), (1, 20, 1)),
     ids=("seeds alone", "episodes alone", "both", "mostly episodes"),
-)  # fmt: skip
+)
 def test_an_interval_called_95_percent_covers_95_percent(seeds, effects):
     # One standard error of a coverage of 0.95 over 600 repetitions is 0.009.
     assert 0.93 <= coverage(seeds, 40, *effects) <= 0.995

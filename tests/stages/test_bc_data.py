@@ -39,8 +39,10 @@ def test_the_run_says_what_it_was_cloned_from(cloned_of_both, data):
     (entry,) = json.loads((cloned_of_both.folder / "config.json").read_text())["demonstrations"]
     assert entry["path"] == [str(path) for path in data] and entry["sha256"] == about["sha256"]
     assert entry["taken"] == {
-        "data_weights": [3.0, 1.0], "top_fraction": 0.5, "clip_actions": True,
-    }  # fmt: skip
+        "data_weights": [3.0, 1.0],
+        "top_fraction": 0.5,
+        "clip_actions": True,
+    }
 
 
 def test_weights_reach_the_loss(small, data):
@@ -105,10 +107,15 @@ def test_a_critic_is_not_fitted_to_rewards_that_nobody_knows(small, tmp_path):
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("a", "a"), ("a,b", ("a", "b")), ("(a, b)", ("a", "b")), ('("a","b")', ("a", "b")),
-        ("['a']", ("a",)), ("cartpole/sb3-v0,b", ("cartpole/sb3-v0", "b")), ("None", None),
+        ("a", "a"),
+        ("a,b", ("a", "b")),
+        ("(a, b)", ("a", "b")),
+        ('("a","b")', ("a", "b")),
+        ("['a']", ("a",)),
+        ("cartpole/sb3-v0,b", ("cartpole/sb3-v0", "b")),
+        ("None", None),
     ],
-)  # fmt: skip
+)
 def test_data_sets_on_a_command_line(text, value):
     assert cli.parse_value("bc.data", text) == value
 
@@ -156,10 +163,16 @@ def test_tables_and_arrays_are_cloned_as_a_user_would_type_it(tmp_path):
     assert "4 episodes of 80 steps; 4 terminated, 0 truncated" in done.stdout
     few = {k: v for k, v in SMALL.items() if not k.startswith("env.")} | {"bc.eval_every": 0}
     done = command(
-        "jaxmaze.train", "--config=cartpole:bc", *flags(few | {"members": 1}),
-        "--config.bc.data=table,table", "--config.bc.data_weights=2,1", "--config.bc.first_n=6",
-        "--config.bc.batch_size=16", "--workdir=clone", cwd=tmp_path,
-    )  # fmt: skip
+        "jaxmaze.train",
+        "--config=cartpole:bc",
+        *flags(few | {"members": 1}),
+        "--config.bc.data=table,table",
+        "--config.bc.data_weights=2,1",
+        "--config.bc.first_n=6",
+        "--config.bc.batch_size=16",
+        "--workdir=clone",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert "bc.first_n=6: 6 of 8 episodes remain (120 of 160 steps)" in done.stdout
     assert (tmp_path / "clone" / "summary.json").exists()

@@ -25,9 +25,11 @@ OVERRIDES = {
 @pytest.fixture(scope="module")
 def arguments(recorded):
     return [
-        "jaxmaze.train", f"--config={CONFIG}:bc", f"--config.bc.data={recorded.folder}",
+        "jaxmaze.train",
+        f"--config={CONFIG}:bc",
+        f"--config.bc.data={recorded.folder}",
         *flags(OVERRIDES),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +78,16 @@ def test_loss_and_return_are_drawn_against_each_other(whole):
     points = fig.axes[0].collections[0].get_offsets()
     assert len(points) == 2 * 10
     lines_ = [x for x in api.Run(whole).metrics() if x["split"] == "eval" and x["step"] == 8]
-    loss = next(x["members"]["imitation/policy_loss"] for x in lines_ if "members" in x
-                and "imitation/policy_loss" in x)  # fmt: skip
-    returned = next(x["members"]["rollout_stats/reward/mean"] for x in lines_
-                    if "rollout_stats/reward/mean" in x)  # fmt: skip
+    loss = next(
+        x["members"]["imitation/policy_loss"]
+        for x in lines_
+        if "members" in x and "imitation/policy_loss" in x
+    )
+    returned = next(
+        x["members"]["rollout_stats/reward/mean"]
+        for x in lines_
+        if "rollout_stats/reward/mean" in x
+    )
     for point in zip(loss, returned, strict=True):
         assert any(np.allclose(point, p) for p in points)
     assert figures.loss_and_return([], 2) is None

@@ -107,9 +107,12 @@ def test_its_policy_acts_plays_and_is_exported(alone, small, tmp_path):
     jaxmaze.export(alone, tmp_path / "out", "npz", member=1)
     assert json.loads((tmp_path / "out" / "policy.json").read_text())["proof"]["states"] == 512
     played = command(
-        "jaxmaze.rollout", f"--run={alone.folder}", "--config.env.id=LunarLander-v3",
-        "--n_episodes=1", f"--workdir={tmp_path / 'played'}",
-    )  # fmt: skip
+        "jaxmaze.rollout",
+        f"--run={alone.folder}",
+        "--config.env.id=LunarLander-v3",
+        "--n_episodes=1",
+        f"--workdir={tmp_path / 'played'}",
+    )
     assert played.returncode == 0, played.stderr
     jaxmaze.compare([tmp_path / "played"], tmp_path / "compared")
 

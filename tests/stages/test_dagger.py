@@ -79,9 +79,14 @@ def test_the_mixture_draws_as_often_as_it_says(config, cloned):
     params["head"]["bias"][3] -= 1e3
     population = jax.tree.map(lambda x: x[None], clone.policy._replace(params=params))
     [episodes] = dagger_data.play(
-        info, clone.networks, lambda obs: np.full(len(obs), 3), population, np.arange(12)[None],
-        0.3, [np.random.default_rng(0)],
-    )  # fmt: skip
+        info,
+        clone.networks,
+        lambda obs: np.full(len(obs), 3),
+        population,
+        np.arange(12)[None],
+        0.3,
+        [np.random.default_rng(0)],
+    )
     done = np.concatenate([e.actions for e in episodes])
     assert len(done) > 300 and (done == 3).mean() == pytest.approx(0.3, abs=0.06)
     assert all((e.labels == 3).all() for e in episodes)

@@ -25,9 +25,11 @@ OVERRIDES = {
 @pytest.fixture(scope="module")
 def arguments(cloned):
     return [
-        "jaxmaze.train", f"--config={CONFIG}:ppo", f"--config.ppo.init_from={cloned.folder}",
+        "jaxmaze.train",
+        f"--config={CONFIG}:ppo",
+        f"--config.ppo.init_from={cloned.folder}",
         *flags(OVERRIDES),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -259,10 +259,20 @@ def test_clones_are_judged_by_return_and_tested_on_different_episodes(
 
 def test_no_two_purposes_share_a_seed():
     streams = [
-        seeding.ROLLOUT, seeding.TRAINING, seeding.SELECTION, seeding.TEST, seeding.POLICY,
-        seeding.AGGREGATION, seeding.MIXTURE, seeding.ACTION, seeding.SWEEP, seeding.CURVE,
-        seeding.STAGE_BC, seeding.STAGE_PPO, seeding.STAGE_DAGGER,
-    ]  # fmt: skip
+        seeding.ROLLOUT,
+        seeding.TRAINING,
+        seeding.SELECTION,
+        seeding.TEST,
+        seeding.POLICY,
+        seeding.AGGREGATION,
+        seeding.MIXTURE,
+        seeding.ACTION,
+        seeding.SWEEP,
+        seeding.CURVE,
+        seeding.STAGE_BC,
+        seeding.STAGE_PPO,
+        seeding.STAGE_DAGGER,
+    ]
     assert len(set(streams)) == len(streams)
     lists = [seeding.episode_seeds(root, s, 50).tolist() for root in (0, 1) for s in streams]
     drawn = [seed for one in lists for seed in one]
@@ -276,9 +286,14 @@ def test_no_two_purposes_share_a_seed():
 def test_members_rows_are_filled_up_by_rows_that_weigh_nothing():
     def episode(length, value):
         return Episode(
-            0, 0, np.full((length + 1, 2), value, np.float32), np.zeros(length, np.int64),
-            np.zeros(length), True, labels=np.full(length, value, np.int64),
-        )  # fmt: skip
+            0,
+            0,
+            np.full((length + 1, 2), value, np.float32),
+            np.zeros(length, np.int64),
+            np.zeros(length),
+            True,
+            labels=np.full(length, value, np.int64),
+        )
 
     members = [[[episode(3, 1)], [episode(2, 2)]], [[episode(8, 3)], []]]
     obs, action, weight = dagger_data.padded_rows(members, Discrete(2))
@@ -292,11 +307,19 @@ def test_rewards_can_be_changed_between_collection_and_update(tmp_path):
     settings = config_lib.to_settings(
         api.load_config(
             ROOT / "configs" / "cartpole.py:ppo",
-            {**SMALL, "ppo.total_env_steps": 12_288, "ppo.num_envs": 8, "ppo.num_steps": 64,
-             "ppo.batch_size": 64, "ppo.eval_every": 24, "evaluation.episodes": 10, "members": 1,
-             "env.max_episode_steps": None},
+            {
+                **SMALL,
+                "ppo.total_env_steps": 12_288,
+                "ppo.num_envs": 8,
+                "ppo.num_steps": 64,
+                "ppo.batch_size": 64,
+                "ppo.eval_every": 24,
+                "evaluation.episodes": 10,
+                "members": 1,
+                "env.max_episode_steps": None,
+            },
         )
-    )  # fmt: skip
+    )
     seen = []
 
     def falls(rollout):

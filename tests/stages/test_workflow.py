@@ -140,11 +140,16 @@ def test_interrupted_fine_tuning_goes_on_to_the_bit(finished, small, tmp_path, m
     config = api.override(
         small,
         {
-            "stage": "ppo", "ppo.init_from": str(finished.folder / "bc"),
-            "env.max_episode_steps": 40, "ppo.audit": "report", "ppo.critic_fit_epochs": 2,
-            "ppo.cloning_coef": 0.1, "ppo.anchor_coef": 0.1, "ppo.anchor_target_kl": 0.01,
+            "stage": "ppo",
+            "ppo.init_from": str(finished.folder / "bc"),
+            "env.max_episode_steps": 40,
+            "ppo.audit": "report",
+            "ppo.critic_fit_epochs": 2,
+            "ppo.cloning_coef": 0.1,
+            "ppo.anchor_coef": 0.1,
+            "ppo.anchor_target_kl": 0.01,
         },
-    )  # fmt: skip
+    )
     whole = api.train(config, tmp_path / "whole")
     log, count = ppo._Trainer._log_training, []
 

@@ -112,14 +112,30 @@ def test_keys_are_recorded_as_the_actions_that_they_mean(tmp_path, feed):
 def test_an_episode_is_redone_thrown_away_or_ends_it_all(tmp_path, feed):
     whole = wait(13)
     frames = feed(
-        press("space"), *wait(4), press("r"),  # again, in the middle
-        press("right"), *whole, release("right"), press("r"),  # again, after the end
-        press("left"), *whole, release("left"), press("space"),  # kept
-        press("space"), *wait(3), press("x"),  # thrown away in the middle
-        press("space"), *whole, press("x"),  # thrown away after the end
-        press("space"), *whole, press("return"),  # kept
-        press("space"), *wait(2), press("escape"),  # stops, in the middle
-    )  # fmt: skip
+        press("space"),
+        *wait(4),
+        press("r"),  # again, in the middle
+        press("right"),
+        *whole,
+        release("right"),
+        press("r"),  # again, after the end
+        press("left"),
+        *whole,
+        release("left"),
+        press("space"),  # kept
+        press("space"),
+        *wait(3),
+        press("x"),  # thrown away in the middle
+        press("space"),
+        *whole,
+        press("x"),  # thrown away after the end
+        press("space"),
+        *whole,
+        press("return"),  # kept
+        press("space"),
+        *wait(2),
+        press("escape"),  # stops, in the middle
+    )
     run, episodes = play(tmp_path, n_episodes=8)
     seeds = [e["seed"] for e in map(json.loads, (run.folder / "episodes.jsonl").open())]
     expected = api.record(CONFIG, tmp_path / "all", policy="random", n_episodes=8)
@@ -242,14 +258,18 @@ def test_without_a_screen_it_is_said(tmp_path, driver):
     environ.pop("SDL_VIDEODRIVER", None)
     done = subprocess.run(
         [
-            sys.executable, "-m", "jaxmaze.rollout", "--config=cartpole", "--policy=human",
+            sys.executable,
+            "-m",
+            "jaxmaze.rollout",
+            "--config=cartpole",
+            "--policy=human",
             f"--workdir={tmp_path}/run",
         ],
         env=environ | driver | {"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         timeout=120,
-    )  # fmt: skip
+    )
     # The library that opens windows may have said something of its own before.
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert "needs a screen" in done.stderr.splitlines()[-1] and not (tmp_path / "run").exists()

@@ -94,10 +94,16 @@ def test_reported_episodes_are_read_back_by_policy(tmp_path):
 def test_statistics_of_episodes_by_hand():
     stats = metrics.rollout_stats([1.0, 2.0, 6.0], [10, 20, 60])
     assert stats == {
-        "reward/mean": 3.0, "reward/std": pytest.approx(14**0.5 / 3**0.5), "reward/min": 1.0,
-        "reward/max": 6.0, "reward/median": 2.0, "median_step_count": 20.0,
-        "mean_step_count": 30.0, "total_step_count": 90.0, "episode_count": 3.0,
-    }  # fmt: skip
+        "reward/mean": 3.0,
+        "reward/std": pytest.approx(14**0.5 / 3**0.5),
+        "reward/min": 1.0,
+        "reward/max": 6.0,
+        "reward/median": 2.0,
+        "median_step_count": 20.0,
+        "mean_step_count": 30.0,
+        "total_step_count": 90.0,
+        "episode_count": 3.0,
+    }
     each = metrics.per_member([{"a": 1.0}, {}, {"a": 3.0, "b": 2.0}])
     np.testing.assert_array_equal(each["a"], [1.0, np.nan, 3.0])
     np.testing.assert_array_equal(each["b"], [np.nan, np.nan, 2.0])

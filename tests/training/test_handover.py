@@ -32,9 +32,13 @@ def load(config):
 def tuned(small, cloned, tmp_path_factory):
     """A fine-tuned run with everything that can come over from the clone."""
     config = ppo_config(
-        small, cloned.folder, ppo__exploration="calibrated", ppo__critic_fit_epochs=2,
-        ppo__cloning_coef=0.1, ppo__anchor_coef=0.1,
-    )  # fmt: skip
+        small,
+        cloned.folder,
+        ppo__exploration="calibrated",
+        ppo__critic_fit_epochs=2,
+        ppo__cloning_coef=0.1,
+        ppo__anchor_coef=0.1,
+    )
     return api.train(config, tmp_path_factory.mktemp("tuned") / "run")
 
 
@@ -149,9 +153,12 @@ def test_arguments_that_only_one_spells_out_are_left_to_the_episodes(small, clon
 
 def test_the_command_says_it_in_one_line(cloned):
     done = command(
-        "jaxmaze.train", f"--config={CONFIG}:ppo", f"--config.ppo.init_from={cloned.folder}",
-        *flags(SMALL), "--config.env.kwargs.gravity=-5.0",
-    )  # fmt: skip
+        "jaxmaze.train",
+        f"--config={CONFIG}:ppo",
+        f"--config.ppo.init_from={cloned.folder}",
+        *flags(SMALL),
+        "--config.env.kwargs.gravity=-5.0",
+    )
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "env.kwargs.gravity is -10.0 there and -5.0 here" in done.stderr
@@ -210,10 +217,13 @@ def test_what_comes_over_is_logged(tuned):
 
 def test_discounted_returns_by_hand():
     demos = handover.Demonstrations(
-        obs=np.zeros((5, 1)), action=np.zeros(5), reward=np.array([1.0, 2.0, 4.0, 8.0, 16.0]),
-        episode=np.array([0, 0, 0, 1, 1]), final_obs=np.zeros((2, 1)),
+        obs=np.zeros((5, 1)),
+        action=np.zeros(5),
+        reward=np.array([1.0, 2.0, 4.0, 8.0, 16.0]),
+        episode=np.array([0, 0, 0, 1, 1]),
+        final_obs=np.zeros((2, 1)),
         truncated=np.array([False, True]),
-    )  # fmt: skip
+    )
     returns = handover.discounted(demos, 0.5)
     np.testing.assert_allclose(returns["reward_to_go"], [1 + 1 + 1, 2 + 2, 4, 8 + 8, 16])
     np.testing.assert_allclose(returns["left"], [0, 0, 0, 0.25, 0.5])
@@ -286,9 +296,13 @@ def test_data_sets_of_different_length_are_filled_up_without_weight():
         rows = sum(lengths)
         episode = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
         return handover.Demonstrations(
-            np.full((rows, 2), float(rows), np.float32), np.zeros(rows, np.int32), np.ones(rows),
-            episode, np.ones((len(lengths), 2), np.float32), np.zeros(len(lengths), bool),
-        )  # fmt: skip
+            np.full((rows, 2), float(rows), np.float32),
+            np.zeros(rows, np.int32),
+            np.ones(rows),
+            episode,
+            np.ones((len(lengths), 2), np.float32),
+            np.zeros(len(lengths), bool),
+        )
 
     short, long = demos([2, 3]), demos([4, 3, 2])
     own, shared = handover.returns([short, long], [1.0, 0.5])

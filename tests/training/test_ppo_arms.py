@@ -31,9 +31,14 @@ def test_each_setting_is_its_own_and_what_is_a_clones_is_nobody_elses(small):
 
 def test_what_is_not_set_has_no_effect(small):
     found = hyper(
-        small, None, learning_rate=0.02, value_learning_rate=None, target_kl=None,
-        anchor_target_kl=None, burn_in_until=None,
-    )  # fmt: skip
+        small,
+        None,
+        learning_rate=0.02,
+        value_learning_rate=None,
+        target_kl=None,
+        anchor_target_kl=None,
+        burn_in_until=None,
+    )
     assert found.value_learning_rate == pytest.approx(0.02)
     for name in ("target_kl", "anchor_target_kl", "burn_in_until"):
         assert np.isinf(getattr(found, name)).all()

@@ -30,10 +30,13 @@ def data(steps, value, reward):
     """One episode that ends, with the same action and reward at every step."""
     rng = np.random.default_rng(int(value))
     return handover.Demonstrations(
-        rng.normal(size=(steps, 2)).astype(np.float32), np.full(steps, value, np.int32),
-        np.full(steps, reward), np.zeros(steps, np.int32), np.zeros((1, 2), np.float32),
+        rng.normal(size=(steps, 2)).astype(np.float32),
+        np.full(steps, value, np.int32),
+        np.full(steps, reward),
+        np.zeros(steps, np.int32),
+        np.zeros((1, 2), np.float32),
         np.zeros(1, bool),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

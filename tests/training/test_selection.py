@@ -88,8 +88,9 @@ class Evaluator:
 
 def contest(skill, first, second, last, episodes=50):
     best = way([20.0, 10.0])
-    best = best._replace(candidates=jax.tree.map(
-        lambda x: np.array([[first, second]], np.float32), best.candidates))  # fmt: skip
+    best = best._replace(
+        candidates=jax.tree.map(lambda x: np.array([[first, second]], np.float32), best.candidates)
+    )
     evaluator = Evaluator(skill)
     found, means = selection.play_off(
         best, policies(last), evaluator, np.arange(100, 100 + episodes), 90
@@ -105,8 +106,12 @@ def test_a_better_candidate_takes_the_place_of_the_last():
     assert found.selection.mean == pytest.approx(means["best"])
     # All play the first 20; the better candidate and the last play the other 30.
     assert [(w, len(s)) for w, s in played] == [
-        ([1], 20), ([2], 20), ([3], 20), ([2], 30), ([3], 30),
-    ]  # fmt: skip
+        ([1], 20),
+        ([2], 20),
+        ([3], 20),
+        ([2], 30),
+        ([3], 30),
+    ]
     assert played[0][1] == list(range(100, 120)) and played[3][1] == list(range(120, 150))
 
 

@@ -100,8 +100,16 @@ class Name(str):
 
 
 _HARMLESS = {"PROTO", "FRAME", "STOP", "MARK", "EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE"} | {
-    "SETITEM", "SETITEMS", "APPEND", "APPENDS", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "NONE",
-}  # fmt: skip
+    "SETITEM",
+    "SETITEMS",
+    "APPEND",
+    "APPENDS",
+    "TUPLE",
+    "TUPLE1",
+    "TUPLE2",
+    "TUPLE3",
+    "NONE",
+}
 """Opcodes that build plain values; those that call something are not among them."""
 
 

@@ -47,10 +47,23 @@ CLASSES: dict[str, str] = dict.fromkeys(ACTOR_CRITICS, "Tanh") | {
 """The policies' classes that are read here, with the activation that each has by default."""
 FLATTEN = f"{_STABLE}.common.torch_layers.FlattenExtractor"
 PLAIN_KWARGS = {
-    "net_arch", "activation_fn", "ortho_init", "use_sde", "log_std_init", "full_std", "use_expln",
-    "squash_output", "normalize_images", "optimizer_class", "optimizer_kwargs", "n_critics",
-    "n_quantiles", "share_features_extractor", "features_extractor_class", "clip_mean",
-}  # fmt: skip
+    "net_arch",
+    "activation_fn",
+    "ortho_init",
+    "use_sde",
+    "log_std_init",
+    "full_std",
+    "use_expln",
+    "squash_output",
+    "normalize_images",
+    "optimizer_class",
+    "optimizer_kwargs",
+    "n_critics",
+    "n_quantiles",
+    "share_features_extractor",
+    "features_extractor_class",
+    "clip_mean",
+}
 """Arguments of a policy under which it stays a standard one."""
 
 

@@ -23,9 +23,15 @@ NET = {"net_arch": [8, 8]}
 OFF = {"learning_starts": 50, "buffer_size": 500, "batch_size": 16, "policy_kwargs": NET}
 ON = {"n_steps": 64, "policy_kwargs": NET}
 NOT_SAVED = [
-    "ep_info_buffer", "ep_success_buffer", "_last_obs", "_last_original_obs",
-    "_last_episode_starts", "lr_schedule", "clip_range", "exploration_schedule",
-]  # fmt: skip
+    "ep_info_buffer",
+    "ep_success_buffer",
+    "_last_obs",
+    "_last_original_obs",
+    "_last_episode_starts",
+    "lr_schedule",
+    "clip_range",
+    "exploration_schedule",
+]
 
 
 class Masked(gym.Wrapper):
