@@ -1,7 +1,7 @@
-"""``jaxmaze COMMAND ...`` and ``python -m jaxmaze COMMAND ...``: the commands by their names.
+"""``jaxmaze COMMAND ...`` and ``python -m jaxmaze COMMAND ...``: run a command by name.
 
-A command is a module beside this one that says in a constant ``USAGE`` what it does. ``jaxmaze
-train`` runs what ``python -m jaxmaze.train`` runs.
+A command is a module beside this one with a constant ``USAGE`` that describes it. ``jaxmaze train``
+runs the same as ``python -m jaxmaze.train``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent
 
 
 def commands() -> dict[str, str]:
-    """What each command does, in a line, by name; read from the files, so that none is loaded."""
+    """A one-line description of each command, by name; read from the files without importing."""
     found = {path.stem: _usage(path) for path in sorted(PACKAGE.glob("[!_]*.py"))}
     return {name: usage.splitlines()[0] for name, usage in found.items() if usage}
 
@@ -31,7 +31,7 @@ def _usage(path: Path) -> str:
 
 
 def text() -> str:
-    """What ``jaxmaze --help`` prints."""
+    """The text that ``jaxmaze --help`` prints."""
     known = commands()
     width = max(map(len, known))
     return "\n".join(
@@ -48,7 +48,7 @@ def text() -> str:
 
 
 def main() -> None:
-    """Run the command that ``sys.argv`` names, and exit as it does."""
+    """Run the command named in ``sys.argv``, and exit with its code."""
     word = sys.argv[1] if len(sys.argv) > 1 else "--help"
     known = commands()
     if word in ("-h", "-help", "--help", "help"):

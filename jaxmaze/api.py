@@ -1,7 +1,7 @@
-"""The workflow in plain Python: what the commands do, as functions.
+"""The Python API: what the commands do, as functions.
 
-Each function that runs something takes a configuration (a ConfigDict or a dict, whole or partial)
-and returns a :class:`Run`, the handle of the folder it wrote.
+Each function that runs something takes a configuration (a ConfigDict or a dict, complete or
+partial) and returns a :class:`Run`, the handle of the folder it wrote.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ __all__ = [
 ]
 
 TAUGHT = {"workflow": "rollout.policy", "dagger": "dagger.policy"}
-"""Where the stages that ask a teacher have its name."""
+"""The field with the teacher's name, for the stages that query a teacher."""
 
 
 def train(config: ConfigLike, workdir: str | Path, policy: object = None) -> Run:
     """Run the stage that ``config.stage`` names: the whole workflow, bc, dagger or ppo.
 
-    A folder that holds the same run goes on where it stopped; packages that have another version
-    than when it was begun are named in one printed line.
+    If the folder holds the same run, it is resumed; packages whose version has changed since are
+    named in one printed line.
 
     Args:
       config: the configuration.
       workdir: the folder to write.
-      policy: the teacher, as in :func:`record`, of a workflow or dagger; the configured one by
+      policy: the teacher of a workflow or dagger, as in :func:`record`; the configured one by
         default.
 
     Raises:
@@ -92,23 +92,23 @@ def train(config: ConfigLike, workdir: str | Path, policy: object = None) -> Run
 
 
 def _named(policy: object) -> tuple[str, object]:
-    """A teacher's name for the record, and the Python object if it is one."""
+    """A teacher's name for the provenance, and the Python object if it is one."""
     if isinstance(policy, str | Path | Run):
         return path_of(policy), None
     return given.name_of(policy), policy
 
 
 def resume(folder: str | Path, trust: bool = False) -> Run:
-    """Go on with a run where it stopped, with everything taken from its folder.
+    """Resume a run where it stopped, with everything taken from its folder.
 
     Args:
-      folder: the run's.
+      folder: the run's folder.
       trust: whether code that the folder names may be imported: the module of an environment, a
         teacher's function.
 
     Raises:
       UserError: if the folder is not a run's, was written in another format, is of a kind that
-        cannot go on, is finished, or names code and is not trusted.
+        cannot be resumed, is finished, or names code and is not trusted.
     """
     folder = Path(folder)
     kind = run_folder.read_config(folder)["kind"]
@@ -182,16 +182,16 @@ def clone(
 
 
 def dagger(config: ConfigLike, workdir: str | Path, policy: object = None) -> Run:
-    """Clone a teacher by asking it what to do in states that the clone gets into (DAgger).
+    """Clone a teacher by querying it for actions in states that the clone visits (DAgger).
 
     Args:
       config: the configuration.
       workdir: the folder to write.
-      policy: the teacher, as in :func:`record`; the configured one by default. A run that asks a
-        Python object goes on if this is called again with it.
+      policy: the teacher, as in :func:`record`; the configured one by default. A run whose teacher
+        is a Python object is resumed by calling this again with that object.
 
     Raises:
-      UserError: for a teacher that cannot be asked, or does not fit.
+      UserError: for a teacher that cannot be queried, or does not fit.
     """
     return train(override(config, {"stage": "dagger"}), workdir, policy)
 
@@ -249,9 +249,9 @@ def compare(
     Args:
       folders: runs (bc, ppo or rollout).
       workdir: the folder to write.
-      teacher: the teacher's rollout. What it did not play of the runs' own episodes it is asked to
-        play now, so that gains on it are differences on the same episodes. Or a teacher's name or a
-        Python object as in :func:`record`, which plays all of them.
+      teacher: the teacher's rollout; it plays now those of the runs' episodes that it has not
+        recorded, so that gains over it are paired differences. Or a teacher's name or a Python
+        object as in :func:`record`, which plays all of these episodes.
       trust: whether code that the folders name may be imported, so that the teacher can play.
 
     Raises:
@@ -280,21 +280,21 @@ def inspect(
     trust: bool = False,
     replay: int = inspect_stage.REPLAYED,
 ) -> Run:
-    """Look at recorded episodes: what is wrong with them, and what to do about it.
+    """Check recorded episodes: report what is wrong with them, and what to do about it.
 
     Args:
       data: a rollout, or a folder with a Minari dataset, which may be broken.
       workdir: the folder to write; ``outputs/<data>-inspect/<time>`` by default.
-      config: says which environment was recorded; the one that the data name by default.
+      config: names the recorded environment; by default the one named in the data.
       trust: whether code that the data's folder names may be imported.
-      replay: how many episodes are played again in that environment.
+      replay: number of episodes to replay in that environment.
 
     Returns:
-      The handle of what was written; its ``summary["verdict"]`` is ``"ok"``, ``"warning"`` or
+      The handle of the folder; its ``summary["verdict"]`` is ``"ok"``, ``"warning"`` or
       ``"unfit"``.
 
     Raises:
-      UserError: for what is no data set at all.
+      UserError: if it is not a data set.
     """
     path = sources.locate(path_of(data))
     folder = workdir or run_folder.default_workdir(path.resolve().name or "data", "inspect")
@@ -304,10 +304,10 @@ def inspect(
 
 
 def export(run: str | Path | Run, path: str | Path, format: str = "jax", member: int = 0) -> Path:
-    """Write the policy that a run hands over as files that run without jaxmaze.
+    """Export the policy that a run hands over, as files that run without jaxmaze.
 
-    What was written is loaded again, and must give the log-probabilities in the run's
-    ``audit.npz`` (within 1e-5, relative where they are above 1), or nothing is written.
+    The export is loaded again and must reproduce the log-probabilities in the run's ``audit.npz``
+    (within 1e-5, relative where they are above 1), or nothing is written.
 
     Args:
       run: a finished run with a policy.
@@ -320,8 +320,8 @@ def export(run: str | Path | Run, path: str | Path, format: str = "jax", member:
       The folder.
 
     Raises:
-      UserError: for a run without a policy, one that the format cannot hold, or that it does not
-        reproduce.
+      UserError: for a run without a policy, a policy that the format cannot hold, or an export that
+        does not reproduce the policy.
     """
     about = proof.export(Path(path_of(run)), Path(path), format, member)
     found = about["proof"]

@@ -1,7 +1,7 @@
-"""What the commands share: reading overrides, and errors as one line.
+"""Code shared by the commands: parsing of overrides, and errors as one line.
 
-Overrides of the form ``--config.section.field=value`` are read here against the table of fields, so
-that a wrong name or type is one clear line; everything else is absl's.
+Overrides of the form ``--config.section.field=value`` are checked here against the table of fields,
+so that a wrong name or type gives one clear line; absl parses everything else.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ def run(
     status: Callable[[Path], int] = lambda folder: 0,
     words: list[str] | None = None,
 ) -> None:
-    """Run a command and exit: 0, or 2 for what the user can mend, or 130 after Ctrl-C.
+    """Run a command and exit: 0, 2 for errors that the user can fix, or 130 after Ctrl-C.
 
     Args:
-      main: the command; takes the overrides and returns the folder it wrote, which becomes the last
-        line printed.
-      usage: a short description for ``--help``; its first line is what ``jaxmaze --help`` says.
+      main: the command; takes the overrides and returns the folder it wrote, printed as the last
+        line.
+      usage: a short description for ``--help``; its first line is shown by ``jaxmaze --help``.
       fields: whether ``--help`` lists the fields of a configuration too.
-      status: the exit code of a command that has written a folder, where that is not always 0.
-      words: takes the arguments that are no flags; if None there may be none.
+      status: the exit code after a folder was written, if it is not always 0.
+      words: collects the positional arguments; if None there may be none.
     """
     overrides: dict[str, object] = {}
 
     def parse(argv: list[str]) -> list[str]:
         rest, found = split_overrides(argv)
         try:
-            flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind other arguments
+            flags.FLAGS.set_gnu_getopt(True)  # flags may follow positional arguments
             stray = flags.FLAGS(rest)[1:]
         except flags.Error as error:
             raise UserError(f"{error}; --help lists the flags") from error
@@ -92,16 +92,16 @@ def _finish(folder: Path, status: Callable[[Path], int]) -> int:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    """Say what is wrong and end at once."""
+    """Print an error and exit at once."""
     print("error: " + " ".join(message.split()), file=sys.stderr)
     _end(code)
 
 
 def _end(code: int) -> NoReturn:
-    """End at once.
+    """Exit at once.
 
-    Everything has been closed on the way here. What is left are threads that compile programs
-    nobody needs any more; a process that waited for them would linger for many seconds.
+    Everything has been closed before. Only threads are left that compile programs which are no
+    longer needed; waiting for them would take many seconds.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
@@ -110,15 +110,15 @@ def _end(code: int) -> NoReturn:
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES)
-"""What the system says when a file cannot be written."""
+"""System error codes for a file that cannot be written."""
 
 
 def _cannot_write(error: BaseException | None) -> str | None:
-    """What a file that could not be written has led to, in words; None for another error."""
+    """The message for a file that could not be written; None for any other error."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             return f"{error.filename or 'a file'} cannot be written: {error.strerror}"
-        for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):  # as other libraries pass it on
+        for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):  # re-raised as text by libraries
             if os.strerror(code) in str(error):
                 return f"a file cannot be written: {os.strerror(code)}"
         error = error.__cause__ or error.__context__
@@ -126,10 +126,10 @@ def _cannot_write(error: BaseException | None) -> str | None:
 
 
 def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, object]]:
-    """Take ``--config.name=value`` and ``--config.name value`` out of a command line.
+    """Split ``--config.name=value`` and ``--config.name value`` from a command line.
 
     Returns:
-      What is left, and the values by dotted name.
+      The remaining arguments, and the values by dotted name.
 
     Raises:
       UserError: for a name or a type that does not exist.
@@ -154,10 +154,10 @@ def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, object]]:
 
 
 def parse_value(name: str, text: str) -> object:
-    """The value of a field from its text.
+    """Parse the value of a field from its text.
 
     Raises:
-      UserError: if it has the wrong type; ranges are checked with the whole configuration.
+      UserError: if it has the wrong type; ranges are checked later, with the whole configuration.
     """
     if name.startswith(config_lib.OPEN):
         try:
@@ -195,7 +195,7 @@ def parse_value(name: str, text: str) -> object:
 
 
 def _several(text: str) -> str | tuple[str, ...]:
-    """One text, or several: ``a,b`` or ``("a", "b")``. A folder with commas in its name is one."""
+    """One string, or several: ``a,b`` or ``("a", "b")``. An existing folder with commas is one."""
     listed = text.startswith(("(", "[")) and text.endswith((")", "]"))
     if Path(text).exists() or not (listed or "," in text):
         return text
@@ -207,13 +207,13 @@ def _several(text: str) -> str | tuple[str, ...]:
 def config_from_flags(
     config: str | None, env: str | None, overrides: dict[str, object]
 ) -> ml_collections.ConfigDict:
-    """The configuration that a command line asks for, checked as a whole.
+    """The configuration that a command line asks for, fully checked.
 
     Args:
-      config: of ``--config=FILE[:recipe]``.
-      env: of ``--env=ID[:stage]``, which needs no file: all else has the library's defaults.
-      overrides: values by dotted name. Where they alone say all that is needed, as a clone of data
-        without an environment does, neither flag is.
+      config: the value of ``--config=FILE[:recipe]``.
+      env: the value of ``--env=ID[:stage]``, which needs no file: the rest has default values.
+      overrides: values by dotted name. If they are sufficient alone, as for cloning data without an
+        environment, neither flag is needed.
 
     Raises:
       UserError: if there is none, it cannot be read, or it is not valid.
@@ -245,7 +245,7 @@ def _split_env(flag: str) -> tuple[str, str | None]:
 
 
 def name_of(config: str | None, env: str | None, stage: str) -> tuple[str, str]:
-    """What a command's folder is called after: a file or an environment, and a recipe."""
+    """The names for a command's folder: a file or an environment, and a recipe."""
     if config is not None:
         path, _, recipe = config.partition(":")
         return Path(path).stem, recipe or "workflow"
@@ -255,11 +255,11 @@ def name_of(config: str | None, env: str | None, stage: str) -> tuple[str, str]:
 
 
 def prepare() -> None:
-    """Settings of the process, before JAX starts: all cores as devices, quiet logs."""
+    """Configure the process before JAX starts: all cores as devices, quiet logs."""
     from jaxmaze.envs import environment
     from jaxmaze.training import compiled
 
-    # Orbax logs with a traceback, from its threads, what it raises to the caller in any case.
+    # Orbax's threads log errors with a traceback, although the caller gets them in any case.
     absl_logging.set_verbosity(absl_logging.FATAL)
     logging.getLogger("jax").setLevel(logging.ERROR)
     environment.quiet()

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.compare DIR...``: finished runs to a table and a figure."""
+"""``python -m jaxmaze.compare DIR...``: compare finished runs in a table and a figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.convert SOURCE``: recordings of others to a data set to learn from."""
+"""``python -m jaxmaze.convert SOURCE``: convert recordings of other libraries to a data set."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def define_flags() -> None:
 
 
 def main(sources: list[str], overrides: dict[str, object]) -> Path:
-    """Convert what the command line names; returns the folder written."""
+    """Convert the sources on the command line; returns the folder written."""
     from jaxmaze import api
     from jaxmaze.runs import run_folder
 

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.export RUN``: a policy as files that run without jaxmaze."""
+"""``python -m jaxmaze.export RUN``: export a policy as files that run without jaxmaze."""
 
 from __future__ import annotations
 

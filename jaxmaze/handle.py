@@ -1,4 +1,4 @@
-"""The handle of a run: its folder, and what lies there."""
+"""The handle of a run: access to its folder and the files in it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Run:
 
     @property
     def summary(self) -> Json:
-        """The final figures, as in summary.json."""
+        """The final results, as in summary.json."""
         return run_folder.summary(self.folder)
 
     @property
@@ -60,5 +60,5 @@ def open_run(folder: str | Path) -> Run:
 
 
 def path_of(run: str | Path | Run) -> str:
-    """Where a run lies, however it is given."""
+    """The path of a run, given a path or a handle."""
     return str(run.folder if isinstance(run, Run) else run)

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.init FILE``: a config file to begin with."""
+"""``python -m jaxmaze.init FILE``: write a config file to start from."""
 
 from __future__ import annotations
 

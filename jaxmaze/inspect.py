@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.inspect DATA``: whether recorded episodes are fit to learn from."""
+"""``python -m jaxmaze.inspect DATA``: check whether recorded episodes are fit to learn from."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def main(data: list[str], overrides: dict[str, object]) -> Path:
 
 
 def unfit(folder: Path) -> int:
-    """The exit code of an inspection."""
+    """The exit code of an inspection: whether the data are unfit."""
     from jaxmaze.runs import run_folder
 
     return int(run_folder.summary(folder)["verdict"] == "unfit")

@@ -1,4 +1,4 @@
-"""Configurations as users give them: from a file, with values changed, with absolute paths."""
+"""Loading of users' configurations: from a file, with overrides, and with absolute paths."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def load_config(path: str | Path, overrides: Mapping[str, object] | None = None)
     """A configuration from a config file.
 
     Args:
-      path: the file, or the name of one that comes with the library (``"lunar_lander"``), with a
-        recipe behind a colon if wanted: ``"configs/lunar_lander.py:guide"``.
+      path: the file, or the name of one that comes with the library (``"lunar_lander"``),
+        optionally followed by a colon and a recipe: ``"configs/lunar_lander.py:guide"``.
       overrides: values by dotted name, ``{"bc.num_epochs": 20}``.
 
     Raises:
@@ -40,7 +40,7 @@ def load_config(path: str | Path, overrides: Mapping[str, object] | None = None)
         values = module.get_config(recipe) if recipe else module.get_config()
     except UserError:
         raise
-    except Exception as error:  # Whatever a user's file raises.
+    except Exception as error:  # A user's file may raise anything.
         raise UserError(f"config file {path}: {type(error).__name__}: {error}") from error
     if not isinstance(values, ml_collections.ConfigDict | Mapping):
         raise UserError(f"config file {name}: get_config() must return a ConfigDict")
@@ -51,11 +51,11 @@ def override(config: ConfigLike, overrides: Mapping[str, object]) -> Config:
     """A checked copy of a configuration with some values changed, by dotted name.
 
     Args:
-      config: the configuration, or a dict; what it leaves out has the library's default.
-      overrides: values by dotted name, or nested as a configuration is.
+      config: the configuration, or a dict; missing fields have the library's defaults.
+      overrides: values by dotted name, or nested like a configuration.
 
     Raises:
-      UserError: for a field that does not exist or a value out of its range.
+      UserError: for a field that does not exist or a value out of range.
     """
     values = make_config(config).to_dict()
     for name, value in config_lib.flat(overrides).items():
@@ -73,7 +73,7 @@ def override(config: ConfigLike, overrides: Mapping[str, object]) -> Config:
 
 
 def absolute(config: Config) -> Config:
-    """Paths as absolute ones, so that a run can be resumed from any folder."""
+    """Make paths absolute, so that a run can be resumed from any folder."""
     changes: dict[str, object] = {}
     for name, field in config_lib.FIELDS.items():
         value = config_lib.get(config, name) if field.folder or field.code else None
@@ -81,14 +81,14 @@ def absolute(config: Config) -> Config:
             changes[name] = sources.absolute(value)
         elif not isinstance(value, str):
             continue
-        # What may be code is a folder too, unless a teacher is called so.
+        # A value that may be code is a path if such a folder exists and no teacher has that name.
         elif field.folder or (value not in registered() and Path(value).is_dir()):
             changes[name] = str(Path(value).resolve())
     return override(config, changes | absolute_zips(config))
 
 
 def absolute_zips(config: Config) -> dict[str, str]:
-    """The fields that name a zip, with its absolute path."""
+    """The fields that name a zip, with its absolute path as value."""
     named = {
         name: config_lib.get(config, name) or ""
         for name, field in config_lib.FIELDS.items()

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.rollout``: a policy plays episodes, which are counted, shown or recorded."""
+"""``python -m jaxmaze.rollout``: play episodes with a policy; evaluate, show or record them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def main(overrides: dict[str, object]) -> Path:
         config = api.override(
             run_folder.load_config(source), changes | {"rollout.policy": str(source)}
         )
-        # Of the teachers that its configuration names none is asked.
+        # A teacher in its configuration is not needed here.
         config = api.override(config, {"dagger.policy": None})
         trust.check(config_lib.import_paths(config), source, FLAGS.trust, changes.values())
         if not config_lib.to_settings(config).env.named:

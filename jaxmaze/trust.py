@@ -1,9 +1,9 @@
-"""Whose code is run: import paths come from the user, not from a folder that someone gave them.
+"""Trust: code is imported on the user's own wish only, not on that of a folder's author.
 
 A configuration can name code: a module that registers the environment (``env.id=module:Name-v0``),
 or a function that is the teacher (``module:function``). On the command line, in a config file and
-in a Python call that is the user's own wish. In a run's ``config.json`` it is the wish of whoever
-wrote the folder, and importing it would run their code.
+in a Python call the user has chosen that code. In a run's ``config.json`` the author of the folder
+has chosen it, and importing it would run their code.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from jaxmaze.errors import UserError
 def check(
     paths: Mapping[str, str], folder: Path, trust: bool, given: Iterable[object] = ()
 ) -> None:
-    """Stop before a configuration from a run's folder makes anything be imported.
+    """Raise before an import path from a run's folder is imported without trust.
 
     Args:
-      paths: the import paths in it by field, the user's changes included.
-      folder: the run's.
+      paths: the configuration's import paths by field, including the user's changes.
+      folder: the run's folder.
       trust: whether the user trusts it.
-      given: values that the user has given; the same path again is the user's own.
+      given: values given by the user; an import path among them is the user's own.
 
     Raises:
       UserError: one line that names the import path and what to do.
@@ -43,7 +43,7 @@ def check(
 
 
 def _texts(values: Iterable[object]) -> Iterator[str]:
-    """All texts in values, however deep in tuples and lists."""
+    """All strings in values, also in nested tuples and lists."""
     for value in values:
         if isinstance(value, tuple | list):
             yield from _texts(value)
@@ -52,7 +52,7 @@ def _texts(values: Iterable[object]) -> Iterator[str]:
 
 
 def refuse_runs(module: str) -> None:
-    """Check that a module does not lie in a run's folder or below; nothing is imported for that.
+    """Check that a module is not in or below a run's folder, without importing it.
 
     Raises:
       UserError: if it does.
@@ -67,11 +67,11 @@ def refuse_runs(module: str) -> None:
 
 
 def _places(module: str) -> list[Path]:
-    """Where Python would find a module and its parents, as far as it does."""
+    """The paths where Python would find a module and its parents, as far as it finds them."""
     places: list[Path] = []
     search: list[str] | None = None
     for name in module.split("."):
-        # By its last name alone, so that Python does not ask for parents, which are not imported.
+        # Look up the last name only, so that Python does not import the parents.
         spec = PathFinder.find_spec(name, search)
         if spec is None:
             break

@@ -1,7 +1,7 @@
-"""Policies as files for others: a format is a file here, and a line in ``FORMATS``.
+"""Export of policies to files: each format is a module here, and an entry in ``FORMATS``.
 
-A format's module has ``write`` and ``load``, as :class:`Format` says. Whatever it writes is loaded
-again and must act as the policy did before anyone sees it (:mod:`jaxmaze.exports.proof`).
+A format's module has ``write`` and ``load``, as :class:`Format` says. Every export is loaded again
+and must act as the policy does before it is published (:mod:`jaxmaze.exports.proof`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from jaxmaze.exports.function import Loaded, Source
 
 
 class Format(Protocol):
-    """What the module of a format offers.
+    """The interface of a format's module.
 
     Attributes:
-      NEEDS: how to install what loading and writing it takes beside jaxmaze; empty if nothing.
+      NEEDS: how to install the packages that writing and loading need; empty if none.
     """
 
     NEEDS: str
@@ -31,7 +31,7 @@ class Format(Protocol):
         """
 
     def load(self, source: Source, folder: Path) -> Loaded:
-        """Read back what was written, from the files alone; ``source`` says what they take."""
+        """Load an export from its files alone; ``source`` describes its inputs."""
 
 
 FORMATS: dict[str, Format] = {

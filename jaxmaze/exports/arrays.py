@@ -1,7 +1,7 @@
-"""Plain numpy: weights in an ``.npz`` without pickle, and a script beside it that acts with them.
+"""Plain numpy: weights in an ``.npz`` without pickle, and a script that acts with them.
 
-The script is written for the policy at hand, so that it stays a few lines that anyone can read, and
-carry over to a language without numpy.
+The script is generated for the given policy, so that it is a few lines that anyone can read, and
+translate to a language without numpy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from jaxmaze.exports.function import Loaded, Source
 NEEDS = ""
 FILE, READER = "policy.npz", "read_policy.py"
 TIMEOUT = 300
-"""Seconds that the script may take to act on the states on record."""
+"""Seconds that the script may take on the recorded states."""
 
 ACTIVATIONS = {
     "tanh": "np.tanh(x)",
@@ -36,7 +36,7 @@ ACTIVATIONS = {
     "silu": "x / (1 + np.exp(-x))",
     "gelu": "0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))",
 }
-"""The hidden layers' functions, as :data:`jaxmaze.core.encoders.ACTIVATIONS` names them."""
+"""Numpy code of the activations in :data:`jaxmaze.core.encoders.ACTIVATIONS`."""
 
 HEADS = {
     "Categorical": """\
@@ -45,7 +45,7 @@ HEADS = {
     action = x.clip(w["low"], w["high"]){dims}
     return {{"action": action, "mean": x, "log_std": np.broadcast_to(w["log_std"], x.shape)}}""",
 }
-"""What is made of the last layer's outputs, by the distribution: its mode, and its numbers."""
+"""Numpy code from the last layer's outputs to mode and parameters, by distribution."""
 
 SCRIPT = '''\
 """Acts with policy.npz, beside this file. Needs numpy and nothing else.
@@ -87,7 +87,7 @@ def write(source: Source, folder: Path) -> None:
     """Write ``policy.npz`` and ``read_policy.py``, as ``Format.write`` says.
 
     Raises:
-      UserError: for a policy that the script does not know.
+      UserError: for a policy that the script cannot express.
     """
     networks, policy = source
     spec, action, obs = networks.spec, networks.spaces.action, networks.spaces.obs
@@ -120,7 +120,7 @@ def write(source: Source, folder: Path) -> None:
 
 
 def _check(source: Source, kind: str) -> None:
-    """Check that a policy is of plain layers on numbers, with a simple distribution.
+    """Check that a policy is an MLP on numbers, with a simple distribution.
 
     Raises:
       UserError: if it is not.
@@ -144,7 +144,7 @@ def _check(source: Source, kind: str) -> None:
 
 
 def _rows(obs: Observations) -> str:
-    """The arrays of an observation as Python would write them."""
+    """The arrays of an observation as Python source."""
     each = ["obs" + "".join(f"[{name!r}]" for name in part.path) for part in obs.parts]
     return f"[{', '.join(each)}]"
 
@@ -166,11 +166,11 @@ np.savez(file, **policy(tree["obs"]))
 assert not {"jax", "jaxmaze", "flax"} & set(sys.modules)
 sys.stdout.buffer.write(file.getvalue())
 """
-"""What a fresh Python is told to do with the script: act on observations from its input."""
+"""The program of that process: act with the script on observations from its input."""
 
 
 def load(source: Source, folder: Path) -> Loaded:
-    """The script in a Python of its own, which has loaded numpy alone."""
+    """Run the script in a separate Python process, which has loaded numpy alone."""
     paths = json.dumps([part.path for part in source.networks.spaces.obs.parts])
 
     def act(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -183,7 +183,7 @@ def load(source: Source, folder: Path) -> Loaded:
 
 def _asked(folder: Path, paths: str, sent: bytes) -> bytes:
     done = subprocess.run(
-        # Neither modules of the current folder, nor files beside the script.
+        # Import no modules from the current folder, and write no files beside the script.
         [sys.executable, "-P", "-B", "-c", ASK, str(folder), paths],
         input=sent,
         capture_output=True,

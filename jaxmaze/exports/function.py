@@ -1,4 +1,4 @@
-"""A policy as one function of arrays with names: what every format holds."""
+"""A policy as one function of named arrays, which all formats export."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from jaxmaze.core.types import Array, Policy, PyTree
 
 Outputs = dict[str, Array]
 Loaded = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
-"""An export loaded again: inputs by name to outputs by name, as ``policy.json`` lists them."""
+"""A loaded export: from inputs by name to outputs by name, as listed in ``policy.json``."""
 
 
 class Source(NamedTuple):
-    """What is exported.
+    """The policy to export.
 
     Attributes:
-      networks: of the policy.
+      networks: the policy's networks.
       policy: one member's parameters and observation statistics, on the host.
     """
 
@@ -34,9 +34,10 @@ def function(source: Source) -> Callable[..., Outputs]:
     """The policy as a function of a batch of observations ``[N, *shape]``, float32.
 
     Returns:
-      A function to ``action`` ``[N, ...]``, the mode as the environment takes it, and the numbers
-      of the action distribution by name: ``logits``, or ``mean`` and ``log_std``. Policies that
-      remember take ``carry`` ``[N, C]`` and ``begin`` ``[N]`` too, and give ``next_carry``.
+      A function that returns a dict of ``action`` ``[N, ...]``, the mode in the environment's
+      format, and the parameters of the action distribution: ``logits``, or ``mean`` and
+      ``log_std``. Recurrent policies also take ``carry`` ``[N, C]`` and ``begin`` ``[N]``, and
+      return ``next_carry``.
     """
     networks, policy = source
 
@@ -56,7 +57,7 @@ def _outputs(networks: Networks, dist: Distribution) -> Outputs:
 
 
 def named(name: str, tree: PyTree) -> list[tuple[str, Array]]:
-    """The arrays of a pytree by dotted names that begin with ``name``."""
+    """The arrays of a pytree with dotted names that begin with ``name``."""
     listed = jax.tree_util.tree_flatten_with_path(tree)[0]
     return [
         (".".join((*filter(None, (name,)), *(_key(part) for part in path))), leaf)
@@ -65,7 +66,7 @@ def named(name: str, tree: PyTree) -> list[tuple[str, Array]]:
 
 
 def _key(part: object) -> str:
-    """A step of a pytree's path: a field, a key or a place."""
+    """One entry of a pytree's path: a field, a key or an index."""
     for attribute in ("name", "key", "idx"):
         if hasattr(part, attribute):
             return str(getattr(part, attribute))
@@ -73,7 +74,7 @@ def _key(part: object) -> str:
 
 
 def inputs(source: Source, rows: PyTree) -> dict[str, PyTree]:
-    """What the function takes, by name, for a batch of ``rows``: shapes and types."""
+    """The function's inputs by name, for a batch of ``rows``: shapes and dtypes."""
     obs, carries = source.networks.spaces.obs, source.networks.carry_size
     types = [x.dtype for x in _leaves(source, obs.zeros(0))]
     found = {
@@ -87,13 +88,13 @@ def inputs(source: Source, rows: PyTree) -> dict[str, PyTree]:
 
 
 def _leaves(source: Source, obs: PyTree) -> list[np.ndarray]:
-    """The arrays of observations, of the types that networks take."""
+    """The arrays of observations, with the dtypes that networks take."""
     found: list[np.ndarray] = jax.tree.leaves(source.networks.spaces.obs.arrays(obs))
     return found
 
 
 def arguments(source: Source, given: Mapping[str, PyTree]) -> list[PyTree]:
-    """The function's arguments out of arrays by name."""
+    """The function's arguments, from arrays by name."""
     obs = [x for name, x in given.items() if name.partition(".")[0] == "obs"]
     rest = [given[name] for name in ("carry", "begin") if name in given]
     return [source.networks.spaces.obs.build(obs), *rest]
@@ -111,13 +112,13 @@ def batch(source: Source, obs: PyTree) -> dict[str, np.ndarray]:
 
 
 def in_turn(act: Loaded, source: Source, obs: PyTree, begin: np.ndarray) -> dict[str, np.ndarray]:
-    """A loaded policy that remembers, at one state after the other.
+    """Run a loaded recurrent policy step by step over a sequence of states.
 
     Args:
       act: the policy.
-      source: what it takes.
+      source: the policy that was exported.
       obs: ``[S, *shape]`` states of whole episodes.
-      begin: ``[S]`` 1.0 where one begins.
+      begin: ``[S]`` 1.0 where an episode begins.
 
     Returns:
       Its outputs ``[S, ...]``.
@@ -133,7 +134,7 @@ def in_turn(act: Loaded, source: Source, obs: PyTree, begin: np.ndarray) -> dict
 
 
 def kind_of(source: Source) -> Distribution:
-    """The policy's action distribution for a batch of one, with shapes in the place of arrays."""
+    """The policy's action distribution for a batch of one, with shapes in place of arrays."""
     given = arguments(source, inputs(source, 1))
     networks, policy = source
 
@@ -145,7 +146,7 @@ def kind_of(source: Source) -> Distribution:
 
 
 def distribution(source: Source, outputs: Mapping[str, Array]) -> Distribution:
-    """The action distribution out of a function's outputs.
+    """The action distribution, from a function's outputs.
 
     Raises:
       KeyError: if one of its arrays is missing.

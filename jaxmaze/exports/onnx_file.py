@@ -1,4 +1,4 @@
-"""ONNX: the policy as a graph for onnxruntime and others, translated from what JAX traces."""
+"""ONNX: the policy as a graph for onnxruntime and others, translated from its jaxpr."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(source: Source, folder: Path) -> None:
     """Write ``policy.onnx``, as ``Format.write`` says.
 
     Raises:
-      UserError: for a network with an operation that is not translated.
+      UserError: for a network with an unsupported operation.
     """
     shapes = function.inputs(source, BATCH)
     made = model(function.function(source), shapes, function.arguments(source, shapes))
@@ -37,11 +37,11 @@ def model(
 
     Args:
       act: the function; its results are a dict.
-      shapes: what goes in, by name, for a batch of ``BATCH``; the arrays of ``arguments`` in turn.
-      arguments: the same as the function takes it.
+      shapes: inputs by name for a batch of ``BATCH``, in the order of the arrays of ``arguments``.
+      arguments: the same inputs as the function takes them.
 
     Raises:
-      UserError: for an operation that is not translated.
+      UserError: for an unsupported operation.
     """
     import onnx
 
@@ -68,7 +68,7 @@ def model(
 
 
 def _described(name: str, array: PyTree) -> object:
-    """An input or an output, with a batch of any size."""
+    """The description of an input or an output, with a batch of any size."""
     import onnx
 
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(array.dtype))

@@ -1,8 +1,8 @@
-"""What JAX traces of a policy, operation by operation, as nodes of an ONNX graph.
+"""Translates a policy's jaxpr, operation by operation, to nodes of an ONNX graph.
 
-jax2onnx does this for any program, but pins an older Orbax than jaxmaze needs. What policies are
-made of are a few operations; another one is a line in a table below, or a function of ``RULES``.
-What was translated wrongly would be noticed: an export is run and compared before it is written.
+jax2onnx does this for any program, but pins an older Orbax than jaxmaze needs. Policies consist of
+few operations; a further one is a line in a table below, or a function in ``RULES``. A wrong
+translation would be noticed, because every export is run and compared before it is written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 from jaxmaze.errors import UserError
 
 BATCH = 8191
-"""Rows of a batch in the trace, which stand for any in the graph; a prime, unlike other sizes."""
+"""The batch size in the trace, which stands for any; a prime, so that no other size equals it."""
 
 SAME = {
     "abs": "Abs",
@@ -53,7 +53,7 @@ SAME = {
     "sub": "Sub",
     "tanh": "Tanh",
 }
-"""Operations that ONNX has under another name."""
+"""Operations that ONNX has under another name, with that name."""
 INLINE = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -64,7 +64,7 @@ INLINE = {
     "remat2": "jaxpr",
     "checkpoint": "jaxpr",
 }
-"""Calls of other traces, and where they keep them."""
+"""Operations that call another jaxpr, and the parameter that holds it."""
 
 Equation: TypeAlias = JaxprEqn
 Value: TypeAlias = str | np.ndarray
@@ -72,7 +72,7 @@ Value: TypeAlias = str | np.ndarray
 
 
 class Graph:
-    """Nodes and constants of a graph in the making.
+    """A graph under construction: its nodes and constants.
 
     Attributes:
       nodes: in the order in which they are to be run.
@@ -101,7 +101,7 @@ class Graph:
         return name
 
     def name(self, value: Value) -> str:
-        """The name of a value; one is given to an array, which becomes a constant."""
+        """The name of a value; an array becomes a constant and gets a name."""
         if isinstance(value, str):
             return value
         name = self._fresh()
@@ -113,7 +113,7 @@ class Graph:
         return f"_{self._names}"
 
     def shape(self, shape: Sequence[int]) -> Value:
-        """A shape as an input of a node, with the batch's own size where it has one."""
+        """A shape as an input of a node, with the batch's actual size where it contains it."""
         if BATCH not in shape:
             return np.array(shape, np.int64)
         parts = [self._rows if n == BATCH else np.array([n], np.int64) for n in shape]
@@ -122,7 +122,7 @@ class Graph:
     def _inside(
         self, jaxpr: Jaxpr, consts: Sequence[object], given: Sequence[Value]
     ) -> list[Value]:
-        """Translate equations; values are names of nodes, or arrays where they are constant."""
+        """Translate equations; values are names of nodes, or arrays if they are constant."""
         known: dict[object, Value] = dict(
             zip(jaxpr.constvars, map(np.asarray, consts), strict=True)
         )
@@ -139,7 +139,7 @@ class Graph:
         return [read(var) for var in jaxpr.outvars]
 
     def _made(self, equation: Equation, given: list[Value]) -> list[Value]:
-        """The values of one equation."""
+        """The outputs of one equation."""
         kind, params = equation.primitive.name, equation.params
         constant = all(isinstance(x, np.ndarray) for x in given)
         if constant and not any(BATCH in _aval(var).shape for var in equation.outvars):
@@ -161,7 +161,7 @@ class Graph:
 
 
 def _shape(equation: Equation, place: int = 0) -> tuple[int, ...]:
-    """The shape of an equation's input."""
+    """The shape of one of an equation's inputs."""
     return tuple(_aval(equation.invars[place]).shape)
 
 
@@ -201,7 +201,7 @@ def _broadcast(graph: Graph, equation: Equation, given: list[Value]) -> str:
 
 
 def _dot(graph: Graph, equation: Equation, given: list[Value]) -> str:
-    """A product over some axes: a matrix's where it is one, else Einstein's notation."""
+    """A dot product over some axes: MatMul where possible, else Einsum."""
     (left, right), (left_batch, right_batch) = equation.params["dimension_numbers"]
     shapes = _shape(equation, 0), _shape(equation, 1)
     plain = not left_batch and len(shapes[1]) == 2
@@ -284,7 +284,7 @@ def _convolution(graph: Graph, equation: Equation, given: list[Value]) -> str:
 
 
 def _pool(graph: Graph, equation: Equation, given: list[Value]) -> str:
-    """The largest of each window; windows lie over the axes between the first and the last."""
+    """Max pooling; windows lie over the axes between the first and the last."""
     params = equation.params
     size, strides, padding = (
         params[name] for name in ("window_dimensions", "window_strides", "padding")
@@ -317,7 +317,7 @@ def _select(graph: Graph, equation: Equation, given: list[Value]) -> str:
 
 
 def _chain(*kinds: str) -> Callable[..., Value]:
-    """One node after another, each of the one before."""
+    """A chain of nodes, each applied to the output of the one before."""
 
     def rule(graph: Graph, equation: Equation, given: list[Value]) -> Value:
         made = given[0]
@@ -360,4 +360,4 @@ RULES: dict[str, Callable[[Graph, Equation, list[Value]], Value | list[Value]]] 
     "squeeze": _reshape,
     "transpose": lambda g, e, x: g.node("Transpose", x, perm=list(e.params["permutation"])),
 }
-"""Operations that take more than another name."""
+"""Operations that need more than another name."""

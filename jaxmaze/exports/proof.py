@@ -1,4 +1,4 @@
-"""A policy out of a run into files, proven to act as the run's audit says, or nothing at all."""
+"""Export of a run's policy to files, checked against the run's audit before it is kept."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from jaxmaze.training import audit
 TOLERANCE = 1e-5
 """Largest difference of log-probabilities, relative to their size where that is above 1."""
 ROUNDING = 1e-6
-"""How far float32 may put the numbers of a distribution off, relative to the largest of their
-kind. Where that moves a log-probability further, as in a narrow Gaussian, it may be so far off."""
+"""Rounding error of float32 in a distribution's parameters, relative to the largest of their
+kind. If it changes a log-probability by more, as in a narrow Gaussian, that much is tolerated."""
 FEW = 3
-"""Rows of another batch, which must be acted on as they are in the whole."""
+"""Rows of a smaller batch, on which the export must act as in the whole batch."""
 ABOUT = "policy.json"
 
 
@@ -30,16 +30,16 @@ def export(run: Path, path: Path, format: str = "jax", member: int = 0) -> Json:
 
     Args:
       run: the run's folder.
-      path: the folder to write, which must not exist or be empty; it appears whole or not at all.
+      path: the folder to write, new or empty; it appears whole or not at all.
       format: one of ``FORMATS``.
       member: which of the run's members.
 
     Returns:
-      What ``policy.json`` says.
+      The content of ``policy.json``.
 
     Raises:
-      UserError: one line: for a run without a policy or a record of what it did, a policy that the
-        format cannot hold, or an export that does not act as the policy.
+      UserError: one line: for a run without a policy or an audit record, a policy that the format
+        cannot hold, or an export that does not reproduce the policy.
     """
     if format not in FORMATS:
         raise UserError(f"there is no format {format!r}; choose one of {', '.join(FORMATS)}")
@@ -63,7 +63,7 @@ def export(run: Path, path: Path, format: str = "jax", member: int = 0) -> Json:
         raise
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error}") from error
-    except Exception as error:  # Compilers and runtimes raise what their layers raise.
+    except Exception as error:  # Compilers and runtimes may raise anything.
         line = (str(error).strip().splitlines() or [""])[0]
         raise UserError(
             f"the policy of {run} cannot be exported as {format}: {type(error).__name__}: "
@@ -73,10 +73,10 @@ def export(run: Path, path: Path, format: str = "jax", member: int = 0) -> Json:
 
 
 def _read(run: Path, member: int) -> tuple[Source, audit.Record]:
-    """A member's policy, and what is on record of it.
+    """A member's policy, and its audit record.
 
     Raises:
-      UserError: if there is no such member, or no record of these very policies.
+      UserError: if there is no such member, or no record of this policy.
     """
     networks, population, meta = checkpoint.load_best(run)
     count = len(meta["seeds"])
@@ -99,13 +99,13 @@ def _read(run: Path, member: int) -> tuple[Source, audit.Record]:
 
 
 def _about(source: Source, run: Path, format: str, member: int) -> Json:
-    """What ``policy.json`` says of inputs, outputs and origin."""
+    """The description of inputs, outputs and origin in ``policy.json``."""
     networks = source.networks
     shapes = function.arguments(source, function.inputs(source, 1))
     outputs = jax.eval_shape(function.function(source), *shapes)
 
     def shown(named: Json) -> Json:
-        # A batch of any size: the first axis is N.
+        # The batch may have any size: the first axis is N.
         return {
             name: {"shape": ["N", *x.shape[1:]], "dtype": str(x.dtype)} for name, x in named.items()
         }
@@ -125,20 +125,20 @@ def _about(source: Source, run: Path, format: str, member: int) -> Json:
 
 
 def _prove(act: Loaded, source: Source, record: audit.Record, run: Path, format: str) -> Json:
-    """Compare what was written, loaded again, with what the run has on record.
+    """Compare the loaded export with the run's audit record.
 
     Args:
       act: the loaded policy.
       source: the policy.
-      record: of one member: ``[S, ...]``.
-      run: whose record it is.
-      format: what was written.
+      record: the audit record of one member: ``[S, ...]``.
+      run: the run that the record is of.
+      format: the format of the export.
 
     Returns:
-      How far they are apart.
+      The differences found.
 
     Raises:
-      UserError: if that is too far.
+      UserError: if they are too large.
     """
     begin = getattr(record, "begin", None)
     outputs = act(function.batch(source, record.obs))
@@ -148,7 +148,7 @@ def _prove(act: Loaded, source: Source, record: audit.Record, run: Path, format:
             f"the policy of {run} cannot be exported as {format}: it depends on the size of the "
             "batch; nothing was written"
         )
-    if begin is not None:  # states one after another, with what is remembered between them
+    if begin is not None:  # a sequence of states, with the hidden state between them
         outputs = function.in_turn(act, source, record.obs, begin)
     dist = function.distribution(source, outputs)
     gap = np.abs(np.asarray(dist.log_prob(record.action)) - record.log_prob)
@@ -169,14 +169,14 @@ def _prove(act: Loaded, source: Source, record: audit.Record, run: Path, format:
 
 
 def _allowed(dist: Distribution, record: audit.Record) -> np.ndarray:
-    """How far each log-probability ``[S]`` may be off."""
+    """The tolerance of each log-probability ``[S]``."""
 
     def total(changed: Distribution) -> jax.Array:
         return changed.log_prob(record.action).sum()  # type: ignore[return-value]
 
     numbers, slopes = jax.tree.leaves(dist), jax.tree.leaves(jax.grad(total)(dist))
     moves = [
-        # Sums of large terms that nearly cancel are as far off as those that do not.
+        # Sums of large terms that nearly cancel have the rounding error of the large terms.
         (np.abs(x).max(0) * np.abs(slope)).reshape(len(x), -1).sum(1)
         for x, slope in zip(numbers, slopes, strict=True)
     ]

@@ -1,1 +1,1 @@
-"""The dataset doctor: recorded episodes read whatever is wrong with them, and judged."""
+"""The dataset doctor: reads recorded episodes, broken ones too, and checks them."""

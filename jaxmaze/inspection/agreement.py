@@ -1,4 +1,4 @@
-"""Whether the same observation led to the same action, in recorded steps."""
+"""How consistent actions are: whether equal observations led to equal actions."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import NamedTuple
 import numpy as np
 
 NEAR = 0.05
-"""How far apart nearly equal observations may be: root mean square, in standard deviations."""
+"""Largest distance of nearly equal observations: root mean square, in standard deviations."""
 NEIGHBOURS = 8
-"""How many are looked at to find one of another episode."""
+"""Nearest neighbours searched for one of another episode."""
 DIMENSIONS = 64
-"""Numbers of an observation up to which neighbours are looked for."""
+"""Largest dimension of observations for the search for neighbours."""
 
 
 class Agreement(NamedTuple):
-    """How often equal observations led to other actions.
+    """How often equal observations led to different actions.
 
     Attributes:
-      recurring: steps whose observation was met at another step too.
-      differing: the share of such pairs with another action.
-      chance: the same share for any two steps. For numbers these are mean squared differences, in
-        units of those between any two steps, so that ``chance`` is 1.
+      recurring: the number of steps whose observation occurs at another step too.
+      differing: the share of such pairs with different actions.
+      chance: the same share for any two steps. For continuous actions both are mean squared
+        differences, in units of that between any two steps, so that ``chance`` is 1.
     """
 
     recurring: int
@@ -30,17 +30,17 @@ class Agreement(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """0 where the observation decides the action, 1 where it says nothing about it."""
+        """0 where the observation determines the action, 1 where it tells nothing about it."""
         return self.differing / self.chance if self.chance > 0 else 0.0
 
 
 def exact(states: np.ndarray, actions: np.ndarray, discrete: bool) -> Agreement:
-    """Of steps with the very same observation.
+    """The agreement over steps with exactly the same observation.
 
     Args:
       states: ``[N]`` hashes of the observations.
       actions: ``[N, A]``.
-      discrete: whether actions are the same or not, instead of more or less alike.
+      discrete: whether actions are compared as equal or not, instead of by distance.
     """
     _, group, count = np.unique(states, return_inverse=True, return_counts=True)
     recurs = count[group] > 1
@@ -73,7 +73,7 @@ def _different(group: np.ndarray, choice: np.ndarray) -> np.ndarray:
 
 
 def _scaled(actions: np.ndarray) -> np.ndarray:
-    """Actions with variance 1, without those numbers that never change."""
+    """Actions scaled to variance 1, without constant dimensions."""
     real = actions.astype(np.float64)
     std = real.std(0)
     return (real / np.where(std > 0, std, 1))[:, std > 0]
@@ -82,14 +82,14 @@ def _scaled(actions: np.ndarray) -> np.ndarray:
 def near(
     rows: np.ndarray, actions: np.ndarray, episodes: np.ndarray, discrete: bool
 ) -> Agreement | None:
-    """Of steps with nearly the same observation in different episodes.
+    """The agreement over steps with nearly the same observation in different episodes.
 
-    In one episode neighbours in time are alike, and so are their actions: they tell nothing.
+    Pairs within one episode are left out: neighbours in time are alike in observation and action.
 
     Args:
       rows: ``[S, F]`` observations.
       actions: ``[S, A]``.
-      episodes: ``[S]`` which each is of.
+      episodes: ``[S]`` the episode of each.
       discrete: as in :func:`exact`.
 
     Returns:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito (2008): told apart by all eyes. Markers differ too.
+# Okabe & Ito (2008): a palette for colour-blind readers. Markers differ too.
 COLOURS = ("#0072B2", "#E69F00", "#CC79A7", "#000000")
 MARKERS = ("o", "s", "D", "x")
 SHOWN = 12
-"""Features and numbers of an action that have room in a figure."""
+"""Largest number of features or action dimensions in a figure."""
 
 
 def _new(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
@@ -34,7 +34,7 @@ def _new(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np
 
 
 def _by_episode(s: Survey, values: np.ndarray, name: str, title: str) -> Figure:
-    """A figure of each episode over their order, and of how they are distributed."""
+    """A figure of one value per episode: in order, and as a histogram."""
     fig, axes = _new(1, 2, (9, 3.6))
     order, spread = axes[0]
     finite = np.isfinite(values)
@@ -92,7 +92,7 @@ def _grid(names: list[str], draw: Callable[[Axes, int], None], title: str) -> Fi
 
 
 def actions(s: Survey) -> Figure:
-    """How often each action was taken, or how each of its numbers is distributed."""
+    """How often each action was taken, or the distribution of each action dimension."""
 
     def draw(axes: Axes, i: int) -> None:
         column, x = s.columns[i], s.actions[:, i]
@@ -117,7 +117,7 @@ def actions(s: Survey) -> Figure:
 
 
 def features(s: Survey) -> Figure:
-    """The mean of each number of the observation in each episode, in their order."""
+    """The mean of each observation feature per episode, in the order of the episodes."""
 
     def draw(axes: Axes, i: int) -> None:
         axes.plot(s.index, s.means[:, i], ".", ms=4, color=COLOURS[0])
@@ -132,4 +132,4 @@ def features(s: Survey) -> Figure:
 
 
 ALL = {"returns": returns, "lengths": lengths, "actions": actions, "features": features}
-"""By the name of the file."""
+"""The figures by file name."""

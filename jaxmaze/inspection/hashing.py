@@ -9,12 +9,12 @@ import numpy as np
 
 
 def row_hashes(arrays: Iterable[np.ndarray], count: int) -> np.ndarray:
-    """A 64-bit hash of each of ``count`` rows: equal rows have equal ones.
+    """A 64-bit hash of each of ``count`` rows: equal rows have equal hashes.
 
-    Unequal rows share one with a chance of about 2^-64 a pair, 1e-8 for a million rows together.
+    Two unequal rows collide with probability about 2^-64; any two of a million rows with 1e-8.
 
     Args:
-      arrays: ``[count, ...]`` each; a row is what all of them hold at one index.
+      arrays: ``[count, ...]`` each; a row consists of the values of all arrays at one index.
       count: how many rows.
 
     Returns:
@@ -46,7 +46,7 @@ def _keys(number: int, width: int) -> np.ndarray:
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele et al., 2014): each bit depends on all."""
+    """The finaliser of SplitMix64 (Steele et al., 2014): each bit depends on all input bits."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

@@ -1,4 +1,4 @@
-"""Checks of whole episodes: layout, numbers, returns, lengths, ends, copies."""
+"""Checks of whole episodes: layout, NaN, returns, lengths, ends, duplicates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxmaze.inspection.verdicts import OK, SKIPPED, UNFIT, WARNING, Check, list
 
 
 def structure(s: Survey, count: int) -> Check:
-    """Whether every episode can be read and is whole."""
+    """Check that every episode can be read and is complete."""
     figures: Json = {"episodes": count, "broken": s.broken, "problems": s.problems[:100]}
     if not s.broken:
         return Check("structure", OK, f"all {count} episodes are whole.", figures)
@@ -24,7 +24,7 @@ def structure(s: Survey, count: int) -> Check:
 
 
 def checksum(s: Survey, recorded: object) -> Check:
-    """Whether the arrays are those that were recorded."""
+    """Check that the arrays are unchanged since recording."""
     if recorded is None or (s.sha256 is None and not s.broken):
         return Check("checksum", SKIPPED, "the data carry no checksum to compare with.", {})
     if s.broken:
@@ -41,7 +41,7 @@ def checksum(s: Survey, recorded: object) -> Check:
 
 
 def numbers(s: Survey) -> Check:
-    """NaN and infinity."""
+    """Check for NaN and infinity."""
     figures: Json = {"not_finite": dict(s.not_finite), "episodes": s.not_finite_in}
     if not s.not_finite:
         return Check("numbers", OK, "no number is NaN or infinite.", figures)
@@ -56,13 +56,13 @@ def numbers(s: Survey) -> Check:
 
 
 def returns(s: Survey) -> Check:
-    """How returns are distributed, and episodes far below the rest."""
+    """Check the distribution of returns, and for episodes far below the rest."""
     x = s.returns[np.isfinite(s.returns)]
     figures = spread(x)
     if not len(x):
         return Check("returns", SKIPPED, "no episode has a return that is a number.", figures)
     low, median, high = np.quantile(x, (0.25, 0.5, 0.75))
-    # Tukey's "far out"; where most returns are equal, far from them in proportion.
+    # Tukey's "far out" fence; if most returns are equal, a fence relative to the median.
     fence = low - 3 * max(high - low, 0.05 * abs(median))
     below = np.flatnonzero(np.isfinite(s.returns) & (s.returns < fence))
     figures |= {"outliers": s.index[below].tolist(), "fence": float(fence)}
@@ -80,7 +80,7 @@ def returns(s: Survey) -> Check:
 
 
 def lengths(s: Survey) -> Check:
-    """How long episodes are, and whether they are enough to hold some out."""
+    """Check the lengths, and whether there are enough episodes to hold some out."""
     figures = spread(s.lengths) | {"steps": int(s.lengths.sum())}
     if not len(s.lengths):
         return Check(
@@ -113,7 +113,7 @@ def lengths(s: Survey) -> Check:
 
 
 def ends(s: Survey) -> Check:
-    """How episodes end."""
+    """Check how episodes end."""
     count = np.bincount(s.ends, minlength=len(ENDS))
     figures: Json = {name: int(n) for name, n in zip(ENDS, count, strict=True)}
     text = ", ".join(f"{n} {name}" for name, n in figures.items() if n) or "none"
@@ -130,7 +130,7 @@ def ends(s: Survey) -> Check:
 
 
 def duplicate_episodes(s: Survey) -> Check:
-    """Episodes that are copies of others."""
+    """Check for duplicate episodes."""
     _, first, count = np.unique(s.episode_hashes, return_index=True, return_counts=True)
     copies = len(s.episode_hashes) - len(first)
     figures: Json = {"copies": copies, "different": len(first)}

@@ -1,4 +1,4 @@
-"""Checks of what is in the steps: actions, observations, and how they belong together."""
+"""Checks of steps: actions, observations, and how they are related."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from jaxmaze.inspection.verdicts import OK, SKIPPED, UNFIT, WARNING, Check, list
 
 
 def _shares_of(column: Column, x: np.ndarray) -> dict[str, float]:
-    """The share of each choice, the first thousand of them."""
+    """The share of each choice, for at most the first thousand choices."""
     choices = range(int(column.low), int(min(column.high, column.low + 999)) + 1)
     found = dict(zip(*(y.tolist() for y in np.unique(x, return_counts=True)), strict=True))
     return {str(choice): found.get(choice, 0) / len(x) for choice in choices}
 
 
 def actions(s: Survey) -> Check:
-    """Which actions were taken, and how often."""
+    """Check which actions were taken, and how often."""
     figures: Json = {}
     unused, constant, said = [], [], []
     for column, x in zip(s.columns, s.actions.T, strict=True):
@@ -59,7 +59,7 @@ def actions(s: Survey) -> Check:
 
 
 def bounds(s: Survey) -> Check:
-    """Actions outside their bounds, or on them most of the time."""
+    """Check for actions outside their bounds, or on them most of the time."""
     outside: Json = {}
     far: Json = {}
     edge: Json = {}
@@ -117,13 +117,13 @@ def _shares(shares: Json) -> str:
 
 
 def distinct(s: Survey) -> np.ndarray:
-    """``[N]`` whether a step belongs to an episode that is no copy of an earlier one."""
+    """``[N]`` whether a step belongs to an episode that does not duplicate an earlier one."""
     first = np.unique(s.episode_hashes, return_index=True)[1]
     return np.isin(s.episode_of, first)
 
 
 def duplicate_steps(s: Survey, discrete_states: bool) -> Check:
-    """Transitions that are copies of others, copies of whole episodes left aside."""
+    """Check for duplicate transitions, apart from duplicate episodes."""
     kept = distinct(s)
     total = int(kept.sum())
     repeated = total - len(np.unique(s.step_hashes[kept]))
@@ -146,7 +146,7 @@ def duplicate_steps(s: Survey, discrete_states: bool) -> Check:
 
 
 def features(s: Survey) -> Check:
-    """Observations' numbers that never change."""
+    """Check for constant observation features."""
     constant = [n for n, a, b in zip(s.features, s.lowest, s.highest, strict=True) if not b > a]
     figures: Json = {"constant": constant, "features": len(s.features)}
     if not s.features:
@@ -171,7 +171,7 @@ def features(s: Survey) -> Check:
 
 
 def drift(s: Survey) -> Check:
-    """Features, or returns, that change over the order of the episodes."""
+    """Check for features or returns that drift over the order of the episodes."""
     from scipy import stats
 
     count = len(s.lengths)
@@ -187,7 +187,7 @@ def drift(s: Survey) -> Check:
         rank = stats.spearmanr(order, x)
         half = len(x) // 2
         shift = (x[-half:].mean() - x[:half].mean()) / x.std()
-        # Bonferroni: many features are looked at. And large enough to matter.
+        # Bonferroni, as many features are tested; and the shift must be large enough to matter.
         if rank.pvalue < 0.01 / len(names) and abs(shift) > 0.5:
             found[name] = {"rank_correlation": float(rank.statistic), "shift_in_std": float(shift)}
     if not found:
@@ -205,7 +205,7 @@ def drift(s: Survey) -> Check:
 
 
 def determinism(s: Survey) -> Check:
-    """Whether the observation decides the action."""
+    """Check whether the observation determines the action."""
     name = "determinism"
     kept = distinct(s) & np.isfinite(s.actions).all(1)
     discrete = bool(s.columns) and all(c.discrete for c in s.columns)

@@ -1,7 +1,7 @@
-"""Recorded episodes as they lie on disk, whatever is wrong with them.
+"""Reads recorded episodes as they are on disk, broken ones too.
 
-``trajectories.read`` refuses data that nothing can be learned from. This reads them all the same,
-one episode at a time, so that it can be said what is wrong.
+``trajectories.read`` refuses data that cannot be learned from. This module reads them too, one
+episode at a time, to report what is wrong with them.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ METADATA = "metadata.json"
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """One episode as it was found. ``T`` steps, if it is whole.
+    """One episode as found on disk; of ``T`` steps, if it is complete.
 
     Attributes:
       index: its number in the data set.
-      seed: what the environment was reset with; None if that is not known.
-      options: what else it was reset with.
+      seed: the environment's reset seed; None if unknown.
+      options: the environment's reset options.
       observations: ``[T + 1, ...]`` by the names of :func:`jaxmaze.envs.leaves.leaves_of`.
       actions: ``[T, ...]`` likewise, as the environment took them.
-      labels: ``[T, ...]`` likewise, what the teacher would have done; None if that was done.
+      labels: ``[T, ...]`` likewise, the teacher's actions; None if those were taken.
       rewards: ``[T]``.
       terminations: ``[T]``.
       truncations: ``[T]``.
@@ -60,7 +60,7 @@ class Unreadable:
 
     Attributes:
       index: its number.
-      why: in words.
+      why: the reason, in words.
     """
 
     index: int
@@ -71,19 +71,19 @@ class Recordings:
     """A Minari data set.
 
     Attributes:
-      folder: where its files lie.
+      folder: the folder of its files.
       metadata: as in its metadata.json.
-      observations: the arrays that its observations should have.
-      actions: likewise.
-      count: episodes that it should have.
+      observations: the expected arrays of observations.
+      actions: likewise, of actions.
+      count: the expected number of episodes.
     """
 
     def __init__(self, path: str | Path, trust: bool = False):
-        """Open it.
+        """Open the data set.
 
         Args:
           path: as in :func:`jaxmaze.runs.trajectories.read`.
-          trust: whether its environment may be made to find its spaces, where it does not say them.
+          trust: whether its environment may be made to get its spaces, if they are not stored.
 
         Raises:
           UserError: if it is not a Minari data set.
@@ -119,7 +119,7 @@ class Recordings:
         for start in range(0, self.count, FILE_BATCH):
             batch = range(start, min(start + FILE_BATCH, self.count))
             done = start
-            with contextlib.suppress(Exception):  # then one by one, to tell which it is
+            with contextlib.suppress(Exception):  # on an error, read one by one
                 for found in self._read(batch):
                     yield found
                     done += 1

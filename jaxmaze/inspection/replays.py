@@ -1,4 +1,4 @@
-"""The check that plays recorded actions again."""
+"""The check that replays recorded actions in the environment."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from jaxmaze.inspection.survey import Survey
 from jaxmaze.inspection.verdicts import OK, SKIPPED, WARNING, Check
 
 STEPS = 20_000
-"""Steps after which no further episode is played."""
+"""Number of replayed steps after which no further episode is started."""
 
 
 def chosen(s: Survey, count: int) -> list[int]:
-    """Numbers of the episodes to play: spread over those that can be played."""
+    """Indices of the episodes to replay, spread evenly over those that can be replayed."""
     bad = ~np.isfinite(s.actions)
     for i, column in enumerate(s.columns):
-        if column.discrete:  # environments may raise at such an action, or worse
+        if column.discrete:  # environments may raise or crash on such an action
             bad[:, i] |= (s.actions[:, i] < column.low) | (s.actions[:, i] > column.high)
     broken = set(s.episode_of[bad.any(1)].tolist())
     fit = [i for i, seed in enumerate(s.seeds) if seed is not None and i not in broken]
@@ -32,13 +32,13 @@ def chosen(s: Survey, count: int) -> list[int]:
 def check(
     recordings: Recordings, s: Survey, source: replay.Source | UserError, count: int
 ) -> Check:
-    """Play some episodes again.
+    """Replay some episodes.
 
     Args:
       recordings: the data set.
-      s: what was found in it.
+      s: its survey.
       source: the environment, or why there is none.
-      count: how many episodes.
+      count: number of episodes.
     """
     if not count:
         return Check("replay", SKIPPED, "no episode was to be played again.", {})

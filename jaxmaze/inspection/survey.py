@@ -1,7 +1,7 @@
-"""One pass over recorded episodes: all that the checks of ``jaxmaze.inspect`` are made of.
+"""One pass over recorded episodes that collects the statistics for all checks.
 
-Memory holds one episode at a time, a few numbers a step (hashes, the action), and a sample of the
-observations, whatever their size.
+Memory holds one episode at a time, a few numbers per step (hashes, the action), and a sample of the
+observations, independent of their size.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from jaxmaze.inspection.recordings import Recorded, Recordings, Unreadable
 from jaxmaze.runs import trajectories
 
 SAMPLE = 20_000
-"""Steps whose observations are kept."""
+"""Number of steps in the sample of observations."""
 FEATURES = 256
-"""Numbers of an array that are looked at one by one; of larger ones, images say, the mean."""
+"""Values of an array up to which each is a feature; of larger arrays, e.g. images, the mean."""
 ACTIONS = 64
-"""Numbers of an action that are looked at."""
+"""Largest number of action dimensions that are checked."""
 ENDS = ("terminated", "truncated", "both", "no end flag")
 _END = {(True, False): 0, (False, True): 1, (True, True): 2, (False, False): 3}
 
 
 class Column(NamedTuple):
-    """One number of an action.
+    """One dimension of an action.
 
     Attributes:
-      name: to show.
+      name: for display.
       discrete: whether it is one of a few choices.
       low: the smallest value allowed.
       high: the largest.
@@ -50,33 +50,33 @@ class Column(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What was found. ``E`` readable episodes that are whole, ``N`` steps, ``F`` features.
+    """Statistics of a data set: ``E`` complete episodes, ``N`` steps, ``F`` features.
 
     Attributes:
-      problems: episodes that are not whole, and why, one line each.
-      broken: how many those are.
-      index: ``[E]`` the numbers of the whole episodes.
-      seeds: ``[E]`` what each was reset with; None where that is not known.
+      problems: incomplete episodes and why, one line each.
+      broken: the number of those.
+      index: ``[E]`` the complete episodes' numbers in the data set.
+      seeds: ``[E]`` reset seeds; None where unknown.
       returns: ``[E]``.
       lengths: ``[E]``.
       ends: ``[E]`` index into ``ENDS``.
-      not_finite: numbers that are NaN or infinite, by where they stand.
-      not_finite_in: episodes that have such.
+      not_finite: counts of NaN or infinite values, by array.
+      not_finite_in: episodes with such values.
       episode_hashes: ``[E]`` of observations and actions.
       state_hashes: ``[N]`` of the observation of each step.
       step_hashes: ``[N]`` of observation, action and next observation.
-      actions: ``[N, A]`` what is to be learned: the labels, where an episode has them.
-      columns: ``[A]`` what each number of an action is.
+      actions: ``[N, A]`` the targets of cloning: the labels, where an episode has them.
+      columns: ``[A]`` a description of each action dimension.
       labelled: episodes with labels.
-      features: ``[F]`` names of the observation's numbers.
-      whole_features: whether the features are all numbers of the observation.
+      features: ``[F]`` names of the observation's features.
+      whole_features: whether the features are the complete observation.
       means: ``[E, F]`` of each feature in each episode.
       lowest: ``[F]`` of each feature.
       highest: ``[F]``.
       stds: ``[F]``.
       sample: ``[S]`` steps, as indices into the ``N``.
       sampled: ``[S, F]`` their features.
-      sha256: as ``trajectories.fingerprint``; None if that cannot be told.
+      sha256: as ``trajectories.fingerprint``; None if it cannot be computed.
     """
 
     problems: list[str]
@@ -111,7 +111,7 @@ class Survey:
 
 
 def problem(found: Recorded, recordings: Recordings) -> str:
-    """What is wrong with the layout of an episode, in words; empty if it is whole."""
+    """What is wrong with the layout of an episode, in words; empty if it is complete."""
     steps = len(found.rewards) if found.rewards.ndim == 1 else -1
     if steps < 1:
         return "it has no steps" if steps == 0 else "its rewards are no list of numbers"
@@ -142,7 +142,7 @@ def problem(found: Recorded, recordings: Recordings) -> str:
 
 
 def take(recordings: Recordings, advance: Callable[[], None] = lambda: None) -> Survey:
-    """Look at all episodes.
+    """Survey all episodes.
 
     Args:
       recordings: the data set.
@@ -161,7 +161,7 @@ def take(recordings: Recordings, advance: Callable[[], None] = lambda: None) -> 
 
 
 class _Surveyor:
-    """Adds up episodes."""
+    """Accumulates the statistics of episodes."""
 
     def __init__(self, recordings: Recordings) -> None:
         self._problems: list[str] = []
@@ -179,11 +179,11 @@ class _Surveyor:
         self._sample = _Sample(SAMPLE)
 
     def broken(self, index: int, why: str) -> None:
-        """An episode that is not whole."""
+        """Add an incomplete episode."""
         self._problems.append(f"episode {index}: {why}")
 
     def add(self, e: Recorded) -> None:
-        """An episode that is whole."""
+        """Add a complete episode."""
         steps = len(e.rewards)
         rewards = e.rewards.astype(np.float64)
         self._count_not_finite(e)
@@ -235,7 +235,7 @@ class _Surveyor:
         trajectories.add_to_fingerprint(self._digest, episode)
 
     def result(self) -> Survey:
-        """All that was found."""
+        """The survey of all episodes added."""
         rows, moments = self._rows, self._moments
         columns = self._columns[:ACTIONS]
         none = np.zeros(0, np.uint64)
@@ -281,7 +281,7 @@ def _names(leaf: Leaf, default: str) -> list[str]:
 
 
 def _action_columns(leaf: Leaf) -> list[Column]:
-    """What the numbers of an action are, as far as they are looked at."""
+    """Descriptions of an action's dimensions, up to ``ACTIONS``."""
     low, high = (np.asarray(x, np.float64).reshape(-1)[:ACTIONS] for x in (leaf.low, leaf.high))
     name = leaf.name or "action"
     names = [name] if not leaf.shape else [f"{name}[{i}]" for i in range(len(low))]
@@ -308,20 +308,20 @@ def _together(columns: Sequence[np.ndarray], count: int) -> np.ndarray:
 
 
 class _Moments:
-    """Range and spread of each feature over all steps, of its finite values."""
+    """Range and standard deviation of each feature over all finite values."""
 
     def __init__(self, width: int) -> None:
         self.lowest, self.highest = np.full(width, np.inf), np.full(width, -np.inf)
         self._count, self._mean, self._square = np.zeros(width), np.zeros(width), np.zeros(width)
 
     def add(self, x: np.ndarray) -> np.ndarray:
-        """``[n, F]`` more; returns their means ``[F]``, NaN where none is finite."""
+        """Add rows ``[n, F]``; returns their means ``[F]``, NaN where none is finite."""
         finite = np.isfinite(x)
         count = finite.sum(0)
         filled = np.where(finite, x, 0.0)
         mean = filled.sum(0) / np.maximum(count, 1)
         square = (np.where(finite, x - mean, 0.0) ** 2).sum(0)
-        # Chan et al. (1983): moments of two parts to those of both, without cancellation.
+        # Chan et al. (1983): combine the moments of two parts, without cancellation.
         total = self._count + count
         delta = mean - self._mean
         share = count / np.maximum(total, 1)
@@ -338,7 +338,7 @@ class _Moments:
 
 
 class _Sample:
-    """A uniform sample of rows that come one array after another."""
+    """A uniform sample of the rows of a stream of arrays."""
 
     def __init__(self, size: int) -> None:
         self._size, self._seen = size, 0
@@ -348,7 +348,7 @@ class _Sample:
         self._kept = 0
 
     def add(self, rows: np.ndarray) -> None:
-        """``[n, F]`` more."""
+        """Add rows ``[n, F]``."""
         keys = self._rng.random(len(rows))
         kept = np.flatnonzero(keys < self._limit)
         self._parts.append((keys[kept], self._seen + kept, rows[kept]))
@@ -358,7 +358,7 @@ class _Sample:
             self._shrink()
 
     def _shrink(self) -> None:
-        """Keep the rows of the smallest keys, which are a uniform sample of all so far."""
+        """Keep the rows with the smallest random keys, a uniform sample of all so far."""
         keys, index, rows = (np.concatenate(x) for x in zip(*self._parts, strict=True))
         if len(keys) > self._size:
             best = np.argpartition(keys, self._size)[: self._size]
@@ -367,7 +367,7 @@ class _Sample:
         self._parts, self._kept = [(keys, index, rows)], len(keys)
 
     def result(self, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Indices ``[S]`` in the order of the steps, and their rows ``[S, F]``."""
+        """Indices ``[S]`` in step order, and their rows ``[S, F]``."""
         if not self._parts:
             return np.zeros(0, int), np.zeros((0, width))
         self._shrink()

@@ -1,4 +1,4 @@
-"""What a check says: a verdict, and one plain sentence."""
+"""The result of a check: a verdict, and one plain sentence."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ OK, SKIPPED, WARNING, UNFIT = "ok", "skipped", "warning", "unfit"
 VERDICTS = (OK, SKIPPED, WARNING, UNFIT)
 """From the best to the worst."""
 SHOWN = 5
-"""Names or episodes that a sentence lists."""
+"""Largest number of names or episodes listed in a sentence."""
 
 
 class Check(NamedTuple):
-    """What one check found.
+    """The result of one check.
 
     Attributes:
       name: the check's.
       verdict: one of ``VERDICTS``.
-      says: one sentence: what it means and what to do.
-      figures: what it rests on, for summary.json.
+      says: one sentence: what was found and what to do.
+      figures: the numbers behind it, for summary.json.
     """
 
     name: str
@@ -39,18 +39,18 @@ def worst(checks: Sequence[Check]) -> str:
 
 
 def listed(items: Sequence[object] | np.ndarray) -> str:
-    """The first few of them, in words."""
+    """The first few items, in words."""
     more = "" if len(items) <= SHOWN else f" and {len(items) - SHOWN} more"
     return ", ".join(map(str, items[:SHOWN])) + more
 
 
 def percent(share: float) -> str:
-    """A share to read."""
+    """A share as text, in percent."""
     return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.2g} %"
 
 
 def spread(x: np.ndarray) -> Json:
-    """How numbers are distributed, for summary.json."""
+    """Statistics of the distribution of ``x``, for summary.json."""
     if not len(x):
         return {}
     names = ("min", "quarter", "median", "three_quarters", "max")

@@ -1,1 +1,1 @@
-"""Runs: what lies on disk and on the screen, from a folder's files to tables and figures."""
+"""Runs: files in a run's folder, tables, figures and console output."""

@@ -1,4 +1,4 @@
-"""What a Minari data set says of itself: its id, authors, requirements, reference scores."""
+"""The metadata of a Minari data set: id, authors, requirements, reference scores."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from jaxmaze.errors import UserError
 from jaxmaze.runs import disk
 
 DATASET_ID = "trajectory_data-v0"
-"""The id of a data set that was given none."""
+"""The default id of a data set."""
 _EXTRAS = ("box2d", "classic_control", "mujoco", "toy_text")
-"""Folders of gymnasium's environments that have an extra of their own."""
+"""Groups of gymnasium's environments that have their own pip extra."""
 
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a data set is to say of itself.
+    """Metadata to write to a data set.
 
     Attributes:
       dataset_id: ``(namespace/)(env/)name-vN``.
       author: names.
-      author_email: their addresses.
-      code_permalink: where the code is that made it.
+      author_email: their email addresses.
+      code_permalink: link to the code that made it.
       reference: mean return of the random policy over ``reference_episodes``; None if unknown.
-      reference_episodes: how many these were.
+      reference_episodes: the number of these episodes.
     """
 
     dataset_id: str = DATASET_ID
@@ -57,7 +57,7 @@ class About:
 def metadata(
     about: About, info: EnvInfo, provenance: Json, sha256: str, returns: Sequence[float]
 ) -> Json:
-    """What Minari keeps beside the episodes."""
+    """The metadata that Minari stores with the episodes."""
     import minari
 
     values: Json = {
@@ -84,7 +84,7 @@ def metadata(
 
 
 def requirements(info: EnvInfo) -> list[str]:
-    """The packages that it takes to make the environment, as pip takes them."""
+    """The packages needed to make the environment, as pip requirements."""
     entry_point = getattr(info.spec, "entry_point", None)
     module = entry_point if isinstance(entry_point, str) else getattr(entry_point, "__module__", "")
     parts = module.partition(":")[0].split(".")
@@ -92,20 +92,20 @@ def requirements(info: EnvInfo) -> list[str]:
     extra = f"[{extra.replace('_', '-')}]" if extra else ""
     listed = [f"gymnasium{extra}>={importlib.metadata.version('gymnasium')}"]
     if parts[0] not in ("", "gymnasium"):
-        # Who has a module in no package, in a file of their own, has told so by the entry point.
+        # A user's own module, in no package, adds nothing here; the entry point names it.
         for name in importlib.metadata.packages_distributions().get(parts[0], [])[:1]:
             listed.append(f"{name}>={importlib.metadata.version(name)}")
     return listed
 
 
 def minari_root() -> Path:
-    """Where Minari keeps its data sets."""
-    # As minari.storage.datasets_root_dir has it, which also makes the folder.
+    """Minari's root folder of data sets."""
+    # The same as minari.storage.datasets_root_dir, which would also make the folder.
     return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
 
 
 def check_new(dataset_id: str) -> Path:
-    """Where a data set of that id will lie below Minari's root.
+    """The place of a data set with this id below Minari's root.
 
     Raises:
       UserError: if one lies there already.

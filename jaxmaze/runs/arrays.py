@@ -1,4 +1,4 @@
-"""Arrays of one's own to a Minari data set on disk."""
+"""Write a user's own arrays as a Minari data set on disk."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ def dataset(
 ) -> Path:
     """Write arrays as a Minari data set, which ``bc.data`` and Minari itself take.
 
-    Arrays are flat, ``R`` steps of ``E`` episodes one after the other, or lists with an array for
-    each episode. Flat ones need to be told where episodes end, by one of ``lengths``,
-    ``episode_ends``, or ``terminations`` and ``truncations``. Numbers are cast to the types of the
-    spaces; what would lose something by that is refused.
+    Arrays are flat, ``R`` steps of ``E`` episodes one after the other, or lists with one array per
+    episode. For flat arrays the episodes' ends must be given, by one of ``lengths``,
+    ``episode_ends``, or ``terminations`` and ``truncations``. Numbers are cast to the dtypes of the
+    spaces; a cast that would change a value is refused.
 
     Args:
       path: the folder to write, ``path/data`` in it.
       observations: ``[R, ...]``, or ``[R + E, ...]`` with each episode's final one; a dict of
-        arrays where the space is a Dict. Final ones that are not given repeat the last; a line
-        says so.
+        arrays where the space is a Dict. A missing final observation is filled with the last one,
+        and a line is printed.
       actions: ``[R, ...]``.
       env: what they must fit: an environment's id, a configuration, an environment, or a pair of
         spaces ``(observation_space, action_space)``.
-      rewards: ``[R]``; without them nothing can be filtered by return, nor a critic fitted.
-      terminations: ``[R]`` flags, or ``[E]`` beside ``lengths`` and ``episode_ends``.
+      rewards: ``[R]``; without them, filters by return and the critic fit are not available.
+      terminations: ``[R]`` flags, or ``[E]`` together with ``lengths`` or ``episode_ends``.
       truncations: likewise. Episodes with neither are taken as truncated.
       episode_ends: ``[E]`` rows at which the next episode begins, the last one being ``R``.
       lengths: ``[E]`` steps of each episode.
-      next_observations: ``[R, ...]``, which tell the final ones.
-      seeds: ``[E]`` what the environment was reset with, where known.
+      next_observations: ``[R, ...]``, from which the final observations are taken.
+      seeds: ``[E]`` reset seeds of the environment, where known.
       clip_actions: whether actions outside their bounds are clipped; they are refused otherwise.
-      policy: who acted.
+      policy: name of the behaviour policy.
       dataset_id: Minari id, such as ``"cartpole/mine-v0"``.
       author: one or several.
       author_email: likewise.
@@ -98,7 +98,7 @@ def split(flat: Flat, info: EnvInfo, lengths: Given = None, ends: Given = None) 
     """The episodes in arrays, flat or a list with one for each.
 
     Raises:
-      UserError: if lengths do not fit together, or nothing tells where episodes end.
+      UserError: if lengths do not fit together, or the ends of episodes are not given.
     """
     if _is_listed(flat.actions, info):
         if lengths is not None or ends is not None:
@@ -108,8 +108,8 @@ def split(flat: Flat, info: EnvInfo, lengths: Given = None, ends: Given = None) 
 
 
 def _is_listed(actions: Given, info: EnvInfo) -> bool:
-    """Whether there is an array for each episode: one more axis than a batch of actions has."""
-    if info.action_space.dtype is None:  # a Dict or a Tuple: one of arrays is flat
+    """Whether there is one array per episode: one more axis than a batch of actions has."""
+    if info.action_space.dtype is None:  # a Dict or a Tuple; one of arrays is flat
         return isinstance(actions, list)
     batch = len(info.action_space.shape or ()) + 1
     if isinstance(actions, np.ndarray):
@@ -122,7 +122,7 @@ def _is_listed(actions: Given, info: EnvInfo) -> bool:
 
 
 def _listed(flat: Flat) -> Iterator[Raw]:
-    """Episodes out of lists with an item for each."""
+    """Episodes from lists with one item per episode."""
     count = len(flat.actions)  # type: ignore[arg-type]
 
     def of(name: str, i: int) -> PyTree:
@@ -149,7 +149,7 @@ def _listed(flat: Flat) -> Iterator[Raw]:
 
 
 def _at_end(flags: Given, name: str, episode: int) -> bool:
-    """The flag of an episode's last step, out of one for the episode or one for each step."""
+    """The flag of an episode's last step, from one flag per episode or one per step."""
     if flags is None:
         return False
     each = np.atleast_1d(array_of(flags, name)).astype(bool).reshape(-1)
@@ -159,7 +159,7 @@ def _at_end(flags: Given, name: str, episode: int) -> bool:
 
 
 def _flat(flat: Flat, parts: bool, lengths: Given, ends: Given) -> Iterator[Raw]:
-    """Episodes out of flat arrays; actions may have ``parts``, in dicts and tuples."""
+    """Episodes from flat arrays; actions may be nested dicts and tuples (``parts``)."""
     actions = arrays_of(flat.actions, "actions", parts)
     rows = max(_rows(actions, "actions"))
     stops = _stops(flat, rows, lengths, ends)
@@ -171,7 +171,7 @@ def _flat(flat: Flat, parts: bool, lengths: Given, ends: Given) -> Iterator[Raw]
             f"observations have {', '.join(map(str, sorted(known)))} rows, but actions have {rows} "
             f"in {count} episodes; give {rows}, or {rows + count} with each episode's final one"
         )
-    more = int(known == {rows + count})  # each episode's final one is there
+    more = int(known == {rows + count})  # includes each episode's final one
     sized: dict[str, tuple[int, ...]] = {
         "rewards": (rows,),
         "next_observations": (rows,),
@@ -209,7 +209,7 @@ def _rows(values: PyTree, name: str) -> set[int]:
 
 
 def _column(flat: Flat, name: str, sizes: tuple[int, ...]) -> PyTree:
-    """One of the arrays, known to have one of those lengths; None if it is not given."""
+    """One of the arrays, checked to have one of these lengths; None if it is not given."""
     values = getattr(flat, name)
     if values is None:
         return None

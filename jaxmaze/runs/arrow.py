@@ -1,4 +1,4 @@
-"""HuggingFace's data sets on disk (Arrow), as arrays and without that library."""
+"""Read HuggingFace data sets on disk (Arrow) as arrays, without that library."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from jaxmaze.errors import UserError
 def rows(
     folder: Path, needed: Sequence[str], optional: Sequence[str] = ()
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Each row's columns as arrays; other columns are not touched.
+    """Each row's columns as arrays; other columns are not read.
 
     Raises:
-      UserError: if that is no such folder, has not those columns, or pyarrow is missing.
+      UserError: if it is no such folder, lacks the columns, or pyarrow is missing.
     """
     try:
         import pyarrow as pa
@@ -49,13 +49,13 @@ def rows(
 
 
 def _array(scalar: Any) -> np.ndarray:
-    """A cell as an array: a number, or lists in lists of one length."""
+    """A cell as an array: a number, or nested lists of equal length."""
     values = getattr(scalar, "values", None)
     return np.asarray(scalar.as_py()) if values is None else _nested(values)
 
 
 def _nested(values: Any) -> np.ndarray:
-    """Lists in lists as one array, without a Python object for each number."""
+    """Nested lists as one array, without a Python object per number."""
     if not hasattr(values, "flatten") or not hasattr(values.type, "value_type"):
         return values.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
     inner = _nested(values.flatten())

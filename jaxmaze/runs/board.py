@@ -1,4 +1,4 @@
-"""TensorBoard's event file, written at once."""
+"""TensorBoard's event file, written without a background thread."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class Board:
     """Writes scalars and figures to a run's event file.
 
-    tensorboardX's own writer hands events to a thread; if that cannot write (a full disk, a limit
-    of a file's size), it ends, and whoever logs waits for it for ever. Here events are written by
-    who logs them, and a file that cannot be written ends TensorBoard, not the training: everything
-    is in metrics.jsonl too.
+    tensorboardX's own writer passes events to a thread; if that thread cannot write (a full disk, a
+    limit on file sizes), it ends, and the logging code waits for it forever. Here the caller writes
+    the events itself, and a file that cannot be written stops TensorBoard logging, not training:
+    all values are in metrics.jsonl too.
     """
 
     def __init__(self, run: Path):
-        """Begin a new event file in a run's folder."""
+        """Start a new event file in a run's folder."""
         self._run, self._writer = run, None
         self._try(self._open)
 
@@ -35,7 +35,7 @@ class Board:
         self._writer = EventsWriter(str(self._run / "events"))
 
     def _try(self, write: Callable[..., None], *args: PyTree) -> None:
-        """Do something with the file, or say once that it cannot be done."""
+        """Write to the file, or print once that it cannot be written."""
         try:
             write(*args)
         except OSError as error:

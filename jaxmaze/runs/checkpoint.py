@@ -1,9 +1,9 @@
-"""Orbax checkpoints of a run: the complete training state, the best policies, and what they are.
+"""Orbax checkpoints of a run: the full training state, the best policies, and metadata.
 
-A checkpoint ``checkpoints/<step>/`` has three items: ``state`` (all that training needs to go on),
-``best`` (each member's best policy so far, a :class:`jaxmaze.core.types.Policy` with a leading axis
-of members) and ``meta`` (spaces, network, seeds), from which a policy can be rebuilt without the
-environment. The newest two are kept; each holds the best as well as the latest.
+A checkpoint ``checkpoints/<step>/`` has three items: ``state`` (the full training state), ``best``
+(each member's best policy so far, a :class:`jaxmaze.core.types.Policy` with a leading axis of
+members) and ``meta`` (spaces, network, seeds), from which a policy can be rebuilt without the
+environment. The newest two are kept; each holds both the best policies and the latest state.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from jaxmaze.runs import disk
 
 FOLDER = "checkpoints"
 ROOM = 2**16
-"""Bytes that a checkpoint may take beside twice its arrays."""
+"""Bytes that a checkpoint may take in addition to twice its arrays."""
 
 
 def describe(networks: Networks, seeds: tuple[int, ...], kind: str) -> Json:
-    """What the item ``meta`` says."""
+    """The content of the item ``meta``."""
     return {
         "kind": kind,
         "seeds": list(seeds),
@@ -48,7 +48,7 @@ def there(run: Path) -> bool:
 
 
 def blank_policies(networks: Networks, members: int) -> Policy:
-    """Policies of zeros ``[M, ...]``, of the shapes that the networks' have."""
+    """Policies of zeros ``[M, ...]``, with the shapes of the networks' parameters."""
     shapes = Policy(networks.policy_shapes(), networks.init_stats())
     return jax.tree.map(lambda x: np.zeros((members, *x.shape), x.dtype), shapes)
 
@@ -56,7 +56,7 @@ def blank_policies(networks: Networks, members: int) -> Policy:
 def _like(template: PyTree, tree: PyTree) -> PyTree:
     """``tree`` with the structure of ``template``; dtypes and shapes must agree.
 
-    Orbax would cast or reshape silently.
+    Without this check Orbax would cast or reshape silently.
     """
 
     def leaf(t: np.ndarray, x: PyTree) -> np.ndarray:
@@ -71,24 +71,24 @@ def _like(template: PyTree, tree: PyTree) -> PyTree:
 
 
 def _check_files(item: Path) -> None:
-    """Read all arrays of a checkpoint's item once, one after another.
+    """Read all arrays of a checkpoint's item once, one after another, to find damaged files.
 
-    Orbax reads them all at once; if several fail, threads of its storage print tracebacks.
+    Orbax reads them all at once; if several fail, its storage threads print tracebacks.
 
     Raises:
-      ValueError: if a file is missing or cut.
+      ValueError: if a file is missing or truncated.
     """
     import tensorstore
 
     if not item.is_dir():
-        return  # Orbax says so in a line.
+        return  # Orbax reports this error in one line itself.
     base = {"driver": "file", "path": f"{item}/"}
     store = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result()
     keys = store.list().result()
     if not keys:
         raise ValueError(f"there are no arrays in {item.name}")
     for key in keys:
-        if not store.read(key).result().value:  # Where the file is missing, nothing is read.
+        if not store.read(key).result().value:  # a missing file reads as empty
             raise ValueError(f"{key.decode()} has lost its file")
 
 
@@ -114,10 +114,10 @@ class Checkpoints:
         )
 
     def save(self, step: int, state: PyTree, best: Policy, meta: Json) -> None:
-        """Write a checkpoint of numpy arrays; it appears whole or not at all, later.
+        """Save a checkpoint of numpy arrays in the background; it appears whole or not at all.
 
         Raises:
-          OSError: if there is no room for it.
+          OSError: if the disk has no room for it.
         """
         size = sum(np.asarray(x).nbytes for x in jax.tree.leaves((state, best)))
         disk.check_room(self._folder / str(step), 2 * size + ROOM)
@@ -149,7 +149,7 @@ class Checkpoints:
         return list(self._manager.all_steps())
 
     def drop_after(self, step: int) -> None:
-        """Delete checkpoints newer than ``step``, which are about to be written again."""
+        """Delete checkpoints newer than ``step``, because training will write them again."""
         for newer in self.steps():
             if newer > step:
                 self._manager.delete(newer)
@@ -191,12 +191,12 @@ class Checkpoints:
             restored = self._manager.restore(step, args=self._ocp.args.Composite(**{item: args}))
         except UserError:
             raise
-        except Exception as error:  # Orbax raises what its storage raises.
+        except Exception as error:  # Orbax passes on any error of its storage.
             raise UserError(self._damaged(step, error)) from error
         return restored[item]
 
     def _damaged(self, step: int, error: Exception) -> str:
-        """What is wrong with a checkpoint, and what can be done, in a line."""
+        """An error message for a damaged checkpoint, with a remedy."""
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         earlier = [other for other in self.steps() if other < step]
         return (

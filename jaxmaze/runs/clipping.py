@@ -1,4 +1,4 @@
-"""Recorded actions a little outside their bounds, as those of people are: counted and clipped."""
+"""Recorded actions slightly out of bounds, as people's often are: counted and clipped."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Outside(NamedTuple):
     """Actions outside their bounds.
 
     Attributes:
-      steps: at how many steps.
-      of: of all steps.
+      steps: the number of such steps.
+      of: the number of all steps.
       most: the largest distance from the bounds, in the environment's units.
     """
 
@@ -33,7 +33,7 @@ class Outside(NamedTuple):
 
 
 def outside(episodes: Sequence[Episode], action: ActionSpace) -> Outside:
-    """How many steps have actions (or labels) that clipping would bring into their bounds."""
+    """Count the steps whose actions (or labels) clipping would bring into their bounds."""
     steps, most = 0, 0.0
     for e in episodes:
         distance = np.zeros(e.length)
@@ -65,12 +65,12 @@ def _taken(episode: Episode) -> list[PyTree]:
 
 
 def _clipped(actions: PyTree, action: ActionSpace) -> PyTree:
-    """Actions within their bounds, of the type that they had."""
+    """Actions clipped to their bounds, with their dtype unchanged."""
     return jax.tree.map(lambda new, old: new.astype(old.dtype), action.accept(actions), actions)
 
 
 def _distance(actions: PyTree, action: ActionSpace) -> np.ndarray:
-    """``[T]`` how far actions are from their bounds; empty where clipping would not mend them."""
+    """``[T]`` distances of actions from their bounds; empty where clipping cannot help."""
     none = np.zeros(0)
     if not action.problem(actions, ""):
         return none
@@ -79,6 +79,6 @@ def _distance(actions: PyTree, action: ActionSpace) -> np.ndarray:
         if action.problem(clipped, ""):
             return none
     except (ValueError, TypeError, AttributeError):
-        return none  # of another shape or type, which is not for clipping to mend
+        return none  # of another shape or type, which clipping cannot fix
     far = [np.abs(a - b) for a, b in zip(*map(jax.tree.leaves, (clipped, actions)), strict=True)]
     return np.max([x.reshape(len(x), -1).max(1, initial=0.0) for x in far], axis=0)

@@ -1,4 +1,4 @@
-"""What commands print: progress bars, tables and single lines."""
+"""Console output of commands: progress bars, tables and single lines."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if not console.is_terminal:
 
 
 class Progress(Protocol):
-    """Something that work can be reported to."""
+    """The interface for reporting progress."""
 
     def advance(self, steps: int = 1) -> None:
-        """``steps`` more of the total are done."""
+        """Report ``steps`` more of the total as done."""
 
     def note(self, text: str) -> None:
         """Show a short text behind the bar."""
@@ -40,7 +40,7 @@ class _Bar:
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Progress]:
-    """A progress bar over ``total`` steps, with time gone and time left."""
+    """A progress bar over ``total`` steps, with elapsed and remaining time."""
     columns = (
         rich.progress.TextColumn("{task.description:<14}"),
         rich.progress.BarColumn(bar_width=24),
@@ -55,7 +55,7 @@ def progress(description: str, total: int) -> Iterator[Progress]:
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """Print nothing for a while: what each of many runs has to say would hide the whole."""
+    """Suppress printing inside, for stages that run many runs."""
     before, console.quiet = console.quiet, True
     try:
         yield
@@ -64,12 +64,12 @@ def hushed() -> Iterator[None]:
 
 
 def escape(text: str) -> str:
-    """Text for a table's cell, in which square brackets would be read as colours."""
+    """Escape a table cell's text, whose square brackets would be read as markup."""
     return rich.markup.escape(text)
 
 
 def say(text: str) -> None:
-    """Print a line as it is: neither wrapped nor coloured."""
+    """Print a line without wrapping or markup."""
     console.print(text, markup=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""Files of others to a Minari data set on disk. No pickle is ever loaded."""
+"""Convert recordings of other libraries to a Minari data set. No pickle is ever loaded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SYNONYMS = {
     "episode_ends": ("episode_ends",),
     "seeds": ("seeds", "seed"),
 }
-"""What arrays in a file may be called."""
+"""The usual names of arrays in a file, by their meaning."""
 
 Reader: TypeAlias = Callable[[Path, EnvInfo, Columns], Iterator[Raw]]
 
@@ -55,24 +55,24 @@ def convert(
     author_email: str | tuple[str, ...] | None = None,
     code_permalink: str | None = None,
 ) -> Path:
-    """Convert recordings of others to a Minari data set, which ``bc.data`` takes.
+    """Convert recordings of other libraries to a Minari data set, which ``bc.data`` takes.
 
     Args:
-      source: a file or a folder; or a DataFrame of pandas.
+      source: a file, a folder, or a pandas DataFrame.
       path: the folder to write.
-      format: ``"npz"`` (a file, or a folder with one an episode), ``"csv"``, ``"imitation"`` (a
-        folder of HuggingFace's format, or the older ``.npz``) or ``"d3rlpy"`` (``.h5``); found out
-        by default.
-      env: what they must fit, as :func:`jaxmaze.dataset` takes it.
+      format: ``"npz"`` (a file, or a folder with one file per episode), ``"csv"``, ``"imitation"``
+        (a folder in HuggingFace's format, or the older ``.npz``) or ``"d3rlpy"`` (``.h5``);
+        detected by default.
+      env: the environment that they must fit, as :func:`jaxmaze.dataset` takes it.
       observations: for tables: names of columns, or patterns such as ``"obs_*"``.
       actions: likewise.
       rewards: name of a column.
       terminations: likewise.
       truncations: likewise.
-      episodes: name of the column whose value tells episodes apart.
+      episodes: name of the column with the episode's number or name.
       seeds: name of the column with the episodes' seeds.
       clip_actions: whether actions outside their bounds are clipped; they are refused otherwise.
-      policy: who acted.
+      policy: name of the behaviour policy.
       dataset_id: Minari id, such as ``"cartpole/mine-v0"``.
       author: one or several.
       author_email: likewise.
@@ -115,10 +115,10 @@ def convert(
 
 
 def _guess(file: Path) -> str:
-    """The format of a file or folder, by what it looks like.
+    """Guess the format of a file or folder.
 
     Raises:
-      UserError: if that does not tell; lists the formats.
+      UserError: if it cannot be guessed; lists the formats.
     """
     if file.is_dir():
         if (file / "state.json").is_file():
@@ -140,10 +140,10 @@ def _guess(file: Path) -> str:
 
 
 def read_npz(file: Path, info: EnvInfo, columns: Columns) -> Iterator[Raw]:
-    """Episodes of an ``.npz`` file, or of all in a folder: an episode each, or flat arrays.
+    """Episodes of an ``.npz`` file, or of a folder of them: one episode per file, or flat arrays.
 
     Raises:
-      UserError: for files that are none, or hold pickled objects.
+      UserError: for files that are no ``.npz``, or hold pickled objects.
     """
     files = sorted(file.glob("*.npz"), key=_natural) if file.is_dir() else [file]
     if not files:
@@ -156,7 +156,7 @@ def read_npz(file: Path, info: EnvInfo, columns: Columns) -> Iterator[Raw]:
 
 
 def _natural(file: Path) -> list[tuple[int, str]]:
-    """Sorts ``episode_10`` behind ``episode_9``."""
+    """A sort key that puts ``episode_10`` behind ``episode_9``."""
     parts = re.split(r"(\d+)", file.name)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
@@ -187,18 +187,18 @@ def _of_npz(file: Path, info: EnvInfo) -> Iterator[Raw]:
     rows = len(found["actions"])
     flags = [found[name] for name in ("terminations", "truncations")]
     if lengths is None and ends is None and not any(len(x) == rows for x in flags if x is not None):
-        lengths = [rows]  # an episode a file
+        lengths = [rows]  # one episode per file
     yield from arrays.split(Flat(**found), info, lengths, ends)
 
 
 class _Named:
-    """Arrays of a file by what they are, whatever they are called."""
+    """A file's arrays, looked up by their meaning under any of their usual names."""
 
     def __init__(self, loaded: Mapping[str, np.ndarray], info: EnvInfo):
         self._loaded, self._obs = loaded, info.spaces.obs
 
     def find(self, name: str) -> PyTree:
-        """The array of that kind; a dict or tuple where observations are; None if there is none."""
+        """The array with this meaning (observations may be a dict or tuple); None if missing."""
         for synonym in SYNONYMS[name]:
             if synonym in self._loaded:
                 return self._loaded[synonym]
@@ -210,7 +210,7 @@ class _Named:
 
 
 def _old_imitation(loaded: Mapping[str, np.ndarray], named: _Named) -> Iterator[Raw]:
-    """Imitation's format before version 0.4; its ``infos``, which are pickles, are left alone."""
+    """Imitation's format before version 0.4; its ``infos``, which are pickles, are not read."""
     obs, acts = np.asarray(named.find("observations")), np.asarray(named.find("actions"))
     rewards, indices, terminal = named.find("rewards"), loaded["indices"], loaded["terminal"]
     stops = [*indices.tolist(), len(acts)]
@@ -225,7 +225,7 @@ def _old_imitation(loaded: Mapping[str, np.ndarray], named: _Named) -> Iterator[
 
 
 def read_imitation(file: Path, info: EnvInfo, columns: Columns) -> Iterator[Raw]:
-    """Trajectories that imitation saved; their ``infos`` are left alone.
+    """Trajectories that imitation saved; their ``infos`` are not read.
 
     Raises:
       UserError: for files that are none.
@@ -268,7 +268,7 @@ def read_d3rlpy(file: Path, info: EnvInfo, columns: Columns) -> Iterator[Raw]:
 
 
 def read_csv(file: Path, info: EnvInfo, columns: Columns) -> Iterator[Raw]:
-    """Episodes of a table in a file."""
+    """Episodes of a CSV file."""
     yield from tables.episodes(tables.of_csv(file), info, columns)
 
 

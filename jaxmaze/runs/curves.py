@@ -1,4 +1,4 @@
-"""Clones of more and more episodes: a table, a figure and a CSV file."""
+"""Clones against the number of episodes: a table, a figure and a CSV file."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ COLUMNS = ("episodes", "draw", "seed", "steps", "mean_return", "std_return", "te
 
 
 class Point(NamedTuple):
-    """Clones of so many episodes, which were drawn ``D`` times.
+    """Clones of one number of episodes, which were drawn ``D`` times.
 
     Attributes:
-      episodes: how many.
+      episodes: the number of episodes.
       steps: ``[D]`` steps in them.
       seeds: ``[D, M]`` of the clones.
       returns: ``[D, M, E]`` on the test episodes.
@@ -44,17 +44,17 @@ class Point(NamedTuple):
     def table(self) -> np.ndarray:
         """Returns as :func:`jaxmaze.runs.intervals.estimate` takes them.
 
-        Clones of one draw have their episodes in common, so that a draw counts once; where there is
-        one draw, its clones do.
+        Clones of one draw share their episodes, so that each draw counts as one sample; with a
+        single draw, each clone does.
         """
         return self.returns.mean(1) if len(self.returns) > 1 else self.returns[0]
 
 
 def summary(points: Sequence[Point]) -> list[Json]:
-    """What summary.json says of each point, in the order of their numbers of episodes."""
+    """The block of each point in summary.json, in order of the number of episodes."""
     blocks: list[Json] = []
     for i, point in enumerate(points):
-        # The same test episodes, and each draw has those of the smaller one among its own.
+        # Paired: the test episodes are the same, and each draw contains the smaller one's episodes.
         gained = None if i == 0 else intervals.estimate(point.table() - points[i - 1].table())
         blocks.append(
             {
@@ -71,7 +71,7 @@ def summary(points: Sequence[Point]) -> list[Json]:
 
 
 def rows(blocks: Sequence[JsonMap]) -> list[tuple[str, ...]]:
-    """The table, one row a number of episodes."""
+    """The table, one row per number of episodes."""
     return [
         (
             str(b["episodes"]),
@@ -85,7 +85,7 @@ def rows(blocks: Sequence[JsonMap]) -> list[tuple[str, ...]]:
 
 
 def write_csv(path: Path, points: Sequence[Point]) -> None:
-    """One line a clone."""
+    """Write one line per clone."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -112,7 +112,7 @@ def figure(blocks: Sequence[JsonMap], teacher: float, title: str) -> Figure:
     if len(draws) > len(x):
         axes.plot(*zip(*draws, strict=True), "x", color=CLONES, ms=5, alpha=0.6, label="each draw")
     axes.axhline(teacher, color=TEACHER, ls="--", lw=1.5, label="teacher, as recorded")
-    # Not the interval's: that of two draws would leave nothing to be seen.
+    # Scale by the draws, not the interval: with two draws it is so wide that it hides the rest.
     shown = [*(y for _, y in draws), teacher]
     margin = 0.15 * max(max(shown) - min(shown), 1e-6)
     axes.set_ylim(min(shown) - margin, max(shown) + margin)

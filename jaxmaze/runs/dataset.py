@@ -1,4 +1,4 @@
-"""Recorded episodes in memory, with where they come from."""
+"""Recorded episodes in memory, with their provenance."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from jaxmaze.envs.episodes import Episode
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Episodes with where they come from.
+    """Episodes with their provenance.
 
     Attributes:
       episodes: in the order of their indices.
       provenance: policy, environment and versions, as recorded; JSON-like.
       sha256: hash over all arrays, in hexadecimal.
-      weights: ``[E]`` how much a step of each episode counts in a loss; None if all count alike.
-      remarks: what a user should know of how the data were taken, a line each.
+      weights: ``[E]`` weight of each episode's steps in a loss; None if all are equal.
+      remarks: notes for the user on how the data were changed, a line each.
     """
 
     episodes: tuple[Episode, ...]
@@ -30,11 +30,11 @@ class Dataset:
 
     @property
     def num_steps(self) -> int:
-        """Steps of all episodes together."""
+        """The number of steps of all episodes."""
         return sum(e.length for e in self.episodes)
 
     def row_weights(self) -> np.ndarray | None:
-        """The weights of all steps ``[R]``, of mean 1; None if all count alike."""
+        """The weights of all steps ``[R]``, with mean 1; None if all are equal."""
         if self.weights is None:
             return None
         each = np.repeat(self.weights, [e.length for e in self.episodes])

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, and room to write them."""
+"""Atomic writing of files and folders, and checks for disk space."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HDF5_RESERVE = 2**24
-"""Bytes that must stay free: what HDF5 still has to write when it closes a file."""
+"""Bytes that must stay free for what HDF5 still has to write when it closes a file."""
 
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A place to write a file or a folder, which takes its own place once it is whole.
+    """A temporary path for a file or a folder, which is moved to ``path`` once it is whole.
 
-    What was there before is replaced. If writing fails, nothing of it is left.
+    An existing file or folder is replaced. If writing fails, nothing of the new one is left.
     """
     temporary = path.with_name(path.name + ".tmp")
-    _remove(temporary)  # of an earlier start that was cut off
+    _remove(temporary)  # left by an earlier start that was interrupted
     try:
         yield temporary
     except BaseException:
@@ -42,10 +42,10 @@ def check_room(file: Path, size: int) -> None:
     """Check that a file can grow by ``size`` bytes.
 
     When a file cannot be written, HDF5 ends the process (a segmentation fault), and threads of
-    Orbax's storage print tracebacks; so this has to be known before.
+    Orbax's storage print tracebacks; so the room is checked before.
 
     Raises:
-      OSError: if the disk or the limit of a file's size (``ulimit -f``) has no room for it.
+      OSError: if the disk, or the limit on file sizes (``ulimit -f``), has no room for it.
     """
     if shutil.disk_usage(file.parent).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))

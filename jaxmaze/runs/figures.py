@@ -19,8 +19,8 @@ LOSS_AND_RETURN = Path("report") / "validation_loss_and_return.png"
 def loss_and_return(lines: Sequence[JsonMap], members: int) -> Figure | None:
     """Evaluation return against validation loss: a point for each member and evaluation.
 
-    A clone that predicts the teacher better does not always act better; the rank correlation over
-    all points tells how far the loss can be trusted here.
+    A clone with a lower loss does not always act better; the rank correlation over all points shows
+    how far the loss can be trusted here.
 
     Args:
       lines: a bc run's metrics.
@@ -37,7 +37,7 @@ def loss_and_return(lines: Sequence[JsonMap], members: int) -> Figure | None:
     x, y = (np.array([values[e] for e in epochs], float) for values in (losses, returns))
     if x.size < 3:
         return None
-    # Imported where there is something to draw: it takes longer than a small clone's training.
+    # Imported only where needed: the import takes longer than training a small clone.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from scipy import stats

@@ -1,4 +1,4 @@
-"""Which episodes of a data set are learned from: by seed, return, rank, and number."""
+"""Filters on a data set's episodes: by seed, return, rank, and number."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from jaxmaze.errors import UserError
 from jaxmaze.runs.dataset import Dataset
 
 NO_REWARDS = "not recorded"
-"""What ``rewards`` in a provenance says of data whose rewards nobody knows; they are 0."""
+"""The value of ``rewards`` in the provenance of data with unknown rewards; they are 0."""
 
 
 def apply(dataset: Dataset, section: BC) -> Dataset:
-    """What ``config.bc`` leaves of a data set: the very same if it asks for nothing.
+    """Apply the filters of ``config.bc``; returns the same data set if there are none.
 
     Filters are applied in this order: ``seeds``, ``min_return``, ``top_fraction``, ``first_n``.
     Episodes keep their order.
@@ -71,14 +71,14 @@ def _kept(episodes: Sequence[Episode], section: BC) -> np.ndarray:
     if section.min_return is not None:
         kept = kept[returns[kept] >= section.min_return]
     if section.top_fraction is not None:
-        # 0.1 of 30 is 3, though 0.1 * 30 is a little more.
+        # 0.1 of 30 must be 3, although 0.1 * 30 is slightly more in floats.
         count = math.ceil(section.top_fraction * len(kept) - 1e-9)
         kept = np.sort(kept[np.argsort(-returns[kept], kind="stable")[:count]])
     return kept[: section.first_n]
 
 
 def _of(dataset: Dataset, seeds: bool) -> str:
-    """The episodes that there were, in words."""
+    """A description of the episodes before filtering."""
     each = [e.episode_return for e in dataset.episodes]
     words = f"{len(each)} episodes, whose returns are from {min(each):.5g} to {max(each):.5g}"
     known = sorted({e.seed for e in dataset.episodes if e.seed is not None})

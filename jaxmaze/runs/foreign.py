@@ -1,4 +1,4 @@
-"""Episodes that somebody else recorded, made into ours: cast, checked and written."""
+"""Check, cast and write episodes that were recorded by other tools."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from jaxmaze.runs.about import About
 from jaxmaze.runs.filters import NO_REWARDS
 
 Given: TypeAlias = object
-"""Whatever numpy makes an array of: arrays, lists, tensors."""
+"""Anything that numpy converts to an array: arrays, lists, tensors."""
 
 
 class Raw(NamedTuple):
-    """An episode of ``T`` steps as somebody else recorded it.
+    """An episode of ``T`` steps as another tool recorded it.
 
     Attributes:
       observations: ``[T + 1, ...]``, or ``[T, ...]`` if the final one is not known.
       actions: ``[T, ...]``.
-      rewards: ``[T]``; None if nobody knows.
-      terminated: whether the task ended at the last step.
-      truncated: whether the episode was cut there; if neither, it is taken as cut.
-      seed: what the environment was reset with.
-      final: the observation after the last step, where ``observations`` has none; None if unknown.
+      rewards: ``[T]``; None if unknown.
+      terminated: whether the episode terminated at the last step.
+      truncated: whether it was truncated there; if neither, it is taken as truncated.
+      seed: the environment's reset seed.
+      final: the observation after the last step, if ``observations`` lacks it; None if unknown.
     """
 
     observations: PyTree
@@ -47,7 +47,7 @@ class Raw(NamedTuple):
 
 
 def info_for(env: Given) -> EnvInfo:
-    """What data must fit, in any of the forms that :func:`dataset` takes.
+    """The environment that data must fit, in any of the forms that :func:`dataset` takes.
 
     Raises:
       UserError: if it is none of them, or cannot be made.
@@ -75,12 +75,12 @@ def write(
     about: About,
     clip: bool = False,
 ) -> Path:
-    """Check episodes of others and write them to ``path/data``, whole or not at all.
+    """Check episodes and write them to ``path/data``, whole or not at all.
 
     Actions outside their bounds are clipped if ``clip``, and refused otherwise.
 
     Raises:
-      UserError: one line, if the folder is taken or an episode is not whole.
+      UserError: one line, if the folder is taken or an episode is invalid.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path} is there already, and not empty; give another folder")
@@ -91,14 +91,14 @@ def write(
         provenance["env"] = environment.spec_dict(info)
     with disk.whole(path) as temporary:
         episodes = writer.episodes(raws, str(path))
-        # What is noticed on the way belongs to the provenance, which is written at the end.
+        # Remarks on the episodes go into the provenance, which is written at the end.
         trajectories.write_each(temporary, episodes, info, writer.noticed(provenance), about, path)
     writer.say(path)
     return path
 
 
 class _Writer:
-    """Episodes of others made into ours, and what was noticed on the way."""
+    """Converts raw episodes, and counts what was noticed in them."""
 
     def __init__(self, info: EnvInfo, clip: bool):
         self._info, self._clip = info, clip
@@ -107,12 +107,12 @@ class _Writer:
         self._provenance: Json = {}
 
     def noticed(self, provenance: Json) -> Json:
-        """The provenance, which :meth:`episodes` adds to."""
+        """The provenance, which :meth:`episodes` completes while it runs."""
         self._provenance = provenance
         return provenance
 
     def episodes(self, raws: Iterable[Raw], where: str) -> Iterator[Episode]:
-        """Each episode, cast to the types of the spaces."""
+        """Each episode, cast to the dtypes of the spaces."""
         for index, raw in enumerate(raws):
             name = f"{where}: episode {index}"
             episode = self._within(self._episode(index, raw, name), name)
@@ -125,7 +125,7 @@ class _Writer:
             raise UserError(f"there are no episodes to write to {where}")
 
     def _within(self, episode: Episode, where: str) -> Episode:
-        """The episode with its actions within their bounds."""
+        """The episode with its actions clipped, or refused, where they are out of bounds."""
         space = self._info.spaces.action
         bounds = clipping.outside([episode], space)
         if not bounds.steps:
@@ -211,10 +211,10 @@ class _Writer:
 
 
 def _cast(x: Given, shape: tuple[int, ...], dtype: np.dtype, where: str) -> np.ndarray:
-    """Numbers ``[N, *shape]`` of a type, out of whatever numpy makes arrays of.
+    """Numbers ``[N, *shape]`` of a dtype, from anything numpy can convert to an array.
 
     Raises:
-      UserError: if they are no numbers, or would not be the same numbers then.
+      UserError: if they are no numbers, or the cast would change them.
     """
     array = array_of(x, where)
     if array.dtype.kind not in "biuf":
@@ -237,7 +237,7 @@ def array_of(x: Given, where: str) -> np.ndarray:
     """An array of numbers.
 
     Raises:
-      UserError: if numpy makes none of it.
+      UserError: if numpy cannot convert it.
     """
     try:
         return np.asarray(x)
@@ -246,12 +246,12 @@ def array_of(x: Given, where: str) -> np.ndarray:
 
 
 def _single(x: np.ndarray) -> np.ndarray:
-    """Real numbers in the type that spaces have them in."""
+    """Real numbers in the dtype that spaces use for them."""
     return x.astype(np.float32) if x.dtype == np.float64 else x
 
 
 def arrays_of(x: Given, where: str, tuples: bool = False) -> PyTree:
-    """The same for a dict of arrays, of nested ones too; and for tuples of them if asked for."""
+    """The same for a (nested) dict of arrays; with ``tuples``, for tuples of arrays too."""
     if isinstance(x, Mapping):
         return {str(name): arrays_of(v, f"{where}.{name}", tuples) for name, v in x.items()}
     if tuples and isinstance(x, tuple):

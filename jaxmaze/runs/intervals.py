@@ -1,8 +1,8 @@
-"""Interquartile means over seeds, with intervals that cover.
+"""Interquartile means over seeds, with confidence intervals of correct coverage.
 
-Returns are a table: ``M`` seeds that played the same ``E`` episodes. A mean over it is uncertain in
-two ways: other seeds would have learned otherwise, and other episodes would have been easier or
-harder for all of them. Both are random effects of a crossed design, and both count here.
+Returns are a table: ``M`` seeds that played the same ``E`` episodes. Its mean is uncertain in two
+ways: other seeds would have learned differently, and other episodes would have been easier or
+harder for all seeds. Both are random effects of a crossed design, and both are counted here.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ LEVEL = 0.95
 
 
 class Estimate(NamedTuple):
-    """A figure with its interval.
+    """An estimate with its confidence interval.
 
     Attributes:
       value: the interquartile mean over seeds.
-      low: lower end of the 95 % interval; NaN where nothing tells how uncertain the figure is.
+      low: lower end of the 95 % interval; NaN where the uncertainty cannot be estimated.
       high: upper end.
     """
 
@@ -38,7 +38,7 @@ def iqm(x: np.ndarray, axis: int = 0) -> np.ndarray:
     """Interquartile mean along an axis: the mean without the lowest and the highest quarter.
 
     Agarwal et al. (2021), "Deep Reinforcement Learning at the Edge of the Statistical Precipice".
-    With fewer than four values nothing is cut and it is the mean.
+    With fewer than four values nothing is cut, and it is the mean.
     """
     ordered = np.sort(np.asarray(x, np.float64), axis)
     cut = ordered.shape[axis] // 4
@@ -48,16 +48,16 @@ def iqm(x: np.ndarray, axis: int = 0) -> np.ndarray:
 def estimate(x: np.ndarray) -> Estimate:
     """The interquartile mean over seeds of mean returns over episodes, with a 95 % t interval.
 
-    The variance of the figure has a part of the seeds and a part of the episodes, each from a
-    bootstrap of its own (Efron & Tibshirani, 1993, "An Introduction to the Bootstrap", chapter 6,
-    times ``n / (n - 1)``, without which few values seem too sure). What differs from seed to seed
-    *and* from episode to episode is in both and is taken off once (Owen, 2007, "The pigeonhole
-    bootstrap"). Degrees of freedom: Satterthwaite (1946), "An Approximate Distribution of Estimates
-    of Variance Components". A percentile bootstrap over the seeds alone covers 72 % with 3 seeds.
+    The variance of the estimate has a component of the seeds and one of the episodes, each from its
+    own bootstrap (Efron & Tibshirani, 1993, "An Introduction to the Bootstrap", chapter 6, times
+    ``n / (n - 1)``, to correct the underestimate for few values). The interaction of seeds and
+    episodes is in both and is subtracted once (Owen, 2007, "The pigeonhole bootstrap"). Degrees of
+    freedom: Satterthwaite (1946), "An Approximate Distribution of Estimates of Variance
+    Components". A percentile bootstrap over the seeds alone covers only 72 % with 3 seeds.
 
     Args:
-      x: ``[M, E]`` returns, or differences of returns; ``[M]`` where there is one figure a seed.
-        With one seed the interval is about the episodes alone.
+      x: ``[M, E]`` returns, or differences of returns; ``[M]`` if there is one figure per seed.
+        With one seed the interval covers other episodes only.
 
     Returns:
       The figure and its interval.
@@ -74,14 +74,14 @@ def estimate(x: np.ndarray) -> Estimate:
     of_seeds, of_episodes, of_both = _variances(x, means)
     variance = max(of_seeds, of_episodes, of_seeds + of_episodes - of_both)
     spread = of_seeds**2 / max(seeds - 1, 1) + of_episodes**2 / max(episodes - 1, 1)
-    from scipy import stats  # it takes longer to import than most commands have to wait
+    from scipy import stats  # slow to import, and most commands do not need it
 
     half = float(stats.t.ppf(0.5 + LEVEL / 2, variance**2 / spread) * np.sqrt(variance))
     return Estimate(value, value - half, value + half)
 
 
 def _variances(x: np.ndarray, means: np.ndarray) -> tuple[float, float, float]:
-    """Variances of the figure: over other seeds, over other episodes, and what is in both."""
+    """Variances of the estimate: over seeds, over episodes, and the interaction in both."""
     seeds, episodes = x.shape
     of_seeds = of_episodes = of_both = 0.0
     if seeds > 1:
@@ -98,12 +98,12 @@ def _variances(x: np.ndarray, means: np.ndarray) -> tuple[float, float, float]:
 
 @functools.lru_cache(maxsize=16)
 def _drawn(count: int) -> np.ndarray:
-    """Resamples ``[B, count]`` of so many values; always the same, so that figures are too."""
+    """Bootstrap indices ``[B, count]``; always the same, so that results are reproducible."""
     return np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
 
 
 @functools.lru_cache(maxsize=16)
 def _shares(count: int) -> np.ndarray:
-    """The share ``[B, count]`` that each value has in each resample."""
+    """The weight ``[B, count]`` of each value in each resample."""
     drawn = np.random.default_rng(1).multinomial(count, np.full(count, 1 / count), RESAMPLES)
     return drawn / count

@@ -1,4 +1,4 @@
-"""Arrays laid out so that large data need little more than themselves."""
+"""Memory layout of large data sets, so that they need little more than their own size."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 BLOCK_BYTES = 2**26
-"""Room for the arrays of many episodes, taken at once: untouched it costs nothing, and blocks of
-this size go back to the system when they are freed, unlike small arrays."""
+"""Size of a block. Untouched memory costs nothing, and blocks of this size, unlike small
+arrays, go back to the system when they are freed."""
 ALIGNMENT = 64
-"""Bytes; XLA uses the host's arrays as its own, without a copy, where they start at a multiple."""
+"""Bytes; XLA uses host arrays without a copy if they start at a multiple of this."""
 
 
 class Blocks:
-    """Arrays of many episodes in a few blocks.
+    """Stores the arrays of many episodes in a few large blocks.
 
-    Blocks, because what is read goes there and is freed again: as many small arrays it would stay
-    scattered between others' leftovers, which took four times its size.
+    Reading an episode allocates arrays that are freed again; as many small arrays, the data would
+    stay scattered between these, which took four times their size.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Blocks:
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-    """An uninitialised array that a device which computes in the host's memory can use as it is."""
+    """An uninitialised array, aligned so that a CPU device can use it without a copy."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     buffer = np.empty(size + ALIGNMENT, np.uint8)
     start = -buffer.ctypes.data % ALIGNMENT

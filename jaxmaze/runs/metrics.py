@@ -1,4 +1,4 @@
-"""What a run logs: metrics.jsonl for programs, TensorBoard for people, from one call."""
+"""A run's logs: metrics.jsonl for programs and TensorBoard for people, from one call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MetricsWriter:
     """Appends to a run's metrics.jsonl and to its TensorBoard events.
 
     A line is ``{"step", "split", "<group>/<name>": mean over members, "members": {name: [M
-    values]}}``, with ``"returns"`` ``[M, E]`` of an evaluation; TensorBoard's tag is
+    values]}}``, and for an evaluation ``"returns"`` ``[M, E]``; TensorBoard's tag is
     ``<split>/<group>/<name>``.
     """
 
@@ -30,8 +30,8 @@ class MetricsWriter:
 
         Args:
           run: the run's folder.
-          resume_step: what was logged after this step is dropped, because it is about to be logged
-            again; None starts the logs anew.
+          resume_step: lines after this step are dropped, because they will be logged again; None
+            starts new logs.
         """
         self._path = run / run_folder.METRICS
         kept = (
@@ -39,10 +39,10 @@ class MetricsWriter:
             if resume_step is None
             else [line for line in _lines(self._path) if json.loads(line)["step"] <= resume_step]
         )
-        # What a crash has cut off of TensorBoard's file, metrics.jsonl may have: it is made anew.
+        # A crash may have cut off TensorBoard's file: it is rebuilt from metrics.jsonl.
         for events in run.glob("events.out.tfevents.*"):
             events.unlink()
-        with disk.whole(self._path) as temporary:  # a second crash loses nothing either
+        with disk.whole(self._path) as temporary:  # safe against a second crash
             temporary.write_text("".join(line + "\n" for line in kept))
         self._file = self._path.open("a")
         self.board = Board(run)
@@ -62,10 +62,10 @@ class MetricsWriter:
         """Log one step's figures.
 
         Args:
-          step: environment steps a member (PPO) or epochs (BC) so far.
+          step: environment steps per member (PPO) or epochs (BC) so far.
           split: ``"train"`` or ``"eval"``.
           group: ``"imitation"``, ``"rollout_stats"``, ``"ppo"``.
-          values: scalars, or ``[M]`` values, one a member (NaN where a member has none).
+          values: scalars, or ``[M]`` values, one per member (NaN where a member has none).
           returns: ``[M, E]`` of an evaluation's episodes, kept in the line (not in TensorBoard) so
             that they can be compared with others' episode by episode.
         """
@@ -106,7 +106,7 @@ class MetricsWriter:
 
 
 def _lines(path: Path) -> Iterable[str]:
-    """Whole lines of a log; a last line cut off by a crash is left out."""
+    """The complete lines of a log; a last line cut off by a crash is left out."""
     if not path.exists():
         return
     for line in path.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""How episodes went: an evaluation's returns, their summary, and their lines in episodes.jsonl."""
+"""Results of episodes: an evaluation's returns, their summary, and episodes.jsonl."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Evaluation(NamedTuple):
         }
 
     def stats(self) -> dict[str, float]:
-        """The same as logged: ``reward/mean`` and so on."""
+        """The statistics to be logged: ``reward/mean`` and so on."""
         return metrics.rollout_stats(self.returns, self.lengths)  # type: ignore[arg-type]
 
 
@@ -48,7 +48,7 @@ class Table(NamedTuple):
     """Returns of all members in the same episodes.
 
     Attributes:
-      seeds: ``[E]`` what the environment was reset with.
+      seeds: ``[E]`` the environment's reset seeds.
       returns: ``[M, E]``.
       lengths: ``[M, E]``.
     """
@@ -59,13 +59,13 @@ class Table(NamedTuple):
 
 
 BEST, LAST = "best", "last"
-"""Which of a member's policies an evaluation is of."""
+"""Names of a member's policies that are evaluated."""
 
 
 def write_episodes(
     run: Path, members: Sequence[int], seeds: np.ndarray, played: Mapping[str, Sequence[Evaluation]]
 ) -> None:
-    """Keep each reported episode in a run's episodes.jsonl, so that runs can be paired.
+    """Write each reported episode to a run's episodes.jsonl, for paired comparisons of runs.
 
     Args:
       run: the folder.
@@ -92,7 +92,7 @@ def write_episodes(
 
 
 def read_episodes(run: Path, policy: str = BEST) -> Table:
-    """The episodes that a finished run reports; the teacher's, of a rollout.
+    """The episodes that a finished run reports; of a rollout, the teacher's.
 
     Raises:
       UserError: if they are missing or damaged.
@@ -117,7 +117,7 @@ def read_episodes(run: Path, policy: str = BEST) -> Table:
 
 
 def of_episodes(episodes: Sequence[Episode]) -> Evaluation:
-    """The evaluation that recorded episodes amount to."""
+    """The returns and lengths of recorded episodes."""
     return Evaluation(
         np.array([e.episode_return for e in episodes]), np.array([e.length for e in episodes])
     )

@@ -1,4 +1,4 @@
-"""Runs over seeds: what was gained on the teacher, a table and a figure."""
+"""Comparison of runs over seeds: gain on the teacher, a table and a figure."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 COLOURS = {"pretrained": "C0", "from_scratch": "C1", "pretrained_lr0": "C2", "random_lr0": "C3"}
 FEW_SEEDS = 5
 IN_A_ROW = 2
-"""Evaluations in a row at which a run must be above the teacher to have reached it."""
+"""Consecutive evaluations above the teacher needed to have surpassed it."""
 
 Teacher = Callable[[np.ndarray], np.ndarray | None]
 """Seeds ``[E]`` to the teacher's returns ``[E]`` in those episodes; None if it cannot play them."""
 
 
 class Curve(NamedTuple):
-    """Evaluation returns of one arm on the way; every member plays the same episodes each time.
+    """Evaluation returns of one arm during training; all evaluations use the same episodes.
 
     Attributes:
-      env_steps: ``[P]`` environment steps a member at each evaluation.
+      env_steps: ``[P]`` environment steps per member at each evaluation.
       returns: ``[P, M, E]`` return of each member in each episode.
       seeds: ``[E]`` the episodes.
     """
@@ -40,13 +40,13 @@ class Curve(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """A finished run as it is compared.
+    """A finished run in a comparison.
 
     Attributes:
       summary: its summary.json.
-      curve: its evaluations on the way.
+      curve: its evaluations during training.
       best: the policies handed over, on the test episodes.
-      last: those at the end, likewise.
+      last: the policies at the end of training, likewise.
     """
 
     summary: JsonMap
@@ -56,7 +56,7 @@ class Arm(NamedTuple):
 
 
 def area(curve: Curve) -> float:
-    """Area under the curve of mean returns, divided by its length: the mean return on the way."""
+    """Area under the curve of mean returns, divided by its length."""
     mean = curve.returns.mean((1, 2))
     span = curve.env_steps[-1] - curve.env_steps[0]
     if span == 0:
@@ -65,9 +65,9 @@ def area(curve: Curve) -> float:
 
 
 def dips(curve: Curve) -> np.ndarray | None:
-    """How far each member ``[M]`` fell below its own start on the way; None with one evaluation.
+    """Each member's largest drop ``[M]`` below its initial return; None with one evaluation.
 
-    Paired: start and way are means over the same episodes. 0 for a member that never fell below.
+    Paired: all evaluations are means over the same episodes. 0 for a member that never dropped.
     """
     if len(curve.returns) < 2:
         return None
@@ -76,10 +76,10 @@ def dips(curve: Curve) -> np.ndarray | None:
 
 
 def steps_to(curve: Curve, teacher: np.ndarray) -> int | None:
-    """Environment steps a member when the members have passed a teacher, or None.
+    """Environment steps per member until the members surpass the teacher; None if they do not.
 
-    That is the first of two evaluations in a row at which the 95 % interval of the difference,
-    episode by episode, is above 0. One would be passed by luck: there are many.
+    That is the first of two consecutive evaluations at which the 95 % interval of the paired
+    difference is above 0. A single one could be luck, as there are many evaluations.
 
     Args:
       curve: of all members, or of one (``returns[:, m : m + 1]``).
@@ -93,12 +93,12 @@ def steps_to(curve: Curve, teacher: np.ndarray) -> int | None:
 
 
 def block(estimate: intervals.Estimate) -> dict[str, float]:
-    """A figure with its interval as summary.json has it."""
+    """An estimate with its interval, as in summary.json."""
     return {"iqm": estimate.value, "iqm_low": estimate.low, "iqm_high": estimate.high}
 
 
 def _gain(table: Table, teacher: Teacher | None) -> dict[str, float] | None:
-    """The paired difference to the teacher on the very same episodes."""
+    """The paired difference to the teacher on the same episodes."""
     played = None if teacher is None else teacher(table.seeds)
     return None if played is None else block(intervals.estimate(table.returns - played))
 
@@ -106,8 +106,8 @@ def _gain(table: Table, teacher: Teacher | None) -> dict[str, float] | None:
 def arm_summary(arm: Arm, teacher: Teacher | None) -> Json:
     """The block of one arm in a comparison's summary.json.
 
-    Intervals of returns and gains are about other seeds and other episodes; those of the curve are
-    about other seeds alone, because all curves and the teacher share its episodes.
+    Intervals of returns and gains cover other seeds and other episodes; those of the curve cover
+    other seeds only, because all curves and the teacher share its episodes.
     """
     curve, fallen = arm.curve, dips(arm.curve)
     on_curve = None if teacher is None else teacher(curve.seeds)
@@ -149,14 +149,14 @@ def arm_summary(arm: Arm, teacher: Teacher | None) -> Json:
 
 
 def span(figure: Mapping[str, float] | None) -> str:
-    """A figure with its interval as tables show it."""
+    """An estimate with its interval, as shown in tables."""
     if figure is None:
         return "-"
     return f"{figure['iqm']:.1f} [{figure['iqm_low']:.1f}, {figure['iqm_high']:.1f}]"
 
 
 def reached(arm: JsonMap) -> str:
-    """Environment steps to the teacher, with the range over seeds."""
+    """Environment steps until the teacher is surpassed, with the range over seeds."""
     if arm["curve"]["teacher"] is None or len(arm["curve"]["env_steps"]) < 2:
         return "-"
 
@@ -168,7 +168,7 @@ def reached(arm: JsonMap) -> str:
 
 
 def rows(arms: Mapping[str, JsonMap]) -> list[tuple[str, ...]]:
-    """The comparison's table, one row an arm."""
+    """The comparison's table, one row per arm."""
     return [
         (
             name,
@@ -195,7 +195,7 @@ HEADER = (
 
 
 def _draw(axes: Axes, curve: JsonMap, name: str, colour: str, longest: int) -> None:
-    """One arm: its interquartile mean, with a band, or each of few seeds as a thin line."""
+    """Draw one arm: its interquartile mean with a band, or for few seeds a thin line each."""
     steps = curve["env_steps"]
     level = len(steps) == 1  # a run without steps of its own
 
@@ -213,10 +213,10 @@ def _draw(axes: Axes, curve: JsonMap, name: str, colour: str, longest: int) -> N
 
 
 def figure(arms: Mapping[str, JsonMap], title: str) -> Figure:
-    """Returns against environment steps: a line and a band an arm, and the teacher.
+    """Returns against environment steps: a line and a band per arm, and the teacher.
 
-    Bands are 95 % over seeds. With fewer than ``FEW_SEEDS`` such a band says little beyond how few
-    they are: each is a thin line then.
+    Bands are 95 % intervals over seeds. With fewer than ``FEW_SEEDS`` seeds such a band shows
+    little but their small number, so each seed is a thin line instead.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -228,7 +228,7 @@ def figure(arms: Mapping[str, JsonMap], title: str) -> Figure:
     for i, (name, arm) in enumerate(arms.items()):
         _draw(axes, arm["curve"], name, COLOURS.get(name, f"C{i % 10}"), longest)
     levels = {a["curve"]["teacher"] for a in arms.values()} - {None}
-    for level in levels:  # one, if all curves are of the same episodes
+    for level in levels:  # only one, if all curves share their episodes
         axes.axhline(level, color="black", ls="--", lw=1, label="teacher")
     each = [x for a in arms.values() for member in a["curve"]["members"] for x in member]
     shown = [*each, *levels]

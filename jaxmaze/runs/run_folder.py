@@ -1,4 +1,4 @@
-"""A run's folder: claimed, described by config.json, and closed by summary.json."""
+"""A run's folder: claimed with config.json, and completed with summary.json."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PACKAGES = ("jaxmaze", "jax", "flax", "optax", "gymnasium", "numpy", "orbax-che
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that figures depend on."""
+    """Versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -46,7 +46,7 @@ def versions() -> dict[str, str]:
 
 
 def default_workdir(config_name: str, recipe: str) -> Path:
-    """``outputs/<config>-<recipe>/<timestamp>``, with a number behind if that exists."""
+    """``outputs/<config>-<recipe>/<timestamp>``, with a number appended if that exists."""
     stamp = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
     base = Path("outputs") / f"{config_name}-{recipe}" / stamp
     path, i = base, 1
@@ -80,7 +80,7 @@ def read_json(path: Path) -> Json:
 
 
 def read_config(run: Path) -> Json:
-    """What a run's config.json says, once it is known to be of this version's format.
+    """The content of a run's config.json, after checking its format version.
 
     Raises:
       UserError: if it is not a run's folder, or was written in another format.
@@ -103,15 +103,15 @@ def read_config(run: Path) -> Json:
 
 
 def _versions_of(values: Json) -> Json:
-    """The versions that a config.json names; none if that part is damaged."""
+    """The versions in a config.json; empty if that part is damaged."""
     named = values.get("versions")
     return named if isinstance(named, dict) else {}
 
 
 def version_note(run: Path) -> str:
-    """Which packages have another version than when a run was begun; empty if there is none.
+    """Names packages whose version has changed since the run began; empty if there are none.
 
-    Also empty if there is nothing to go on with: no run in the folder, or a finished one.
+    Also empty if there is nothing to resume: no run in the folder, or a finished one.
 
     Raises:
       UserError: if the folder was written in another format.
@@ -136,18 +136,18 @@ def version_note(run: Path) -> str:
 
 
 def finished_note(run: Path, more: str) -> str:
-    """Says of a finished run that nothing is left to do, and what can be done instead.
+    """A note that the run is finished, and what can be done instead.
 
     Args:
       run: its folder.
-      more: what it takes to go further, such as ``"to fine-tune it, start a ppo run"``.
+      more: how to continue from it, such as ``"to fine-tune it, start a ppo run"``.
 
     Raises:
       UserError: if its files cannot be read.
     """
     kind, found = read_config(run)["kind"], summary(run)
     facts = []
-    if found.get("members") and "last" in found:  # it learned from steps of its own
+    if found.get("members") and "last" in found:  # trained on its own environment steps
         facts.append(f"{found['members'][0]['env_steps']} environment steps a seed")
     if "evaluation" in found:
         facts.append(f"mean return {found['evaluation']['mean']:.1f}")
@@ -158,12 +158,12 @@ def finished_note(run: Path, more: str) -> str:
 
 
 def identity(config: Settings, kind: str, **more: object) -> Json:
-    """What makes a run this run: its configuration, and hashes of the data it starts from."""
+    """What identifies a run: its configuration, and hashes of the data it starts from."""
     return {"kind": kind, "seed": config.seed, "config": config_lib.to_dict(config), **more}
 
 
 def already_finished(workdir: Path, wanted: Json) -> bool:
-    """Whether a folder holds this very run, finished; nothing is written.
+    """Whether a folder holds this run, finished; nothing is written.
 
     Args:
       workdir: the run's folder, which need not exist.
@@ -176,7 +176,7 @@ def already_finished(workdir: Path, wanted: Json) -> bool:
 
 
 def _holds(workdir: Path, wanted: Json) -> bool:
-    """Whether a folder holds this very run, as far as it has come.
+    """Whether a folder holds this run, finished or not.
 
     Raises:
       UserError: if it holds another run, or cannot be used.
@@ -197,14 +197,14 @@ def _holds(workdir: Path, wanted: Json) -> bool:
 
 
 def claim(workdir: Path, wanted: Json, **about: object) -> bool:
-    """Take a folder for a run: write its config.json, or find that it holds this very run.
+    """Claim a folder for a run: write its config.json, or check that it holds this run.
 
     Args:
       workdir: the run's folder; made if it does not exist.
       wanted: the run's :func:`identity`.
-      **about: what others are told of the run, and is no part of what makes it this run:
-        ``hands_over``, the folder below whose policies it hands over, if not its own;
-        ``demonstrations``, where its policies' come from (:func:`demonstrations`).
+      **about: more entries that are not part of the run's identity: ``hands_over``, the folder
+        below whose policies it hands over, if not its own; ``demonstrations``, the origin of its
+        policies' demonstrations (:func:`demonstrations`).
 
     Returns:
       Whether the run is finished already (its summary.json is there).
@@ -234,7 +234,7 @@ def _difference(wanted: Json, found: Json, prefix: str = "") -> str:
         field = config_lib.FIELDS.get(name.removeprefix("config."))
         if field is not None and name.startswith("config.") and not field.identity:
             continue
-        # A field that there was not yet: its default does what was done before.
+        # A field added since the run: its default keeps the former behaviour.
         missing = field is not None and key not in found
         other = field.default if missing and field is not None else found.get(key)
         if isinstance(value, dict) and isinstance(other, dict):
@@ -259,7 +259,7 @@ def load_config(run: Path) -> ml_collections.ConfigDict:
 
 
 def delivering(folder: Path) -> Path:
-    """The folder whose checkpoint a run hands over: its own, or one below that it names.
+    """The folder whose checkpoint a run hands over: its own, or a subfolder that it names.
 
     Raises:
       UserError: if it is not a run's folder, was written in another format, or names one elsewhere.
@@ -271,12 +271,12 @@ def delivering(folder: Path) -> Path:
 
 
 class Source(NamedTuple):
-    """Where demonstrations lie.
+    """Where demonstrations are, and how they are read.
 
     Attributes:
-      paths: folders, or what they were called when there are none any more.
-      sha256: of what was taken of them; None if nobody knows.
-      taken: how it was taken, the fields of ``config.bc`` by name, as JSON; hashable.
+      paths: folders, or their former names if they no longer exist.
+      sha256: of the data as used; None if unknown.
+      taken: how they are filtered and weighted: fields of ``config.bc`` by name, as JSON; hashable.
     """
 
     paths: tuple[str, ...]
@@ -285,11 +285,11 @@ class Source(NamedTuple):
 
 
 def about_demonstrations(workdir: Path, sources: Sequence[Source]) -> list[Json]:
-    """What :func:`claim` keeps of the demonstrations behind each member, or behind all."""
+    """The entry ``demonstrations`` for :func:`claim`: one per member, or one for all."""
     listed = []
     for source in sources:
         paths = [str(Path(path).resolve()) for path in source.paths]
-        # A workflow's folder may be moved as a whole.
+        # Relative paths, because a workflow's folder may be moved as a whole.
         beside = [os.path.relpath(path, workdir) for path in source.paths]
         entry: Json = {"path": paths, "beside": beside} if len(paths) > 1 else {}
         entry = entry or {"path": paths[0], "beside": beside[0]}
@@ -299,18 +299,18 @@ def about_demonstrations(workdir: Path, sources: Sequence[Source]) -> list[Json]
 
 
 def _several(value: str | list[str]) -> list[Path]:
-    """Paths of an entry, which has one as a text and several as a list."""
+    """The paths of an entry: one is stored as a string, several as a list."""
     return [Path(path) for path in ([value] if isinstance(value, str) else value)]
 
 
 def demonstrations(run: Path) -> list[Source]:
-    """The demonstrations behind each member of a run, or behind all; none if nothing was cloned.
+    """The demonstrations of each member of a run, or of all; empty if nothing was cloned.
 
     Raises:
-      UserError: if the run has yet to write them.
+      UserError: if the run has not written them yet.
     """
     listed = read_config(run).get("demonstrations") or []
-    if any(entry["sha256"] is None for entry in listed):  # its own, known at its end
+    if any(entry["sha256"] is None for entry in listed):  # the run's own data, known at its end
         if not finished(run):
             raise UserError(f"{run} is not finished, so that its data sets are not whole")
         for entry, member in zip(listed, summary(run)["members"], strict=True):
@@ -326,7 +326,7 @@ def demonstrations(run: Path) -> list[Source]:
 
 
 def finished(run: Path) -> bool:
-    """Whether the run came to its end."""
+    """Whether the run is finished."""
     return (run / SUMMARY).exists()
 
 

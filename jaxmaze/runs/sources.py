@@ -1,4 +1,4 @@
-"""Where demonstrations come from: folders and Minari ids, and what is taken of them."""
+"""Sources of demonstrations: folders and Minari ids, and how they are filtered."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from jaxmaze.runs.about import minari_root
 from jaxmaze.runs.dataset import Dataset
 
 TAKING = ("data_weights", "clip_actions", "seeds", "min_return", "top_fraction", "first_n")
-"""The fields of ``config.bc`` that say what is taken of the data, and how."""
+"""The fields of ``config.bc`` that filter, clip or weight the data."""
 SECONDS_TO_CONNECT = 5.0
 
 
 def locate(name: str) -> Path:
-    """The folder of a data set that is named by its folder or by its Minari id.
+    """The folder of a data set, given its folder or its Minari id.
 
-    A folder is meant first. An id is looked up below Minari's root, and downloaded if it is not
-    there.
+    An existing folder takes precedence. An id is looked up below Minari's root, and downloaded if
+    it is not there.
 
     Raises:
-      UserError: for an id that is not there and cannot be downloaded; names where it was searched.
+      UserError: for an id that is not there and cannot be downloaded; names the places searched.
     """
     path = Path(name)
     if path.is_dir() or not is_minari_id(name):
@@ -50,7 +50,7 @@ def locate(name: str) -> Path:
 
 
 def absolute(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    """Paths of data sets as absolute ones; Minari ids that are no folders stay as they are."""
+    """Make data sets' paths absolute; Minari ids that are no folders are unchanged."""
     if isinstance(names, tuple):
         return tuple(str(absolute(name)) for name in names)
     is_id = is_minari_id(names) and not Path(names).is_dir()
@@ -58,7 +58,7 @@ def absolute(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
 
 
 def _download(name: str) -> None:
-    """Let Minari download a data set.
+    """Download a data set with Minari.
 
     Raises:
       UserError: if that is not possible.
@@ -78,11 +78,11 @@ def _download(name: str) -> None:
 
 
 def _check_network() -> None:
-    """Find at once that there is no network, which takes the download's retries half a minute.
+    """Fail at once without a network, where the download would retry for half a minute.
 
     Raises:
-      OSError: if the place that Minari downloads from cannot be reached.
-      ImportError: if what it downloads with is not installed.
+      OSError: if Minari's server cannot be reached.
+      ImportError: if the package for downloads is not installed.
     """
     if not os.environ.get("MINARI_REMOTE", "hf://").startswith("hf://"):
         return
@@ -100,23 +100,23 @@ def _check_network() -> None:
 
 
 def taken_of(section: BC) -> Json:
-    """What a section says of what is taken of its data, where that differs from the defaults."""
+    """The section's fields on filtering and weighting of data that differ from the defaults."""
     usual = BC()
     values = {name: getattr(section, name) for name in TAKING}
     return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
 def source(section: BC, dataset: Dataset) -> run_folder.Source:
-    """Where a data set came from, and how it was taken, for those who will want it again."""
+    """The source of a data set and how it was filtered, so that it can be read again."""
     paths = tuple(str(locate(name)) for name in names_of(section.data))
     return run_folder.Source(paths, dataset.sha256, json.dumps(taken_of(section)))
 
 
 def section_of(paths: Sequence[str], taken: Mapping[str, Any]) -> BC:
-    """The section that says to take data as another did (:func:`taken_of`).
+    """The section that reads data with the given settings (:func:`taken_of`).
 
     Raises:
-      UserError: if ``taken``, which may come from a file, is nothing that a section can say.
+      UserError: if ``taken``, which may come from a file, has unknown fields or values.
     """
     values: Json = {k: tuple(v) if isinstance(v, list) else v for k, v in taken.items()}
     for name, value in values.items():
@@ -131,12 +131,12 @@ def read(section: BC, info: EnvInfo, quiet: bool = False) -> Dataset:
     """The demonstrations that ``config.bc`` asks for: read, checked, joined and filtered.
 
     Args:
-      section: says where they are, and what is taken of them.
+      section: says where they are, and how they are filtered.
       info: the environment that they must fit.
-      quiet: whether nothing is printed of what was done to them.
+      quiet: whether to print no remarks on them.
 
     Raises:
-      UserError: one line, if they cannot be read, do not fit, or nothing is left of them.
+      UserError: one line, if they cannot be read, do not fit, or the filters leave nothing.
     """
     BC.check(section, None)  # again, as a workflow names its own data
     parts = [
@@ -150,10 +150,10 @@ def read(section: BC, info: EnvInfo, quiet: bool = False) -> Dataset:
 
 
 def _joined(section: BC, parts: Sequence[Dataset]) -> Dataset:
-    """Several data sets as one, their episodes one after the other."""
+    """Several data sets as one, with their episodes concatenated."""
     weights = section.data_weights
     if weights is not None and len(set(weights)) == 1:
-        weights = None  # as if there were none, to the bit
+        weights = None  # equal weights: the same result, to the bit, as without
     episodes = [e for part in parts for e in part.episodes]
     digest = hashlib.sha256("".join(part.sha256 for part in parts).encode())
     if weights is not None:

@@ -1,4 +1,4 @@
-"""Where the time of a run goes."""
+"""Timing of the parts of a run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 
 class Stopwatch:
-    """Seconds spent in each part of a run, by the wall clock.
+    """Wall-clock seconds spent in each part of a run.
 
-    The first time that a part is entered is kept apart: it holds what is compiled and started then,
-    which a longer run does not pay again.
+    The first time that a part is entered is kept separate: it includes compilation and start-up,
+    which do not grow with a run's length.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def __call__(self, part: str) -> Iterator[None]:
-        """Time what is done inside as a part of the run; parts are not nested."""
+        """Time the enclosed code as a part of the run; parts are not nested."""
         start = time.perf_counter()
         try:
             yield
@@ -35,7 +35,7 @@ class Stopwatch:
                 self._first[part] = seconds
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """For each part ``first``, ``rest`` (seconds) and how many times ``rest`` stands for."""
+        """For each part ``first`` and ``rest`` (seconds), and the number of times in ``rest``."""
         return {
             part: {"first": first, "rest": self._rest[part], "count": self._count[part]}
             for part, first in self._first.items()

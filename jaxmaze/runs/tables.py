@@ -1,4 +1,4 @@
-"""Tables with a row a step: CSV files and DataFrames, whose columns have names."""
+"""Tables with one row per step: CSV files and DataFrames with named columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORDS = {"true": 1.0, "false": 0.0, "": np.nan}
 
 
 class Columns(NamedTuple):
-    """Which columns are what; a name or a pattern such as ``obs_*``, the usual ones if empty."""
+    """The columns by their meaning: names or patterns such as ``obs_*``; defaults if empty."""
 
     observations: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
@@ -40,11 +40,11 @@ USUAL: dict[str, tuple[str, ...]] = {
     "episodes": ("episode", "episode_id", "episode_index", "traj*"),
     "seeds": ("seed", "seeds", "episode_seed"),
 }
-"""The names and patterns that are tried where nothing is said; the first that any column has."""
+"""Default names and patterns, tried in order; the first that matches a column is used."""
 
 
 def is_frame(source: Given) -> bool:
-    """Whether an object is a table with named columns, as pandas has them."""
+    """Whether an object is a table with named columns, like a pandas DataFrame."""
     return hasattr(source, "columns") and hasattr(source, "__getitem__")
 
 
@@ -57,7 +57,7 @@ def of_csv(file: Path) -> Table:
     """The columns of a CSV file with a header; empty cells are NaN.
 
     Raises:
-      UserError: if it is none.
+      UserError: if it is no such file.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
@@ -78,12 +78,12 @@ def of_csv(file: Path) -> Table:
 
 
 def episodes(table: Table, info: EnvInfo, columns: Columns) -> Iterator[Raw]:
-    """The episodes in a table: a row a step, and if wanted one more with the final observation.
+    """The episodes in a table: one row per step, and optionally one for the final observation.
 
-    Such a row has no actions: empty cells, or NaN.
+    The row of a final observation has no actions: empty cells, or NaN.
 
     Raises:
-      UserError: if columns are missing or hold no numbers, or nothing tells episodes apart.
+      UserError: if columns are missing or hold no numbers, or episodes cannot be told apart.
     """
     if info.spaces.obs.parts[0].path:
         raise UserError(
@@ -139,7 +139,7 @@ def _bounds(
         for flags in (terminated, truncated):
             if flags is not None:
                 ends |= np.nan_to_num(flags) > 0
-        # A row without actions behind the last step belongs to the episode that it ends.
+        # A row without actions after the last step belongs to the episode that it ends.
         last = np.where(np.append(final[1:], False), False, ends)
         last[1:] |= final[1:] & ends[:-1]
         begins[1:] = last[:-1]
@@ -160,10 +160,10 @@ def _ended(flags: np.ndarray | None, part: slice) -> bool:
 
 
 def _many(table: Table, wanted: tuple[str, ...], what: str) -> list[str]:
-    """The columns that names and patterns stand for, in their order.
+    """The columns that match names and patterns, in their order.
 
     Raises:
-      UserError: if one of them stands for none.
+      UserError: if one of them matches no column.
     """
     found: list[str] = []
     for pattern in wanted or USUAL[what]:
@@ -184,7 +184,7 @@ def _many(table: Table, wanted: tuple[str, ...], what: str) -> list[str]:
 
 
 def _one(table: Table, wanted: str | None, what: str) -> str | None:
-    """The column of that kind; None if there is none and none was asked for."""
+    """The column for this meaning; None if there is none and none was asked for."""
     if wanted is not None:
         if wanted not in table:
             raise UserError(f"there is no column {wanted!r} for {what}; there are {_listed(table)}")
@@ -198,10 +198,10 @@ def _listed(table: Table) -> str:
 
 
 def _matrix(table: Table, names: list[str]) -> np.ndarray:
-    """Columns as numbers ``[R, C]``, of the table's type where they have one.
+    """Columns as numbers ``[R, C]``, keeping the table's dtype if it has one.
 
     Raises:
-      UserError: for what is no number, with its column and row.
+      UserError: for a cell that is no number, with its column and row.
     """
     return np.stack([_numbers(table[name], name) for name in names], 1)
 

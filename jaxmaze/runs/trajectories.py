@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 LABELS = "teacher_action"
 """The name of an episode's labels among Minari's infos."""
 FILE_BATCH, LARGE_BATCH = 16, 512
-"""Episodes until a file is opened anew, as HDF5 hoards; and in large files, which open slowly."""
+"""Episodes read per opening of a file, as HDF5 hoards memory; more in large, slow-to-open files."""
 
 
 def fingerprint(episodes: Sequence[Episode]) -> str:
-    """SHA-256 over the arrays and ends of the episodes, whatever file they come from."""
+    """SHA-256 over the arrays and ends of the episodes, independent of the file format."""
     digest = hashlib.sha256()
     for e in episodes:
         add_to_fingerprint(digest, e)
@@ -121,17 +121,17 @@ def write_each(
     about: About = About(),  # noqa: B008  (frozen)
     where: Path | None = None,
 ) -> str:
-    """Check and write episodes one by one as they come, so that none has to be kept.
+    """Check and write episodes one by one as they come, so that none is kept in memory.
 
-    The data set is in ``path/data``, and not whole before this returns its SHA-256.
+    The data set is in ``path/data``, and complete only when this returns its SHA-256.
 
     Args:
       path: a folder, new or without a data set.
       episodes: in the order of their indices.
       info: the environment that they must fit.
       provenance: JSON-like.
-      about: what the data set says of itself.
-      where: what messages call the folder, if it is not to stay there.
+      about: the data set's metadata.
+      where: the folder's name in messages, if the data set will be moved.
 
     Raises:
       UserError: if an episode is not whole, or a dataset is there already.
@@ -175,7 +175,7 @@ def write_each(
 
 
 def _knows_jpeg(new: Callable[..., object]) -> bool:
-    """Whether Minari would compress images with loss if it is not told otherwise."""
+    """Whether Minari would use lossy JPEG compression for images by default."""
     return "jpeg_encoding" in inspect.signature(new).parameters
 
 
@@ -226,7 +226,7 @@ def read(path: str | Path, info: EnvInfo, clip: bool = False) -> Dataset:
             "with config.bc.clip_actions=True, if they are not those of another environment"
         )
     if bounds.steps:
-        recorded = fingerprint(episodes)  # before they are changed
+        recorded = fingerprint(episodes)  # before clipping changes them
         episodes = clipping.clip(episodes, info.spaces.action)
         remarks.append(f"{path}: actions outside their bounds in {bounds} are clipped")
     for episode in episodes:
@@ -242,7 +242,7 @@ def read(path: str | Path, info: EnvInfo, clip: bool = False) -> Dataset:
 
 
 def info_of(path: str | Path) -> EnvInfo:
-    """What a data set says of the environment that it comes from, which need not exist any more.
+    """The environment as its data set describes it; the environment itself need not exist.
 
     Args:
       path: as :func:`read` takes it.
@@ -255,7 +255,7 @@ def info_of(path: str | Path) -> EnvInfo:
 
 
 def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> None:
-    """The spaces that the data set says it has must be the environment's."""
+    """Check that the data set's spaces are the environment's."""
     masked = None if info.spaces.masked else False
     found = space_spec(storage.observation_space, storage.action_space, masked)
     if found != info.spaces:
@@ -305,9 +305,9 @@ def _parts(folder: Path, storage: MinariStorage) -> Generator[tuple[Json, int | 
 
 
 def _read_episodes(folder: Path, storage: MinariStorage) -> tuple[list[Episode], int]:
-    """The episodes as they are on disk, and how many of them have no end.
+    """The episodes as they are on disk, and how many have neither end flag.
 
-    Flags and lengths are checked, as Minari checks nothing.
+    Flags and lengths are checked here, because Minari does not check them.
     """
     episodes: list[Episode] = []
     cut = 0
@@ -322,7 +322,7 @@ def _read_episodes(folder: Path, storage: MinariStorage) -> tuple[list[Episode],
             observations, actions = part["observations"], part["actions"]
             rewards = np.asarray(part["rewards"], np.float64)
             labels = _labels(folder, i, part, storage)
-            # An episode without an end flag was cut by whoever recorded it: truncated.
+            # An episode without an end flag was cut by the recorder: it counts as truncated.
             cut += not (len(ends[0]) and (ends[0][-1] or ends[1][-1]))
             episodes.append(
                 Episode(
@@ -339,7 +339,7 @@ def _read_episodes(folder: Path, storage: MinariStorage) -> tuple[list[Episode],
 
 
 def _put(blocks: dict[str, memory.Blocks], name: str, arrays: PyTree) -> PyTree:
-    """Observations or actions in blocks, each of their arrays in its own."""
+    """Copy observations or actions into blocks, with separate blocks for each array."""
     return jax.tree_util.tree_map_with_path(lambda path, x: blocks[f"{name}{path}"].put(x), arrays)
 
 
@@ -359,9 +359,8 @@ def _labels(folder: Path, i: int, part: Json, storage: MinariStorage) -> PyTree:
 def rows(episodes: Sequence[Episode], action: ActionSpace) -> tuple[PyTree, np.ndarray, np.ndarray]:
     """All steps as rows: observations ``[R, ...]``, actions ``[R, ...]``, episode numbers ``[R]``.
 
-    Images stay the bytes that they are. The last observation of an episode has no action and is
-    left out. Where an episode has labels, they are the actions. Episode numbers are positions in
-    ``episodes``.
+    Images stay uint8. The last observation of an episode has no action and is left out. Where an
+    episode has labels, they are the actions. Episode numbers are positions in ``episodes``.
     """
     lengths = [e.length for e in episodes]
     taken = [e.actions if e.labels is None else e.labels for e in episodes]
@@ -392,7 +391,7 @@ def split(num_episodes: int, validation_percentage: float, seed: int) -> np.ndar
       UserError: if that leaves no episode on one side (none to validate on is allowed when the
         percentage is 0).
     """
-    # A half is rounded to the training side: of 3 episodes at 50 %, one is held out.
+    # Half an episode is rounded towards training: of 3 episodes at 50 %, one is held out.
     held_out = math.ceil(num_episodes * validation_percentage / 100 - 0.5)
     if validation_percentage > 0 and num_episodes < 2:
         raise UserError(

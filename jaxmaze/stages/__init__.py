@@ -1,6 +1,6 @@
-"""Stages: each takes settings and a folder, and leaves a run there. One is found by its name.
+"""Stages: each takes settings and a folder, and writes a run there. Stages are found by name.
 
-A stage's module has ``run``, and what it likes of the rest of :class:`Stage`.
+A stage's module has ``run``, and any other members of :class:`Stage`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from jaxmaze.core.types import Json
 
 
 class Stage(Protocol):
-    """What a module of this package offers to those who find it by its name.
+    """The interface of a stage's module.
 
     Attributes:
-      RESUMED: whether a run of it goes on where it stopped; if not, what to do instead.
-      NEXT: how to go further when it is finished, followed by "with --config.ppo.init_from=RUN".
+      RESUMED: whether a run can be resumed; if not, a text that says what to do instead.
+      NEXT: how to continue from a finished run, followed by "with --config.ppo.init_from=RUN".
     """
 
     RESUMED: bool | str
@@ -36,7 +36,7 @@ class Stage(Protocol):
         *,
         policy: object = None,
     ) -> Json:
-        """Run it in a folder, or go on there.
+        """Run the stage in a folder, or resume the run there.
 
         Args:
           config: all settings.
@@ -58,12 +58,12 @@ class Stage(Protocol):
 
 
 def names() -> list[str]:
-    """All stages there are."""
+    """The names of all stages."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def find(name: str) -> Stage:
-    """The stage of a name: ``"bc"``, ``"workflow"`` and so on, whatever file lies here.
+    """The stage with this name: ``"bc"``, ``"workflow"`` and so on (any module of this package).
 
     Raises:
       KeyError: if there is none.
@@ -74,7 +74,7 @@ def find(name: str) -> Stage:
 
 
 def resumed(name: str) -> bool | str:
-    """Whether runs of a stage go on where they stopped; if not, what to do instead."""
+    """Whether runs of a stage can be resumed; if not, a text that says what to do instead."""
     return (
         getattr(find(name), "RESUMED", True)
         if name in names()

@@ -34,13 +34,13 @@ CHECKPOINT_EVERY = 10
 
 
 class Problem(NamedTuple):
-    """What is to be cloned.
+    """The data of a cloning problem.
 
     Attributes:
       data: all rows, on the device.
       train: ``[M, R]`` booleans, each member's training rows.
       validation: ``[M, R]`` likewise.
-      steps: minibatches of an epoch over all rows, which is also enough for any part of them: one
+      steps: minibatches per epoch over all rows, also used for training on a part of them: one
         compiled program serves training and refit.
       episode: ``[R]`` the episode of each row.
     """
@@ -53,13 +53,13 @@ class Problem(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """All that a run needs to go on.
+    """The state from which a run is resumed.
 
     Attributes:
-      train: the members' states in training with held-out episodes.
-      refit: their states in training anew on all episodes.
-      selection: what ``train.best`` was chosen by, higher is better.
-      returns: ``[M, E]`` of ``train.best``, where returns decide.
+      train: the members' states of the first phase, with held-out episodes.
+      refit: their states of the refit on all episodes.
+      selection: the score that ``train.best`` was chosen by, higher is better.
+      returns: ``[M, E]`` of ``train.best``, where selection is by return.
     """
 
     train: bc.State
@@ -107,7 +107,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
 
     Args:
       config: the configuration.
-      workdir: the run's folder; a run that it holds goes on from its last checkpoint.
+      workdir: the run's folder; a run in it is resumed from its last checkpoint.
       reported: seeds ``[E]`` of the episodes that the summary reports; the test episodes by
         default.
 
@@ -130,7 +130,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     }
     identity = run_folder.identity(config, KIND, data_sha256=dataset.sha256)
     source = sources.source(config.bc, dataset)
-    del dataset  # Training needs the rows alone, which are a copy.
+    del dataset  # Training needs only the rows, which are a copy.
     about_data = run_folder.about_demonstrations(workdir, [source])
     if run_folder.claim(workdir, identity, demonstrations=about_data):
         console.say(f"{workdir} is finished already")
@@ -187,7 +187,7 @@ def _member(
 
 
 def _draw(workdir: Path, config: Settings, writer: metrics.MetricsWriter) -> None:
-    """Validation loss against return, because the one does not predict the other."""
+    """Plot return against validation loss, because the loss does not predict the return."""
     writer.flush()
     fig = figures.loss_and_return(metrics.read(workdir), config.members)
     if fig is not None:
@@ -196,7 +196,7 @@ def _draw(workdir: Path, config: Settings, writer: metrics.MetricsWriter) -> Non
 
 
 def show(summary: Json, config: Settings) -> None:
-    """Print what came out."""
+    """Print the results."""
     if "evaluation" not in summary:
         return data_alone.show(summary)
     e = summary["evaluation"]
@@ -207,7 +207,7 @@ def show(summary: Json, config: Settings) -> None:
 
 
 class _Trainer:
-    """The loop over epochs: with held-out episodes first, then anew on all of them."""
+    """The loop over epochs: first with held-out episodes, then a refit on all episodes."""
 
     def __init__(
         self,
@@ -230,7 +230,7 @@ class _Trainer:
             selection.start(self.members),
             np.full((self.members, self.section.eval_episodes), -np.inf),
         )
-        # Epochs of both phases so far, and whether the first is over.
+        # Epochs of the two phases so far, and whether the first is finished.
         self.trained, self.refitted, self.chosen = 0, 0, False
 
     def restore(self) -> int | None:
@@ -250,7 +250,7 @@ class _Trainer:
         return step
 
     def train(self, writer: metrics.MetricsWriter) -> tuple[Progress, Policy]:
-        """Both phases; returns their states and the policies to hand over, on the host."""
+        """Run both phases; returns their states and the policies to hand over, on the host."""
         self.writer = writer
         if not self.chosen:
             self._choose()
@@ -260,7 +260,7 @@ class _Trainer:
         return progress, self._policies(progress)
 
     def _policies(self, progress: Progress) -> Policy:
-        """What would be handed over now: the refitted clones once they are whole."""
+        """The policies to hand over now: the refitted clones once the refit is done."""
         whole = self.refits and self.chosen and self.refitted >= progress.train.best_epoch.max()
         return progress.refit.policy if whole else progress.train.best
 
@@ -280,7 +280,7 @@ class _Trainer:
         )
 
     def _choose(self) -> None:
-        """Epochs with validation, until all members' patience or the number of epochs is out."""
+        """Train with validation until early stopping of all members, or the last epoch."""
         section, problem = self.section, self.problem
         hyper = self.fitter.hyper(section.num_epochs)
         every = section.eval_every or CHECKPOINT_EVERY
@@ -324,7 +324,7 @@ class _Trainer:
         if by_return:
             better, score, error = self._by_return(returns)
         else:
-            # Without held-out episodes nothing tells epochs apart: the latest is kept.
+            # Without held-out episodes there is no score to compare: keep the latest epoch.
             score = -held_out["policy_loss"] if self.validates else np.full(self.members, epoch)
             better, error = score > self.progress.selection.mean, np.zeros(self.members)
         better &= ~jax.device_get(self.progress.train.stopped)
@@ -334,7 +334,7 @@ class _Trainer:
             console.say(f"epoch {epoch:3d}  {rule}  -> new best{who}")
 
     def _by_return(self, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``[M]`` whether returns ``[M, E]`` surpass those of the kept policies, and by what."""
+        """``[M]`` whether returns ``[M, E]`` beat those of the kept policies; score and error."""
         none = ~np.isfinite(self.progress.selection.mean)
         kept = np.where(none[:, None], returns, self.progress.returns)
         better = none | selection.surpasses(returns, kept)
@@ -342,7 +342,7 @@ class _Trainer:
         return better, returns.mean(1), selection.standard_error(returns)
 
     def _keep(self, better: np.ndarray, score: np.ndarray, error: np.ndarray) -> None:
-        """Keep the policies that are ``better`` ``[M]``, with what they were chosen by."""
+        """Keep the policies marked in ``better`` ``[M]``, with their scores and standard errors."""
         state = self.fitter.select(self.progress.train, better)
         epoch = np.full(self.members, self.trained)
         count = np.full(self.members, self.section.eval_episodes)
@@ -354,7 +354,7 @@ class _Trainer:
     def _evaluate(self, epoch: int, policies: Policy) -> np.ndarray:
         """Returns ``[M, E]`` on the selection episodes."""
         seeds = evaluation.selection_seeds(self.config, self.section.eval_episodes)
-        assert self.evaluator  # settings that need one name an environment
+        assert self.evaluator  # settings that need an evaluator name an environment
         results = self.evaluator(policies, seeds)
         stats = metrics.per_member([r.stats() for r in results])
         returns = np.stack([r.returns for r in results])
@@ -364,7 +364,7 @@ class _Trainer:
     def held_out(self, progress: Progress) -> tuple[audit.Shown, np.ndarray | None]:
         """Held-out states with the teacher's actions, and the temperature that fits them best.
 
-        On the host, where the program is one of all members at once, and its bits are the same.
+        Takes arrays on the host, so that one program runs for all members and gives the same bits.
         """
         problem = self.problem
         rows = jax.tree.map(np.asarray, problem.data)
@@ -375,10 +375,9 @@ class _Trainer:
         return shown, audit.temperature_of(self.fitter.networks, progress.train.best, shown)
 
     def _refit(self) -> None:
-        """Train anew on every episode, each member for the epochs that validation chose.
+        """Train from scratch on all episodes, each member for the number of epochs chosen before.
 
-        Held-out episodes have told how long to train; with few episodes they are too precious not
-        to be learned from.
+        This includes the held-out episodes: with few episodes, they are too valuable to leave out.
         """
         problem, everything = self.problem, np.ones_like(self.problem.train)
         epochs = jax.device_get(self.progress.train.best_epoch)

@@ -25,7 +25,7 @@ FIGURE = "report/comparison.png"
 
 
 def labels(folders: Sequence[Path]) -> dict[str, Path]:
-    """A short name for each run: its folder's, with the parents' where that is not enough.
+    """A short name for each run: its folder's, with parent folders where that is ambiguous.
 
     Raises:
       UserError: for the same folder twice.
@@ -66,7 +66,7 @@ def load(run: Path) -> report.Arm:
         )
     best = last = outcomes.read_episodes(run)
     curve = None
-    if "last" in summary:  # it went on and on, and was evaluated on the way
+    if "last" in summary:  # PPO or DAgger, evaluated during training
         last = outcomes.read_episodes(run, outcomes.LAST)
         section = run_folder.read_config(run)["config"]
         lines = metrics.read(run)
@@ -74,13 +74,13 @@ def load(run: Path) -> report.Arm:
         seed = section["evaluation"]["seed"]
         curve = report.curve_of(lines, evaluation.selection_seeds_of(seed, count))
     if curve is None:
-        # Without environment steps of its own (a clone, a teacher) a run is a level.
+        # Without environment steps of its own (a clone, a teacher), a run is a constant level.
         curve = report.Curve(np.zeros(1, int), best.returns[None], best.seeds)
     return report.Arm(summary, curve, best, last)
 
 
 class Teacher:
-    """A teacher in any episodes: those it has on record, or played now.
+    """The teacher's returns in any episodes: recorded ones, or played on demand.
 
     Attributes:
       known: return and length of an episode by its seed.
@@ -91,11 +91,11 @@ class Teacher:
         known: Mapping[int, tuple[float, int]],
         play: Callable[[np.ndarray], outcomes.Evaluation] | None = None,
     ):
-        """With what is on record, and what plays ``[E]`` further seeds, if anything does."""
+        """``known`` are the recorded episodes; ``play`` plays ``[E]`` further seeds, if given."""
         self.known, self._play = dict(known), play
 
     def __call__(self, seeds: np.ndarray) -> np.ndarray | None:
-        """Returns ``[E]`` in those episodes; None if it cannot play what is not on record."""
+        """Returns ``[E]`` in those episodes; None if some are not recorded and cannot be played."""
         missing = np.array([s for s in seeds.tolist() if s not in self.known], np.int64)
         if len(missing):
             if self._play is None:
@@ -106,14 +106,14 @@ class Teacher:
         return np.array([self.known[s][0] for s in seeds.tolist()])
 
     def evaluation(self, seeds: np.ndarray) -> Json:
-        """The evaluation block of those episodes, or of all on record if it cannot play them."""
+        """The evaluation block of those episodes, or of all recorded ones if it cannot play."""
         chosen = self.known if self(seeds) is None else seeds.tolist()
         returns, lengths = zip(*(self.known[s] for s in chosen), strict=True)
         return outcomes.Evaluation(np.array(returns), np.array(lengths)).summary()
 
 
 def player(config: Settings, policy: object = None) -> Callable[[np.ndarray], outcomes.Evaluation]:
-    """What plays episodes with ``config.rollout.policy``, or with a Python object instead.
+    """A function that plays episodes with ``config.rollout.policy``, or with a Python object.
 
     Raises:
       UserError: if there is no such policy or environment.
@@ -146,24 +146,24 @@ def on_record(rollout: Path) -> dict[int, tuple[float, int]]:
 
 
 def recorded(folder: Path, trust: bool) -> Teacher:
-    """The teacher of a rollout, which plays further episodes if it can be had.
+    """The teacher of a rollout; it plays further episodes if its policy is available.
 
     Args:
       folder: the rollout's.
       trust: whether code that it names may be imported.
 
     Raises:
-      UserError: if it is not a rollout, or neither on record nor at hand.
+      UserError: if it is not a rollout, or has no recorded episodes and no available policy.
     """
     known = on_record(folder)
     config = run_folder.load_config(folder)
     noise = config.rollout.epsilon or config.rollout.noise_std
     if noise:
-        known = {}  # what the disturbed teacher got is not what the teacher gets
+        known = {}  # returns with action noise are not the teacher's own
     try:
         trust_lib.check(config_lib.import_paths(config), folder, trust)
         return Teacher(known, player(config_lib.to_settings(config)))
-    except UserError as error:  # not trusted, or not at hand any more
+    except UserError as error:  # not trusted, or not available any more
         if noise:
             raise UserError(
                 f"{folder} was recorded with noise, so its teacher has to play again: {error}"
@@ -201,7 +201,7 @@ def run(
     Args:
       folders: runs by the name they are shown under.
       workdir: where the comparison is written.
-      teacher: plays the very episodes of each run, so that differences are paired.
+      teacher: plays the same episodes as each run, so that differences are paired.
 
     Returns:
       The summary, as in summary.json.
@@ -211,7 +211,7 @@ def run(
     """
     start = time.perf_counter()
     loaded = {name: load(folder) for name, folder in folders.items()}
-    # Made anew from the runs each time, in a moment; never skipped as finished.
+    # Computed again each time, which is fast; never skipped as finished.
     run_folder.claim(workdir, {"kind": KIND, "runs": sorted(loaded)})
     arms = {name: report.arm_summary(arm, teacher) for name, arm in loaded.items()}
     block = None if teacher is None else teacher.evaluation(next(iter(loaded.values())).best.seeds)
@@ -237,10 +237,10 @@ def run(
 
 
 def gain(run: Path, other: Path) -> dict[str, float]:
-    """How much a run returns more than another of the same members, on the same episodes.
+    """The gain in return of a run over another with the same members, on the same episodes.
 
     Raises:
-      UserError: if they have not played the same.
+      UserError: if they have not played the same episodes.
     """
     ours, theirs = outcomes.read_episodes(run), outcomes.read_episodes(other)
     same = ours.returns.shape == theirs.returns.shape and (ours.seeds == theirs.seeds).all()

@@ -1,4 +1,4 @@
-"""Is a demonstration worth it: the clones' return against the number of recorded episodes.
+"""Data efficiency: the clones' return against the number of recorded episodes.
 
 Like the workflow, it calls other stages: each point is a bc run in a folder of its own.
 """
@@ -46,9 +46,9 @@ DATA = "data"
 def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> Json:
     """Clone ``config.curve.episodes`` episodes of ``config.bc.data``, each number several times.
 
-    A draw is an order of all recorded episodes; its points take the first ones, so that more
-    episodes are those of the smaller point and others. All clones play the same test episodes, by
-    which nothing was chosen.
+    A draw is a random order of all recorded episodes. Its points take the first ones, so that each
+    point's episodes contain those of the smaller points. All clones play the same test episodes,
+    which are not used for any choice.
 
     Args:
       config: the configuration.
@@ -125,7 +125,7 @@ def _name(episodes: int, draw: int) -> str:
 
 
 def _note(config: Settings, counts: Sequence[int]) -> None:
-    """Say what cannot be the same for few episodes."""
+    """Print which settings have to differ for few episodes."""
     if counts[0] == 1 and config.bc.validation_percentage > 0:
         console.say(
             "note: one episode leaves none to validate on: its clones are trained for all epochs"
@@ -141,9 +141,9 @@ def _clone(
     draw: int,
     reported: np.ndarray | None,
 ) -> tuple[int, tuple[int, ...], np.ndarray]:
-    """Clone the first episodes of a draw; gives their steps, the seeds, and returns ``[M, E]``."""
+    """Clone the first episodes of a draw; returns steps, seeds, and returns ``[M, E]``."""
     order = seeding.generator(config.seed, seeding.CURVE, draw).permutation(len(dataset.episodes))
-    # In their recorded order: all episodes are the very data set, whichever the draw.
+    # In recorded order, so that all episodes together are the original data set in each draw.
     drawn = np.sort(order[:count])
     episodes = [dataset.episodes[i] for i in drawn]
     folder = workdir / _name(count, draw)
@@ -163,7 +163,7 @@ def _write(
     drawn: np.ndarray,
     name: str,
 ) -> Path:
-    """The episodes drawn as a data set of their own, so that the point's run is like any other."""
+    """Write the drawn episodes as a data set, so that the point's run is like any other."""
     names = names_of(config.bc.data)
     if len(drawn) == len(dataset.episodes) and len(names) == 1 and not sources.taken_of(config.bc):
         return sources.locate(names[0]).resolve()
@@ -188,7 +188,7 @@ def _at(
     draw: int,
     data: Path,
 ) -> Settings:
-    """The configuration of one point: as the user's, as far as its episodes allow."""
+    """The configuration of one point: the user's, adapted to the number of episodes."""
     section = config.bc
     seeded = config.replace(stage="bc", seed=config.seed + draw * config.members)
     lengths = np.array([e.length for e in episodes])
@@ -206,9 +206,9 @@ def _at(
     epochs = round(section.num_epochs * times)
     every = round(section.eval_every * times)
     if section.best_by != "return":
-        every = epochs  # evaluations on the way would choose nothing
+        every = epochs  # evaluations during training would not be used
     usual = BC()
-    fields: Json = {name: getattr(usual, name) for name in sources.TAKING}  # done already
+    fields: Json = {name: getattr(usual, name) for name in sources.TAKING}  # already applied
     fields |= {
         "data": str(data),
         "batch_size": batch,
@@ -217,12 +217,12 @@ def _at(
         "patience": round(section.patience * times),
         "eval_every": every,
     }
-    # The curve's own fields are no part of what makes a point this run.
+    # The curve's own fields are not part of the identity of a point's run.
     return seeded.replace("bc", **fields).replace("curve", **dataclasses.asdict(Curve()))
 
 
 def _held_out(percentage: float, count: int) -> float:
-    """The percentage of so few episodes that leaves at least one on each side."""
+    """The validation percentage that leaves at least one of ``count`` episodes on each side."""
     if percentage == 0 or count == 1:
         return 0.0
     held_out = math.ceil(count * percentage / 100 - 0.5)
@@ -237,7 +237,7 @@ def _point(count: int, parts: Sequence[tuple[int, tuple[int, ...], np.ndarray]])
 
 
 def _draw(workdir: Path, points: Sequence[curves.Point], summary: Json) -> None:
-    """The figure, here and in TensorBoard, and the CSV file."""
+    """Write the figure, to the folder and to TensorBoard, and the CSV file."""
     draws, members, tested = points[0].returns.shape
     title = f"{draws} draws x {members} seeds, {tested} test episodes each"
     teacher = summary["teacher"]["evaluation"]["mean"]

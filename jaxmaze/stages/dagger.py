@@ -1,4 +1,4 @@
-"""DAgger: the teacher labels states that its clones get into; round after round they are refitted.
+"""DAgger: the teacher labels states that the clones visit; clones are refitted every round.
 
 Ross, Gordon & Bagnell (2011), "A Reduction of Imitation Learning and Structured Prediction to
 No-Regret Online Learning". Each member has a clone, episodes and a data set of its own.
@@ -28,7 +28,7 @@ KIND = "dagger"
 
 
 class Progress(NamedTuple):
-    """All that a run needs to go on, beside the rounds' episodes.
+    """The state from which a run is resumed, in addition to the rounds' episodes.
 
     Attributes:
       last: the latest clones, ``[M, ...]`` on the host.
@@ -40,18 +40,18 @@ class Progress(NamedTuple):
 
 
 def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
-    """Clone ``config.dagger.policy`` by asking it.
+    """Clone ``config.dagger.policy`` by querying it for labels.
 
     Args:
       config: the configuration; its ``bc`` section says how clones are fitted.
-      workdir: the run's folder; a run that it holds goes on with its next round.
-      policy: a Python object to ask instead, see :func:`policies.resolve`.
+      workdir: the run's folder; a run in it is resumed with its next round.
+      policy: a Python object as teacher instead, see :func:`policies.resolve`.
 
     Returns:
       The summary, as in summary.json.
 
     Raises:
-      UserError: for a teacher that cannot be asked, or does not fit.
+      UserError: for a teacher that cannot be queried, or does not fit.
     """
     info = environment.describe(environment.EnvConfig.of(config.env))
     teacher = dagger_data.teacher_of(config, info, 0, policy)
@@ -107,11 +107,11 @@ class _Trainer:
         self.provenance: list[list[Json]] = [[] for _ in self.seeds]
 
     def labels(self) -> np.ndarray:
-        """``[M]`` labels that each member has asked for so far."""
+        """``[M]`` the number of labels queried for each member so far."""
         return np.array([sum(e.length for r in mine for e in r) for mine in self.episodes])
 
     def step(self) -> int:
-        """Labels a member, the mean over members: what is logged at."""
+        """Labels per member (the mean over members), the step of the logs."""
         return round(float(self.labels().mean()))
 
     def restore(self) -> int | None:
@@ -145,7 +145,8 @@ class _Trainer:
     def _play(self, share: float) -> np.ndarray:
         """A round's episodes of all members.
 
-        Returns ``[M]`` the share of steps at which what was done is what the teacher would do.
+        Returns ``[M]`` the share of steps at which the action was the one that the teacher would
+        take.
         """
         path = (seeding.STAGE_DAGGER, self.round)
         path_of, count = (seeding.AGGREGATION, self.round), self.section.n_episodes
@@ -156,7 +157,7 @@ class _Trainer:
             for s in self.seeds
         ]
         clones = None if self.round == 0 else self.progress.last
-        # A fresh one each round: one that draws random numbers draws the same after a resume.
+        # A new teacher each round, so that a random one draws the same numbers after a resume.
         teacher = dagger_data.teacher_of(self.config, self.info, self.round, self.policy)
         played = dagger_data.play(
             self.info, self.networks, teacher, clones, seeds, share, generators
@@ -184,7 +185,7 @@ class _Trainer:
         return np.array(agreed)
 
     def _fit(self) -> dict[str, np.ndarray]:
-        """Fit fresh clones to everything so far; returns the last epoch's means."""
+        """Fit new clones to all data so far; returns the last epoch's means."""
         obs, action, weight = dagger_data.padded_rows(self.episodes, self.info.spaces.action)
         cuts = None
         if self.networks.carry_size:
@@ -231,7 +232,7 @@ class _Trainer:
         )
 
     def _play_off(self) -> None:
-        """Choose between the best rounds and the last, over more episodes and other ones."""
+        """Choose between the best rounds and the last, on more and different episodes."""
         if not self.section.playoff_episodes:
             return
         seen = self.section.eval_episodes
@@ -243,12 +244,12 @@ class _Trainer:
         self.writer.write(self.step(), "eval", "playoff", means)
 
     def _save(self) -> None:
-        """Write a checkpoint; its number is that of rounds done."""
+        """Write a checkpoint; its step is the number of finished rounds."""
         meta = checkpoint.describe(self.networks, self.seeds, KIND)
         meta["wall_seconds"] = time.perf_counter() - self.start
         self.writer.flush()
         self.checkpoints.save(self.round, self.progress, self.progress.best.policy, meta)
-        self.checkpoints.wait()  # The next round's episodes are dropped if this one is not whole.
+        self.checkpoints.wait()  # without a whole one, the next round's data are dropped
 
     def finish(self) -> Json:
         """Write the aggregated data sets, evaluate on the test episodes; returns the summary."""

@@ -1,4 +1,4 @@
-"""The dataset doctor: recorded episodes to a verdict a check, figures and a summary."""
+"""The dataset doctor: from recorded episodes to a verdict per check, figures and a summary."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def run(
       The summary, as in summary.json.
 
     Raises:
-      UserError: for what is no data set at all, or a folder that cannot be written.
+      UserError: if it is not a data set, or for a folder that cannot be written.
     """
     start = time.perf_counter()
     recordings = Recordings(data, trust)
-    # Made anew each time; never skipped as finished.
+    # Computed again each time; never skipped as finished.
     run_folder.claim(workdir, {"kind": KIND, "data": str(data.resolve())})
     with console.progress("inspect", recordings.count) as bar:
         found = survey.take(recordings, bar.advance)

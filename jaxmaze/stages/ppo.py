@@ -1,7 +1,7 @@
 """PPO, from scratch or from a clone: one or more arms, all members in one compiled program.
 
-An arm is a run with its own folder (say, cloned with learning rate 0). Arms that share network and
-segment sizes train together; each ends up with the files of a run of its own.
+An arm is a run with its own folder (for example, the clone kept at learning rate 0). Arms that
+share network and segment sizes train together; each writes the same files as a run on its own.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from jaxmaze.training.ppo_update import Updater
 KIND = "ppo"
 NEXT = "to train on from its best policy, start a new run"
 OF_CLONES = ("clone_kl", "anchor_coef", "critic_ready")
-"""Metrics that mean nothing for a run from scratch."""
+"""Metrics that have no meaning for a run from scratch."""
 
 
 Change = Callable[[Rollout], Rollout]
-"""What may happen to experience ``[L, T, N, ...]`` before it is learned from."""
+"""A function that changes the segments ``[L, T, N, ...]`` before the update."""
 
 
 def run(
@@ -74,9 +74,9 @@ def run_arms(
     Args:
       arms: configuration and folder of each run, by the name that tables call it.
       reported: seeds ``[E]`` of the episodes that summaries report; the test episodes by default.
-      change: what is done with each segment between its collection and the update: a reward of
-        one's own, a bonus, a penalty. Evaluations and logged returns are the environment's. It is
-        no part of a run's identity.
+      change: applied to each segment between collection and update, for example for reward shaping,
+        a bonus or a penalty. Evaluations and logged returns use the environment's reward. It is
+        not part of a run's identity.
 
     Raises:
       UserError: for runs to start from that do not fit.
@@ -113,7 +113,7 @@ def run_arms(
 def _identity(
     config: Settings, given: handover.Given | None, demonstrated: DemonstrationSets
 ) -> Json:
-    """What makes a run this run: the policies it starts from, and the data it learns from, too."""
+    """What identifies a run, including the policies it starts from and the data it learns from."""
     hashes: dict[str, str | None] = {}
     if given is not None:
         hashes["origin_sha256"] = checkpoint.digest(handover.clones(given, config))
@@ -129,7 +129,7 @@ def _take_over(
     networks: Networks,
     info: environment.EnvInfo,
 ) -> list[Arm]:
-    """The arms with what they start from, each proven once to act as its clone did."""
+    """The arms with the policies they start from, each audited once against its clone's record."""
     listed: list[Arm] = []
     known: dict[tuple[PyTree, ...], handover.Origin | None] = {}
     for name, (config, workdir) in arms.items():
@@ -142,7 +142,7 @@ def _take_over(
 
 
 class _Trainer:
-    """The loop over iterations, and what is logged, chosen and saved on the way."""
+    """The training loop, with its logging, selection of the best policies and checkpoints."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class _Trainer:
             raise
 
     def _open(self) -> None:
-        """States, checkpoints and logs, new or as an earlier start left them."""
+        """Initialise states, checkpoints and logs, or restore them from an earlier start."""
         evaluator = evaluation.Evaluator(self.collector, self.config.evaluation.deterministic)
         self.judge = Judge(self.config, evaluator, self.population, self.files, self.watch)
         newest = self.files.newest()
@@ -198,7 +198,7 @@ class _Trainer:
         return self.iteration * self.steps_per_iteration
 
     def _begin(self, bar: console.Progress) -> None:
-        """What comes before the first iteration: critics, and how everyone starts."""
+        """Before the first iteration: fit the critics, evaluate, save a checkpoint."""
         for arm, writer in self.files.each():
             if arm.origin is not None:
                 writer.write(0, "train", "handover", arm.origin.start)
@@ -209,7 +209,7 @@ class _Trainer:
         self._save()
 
     def train(self) -> None:
-        """Iterations, with evaluations between them; some of these are checkpoints."""
+        """Run all iterations, evaluate between them, and save checkpoints at some evaluations."""
         every, total = self.section.eval_every, self.num_iterations
         with console.progress("fine-tune", total) as bar:
             if self.begun:
@@ -231,10 +231,10 @@ class _Trainer:
                     self._save()
 
     def _iterate(self, count: int, bar: console.Progress) -> None:
-        """So many iterations; with overlap, each but the first acts as one update ago.
+        """Run ``count`` iterations; with overlap, all but the first act with the previous policy.
 
-        All that was collected has been learned from at the end, so that a checkpoint needs nothing
-        but states.
+        The behaviour policy is then the one of one update before. At the end, all collected
+        segments have been used for an update, so that a checkpoint needs only the training states.
         """
         if not len(self.population.learners):
             self.iteration += count
@@ -278,7 +278,7 @@ class _Trainer:
             everyone = range(self.members)[arm.members]
             mine = np.isin(self.population.learners, everyone)
             if not mine.any():
-                continue  # nobody here learns
+                continue  # no learners in this arm
             of_arm = {name: x[mine] for name, x in means.items()}
             if arm.origin is None:  # nothing to drift from, nothing to burn in
                 of_arm = {n: x for n, x in of_arm.items() if n not in OF_CLONES}
@@ -293,7 +293,7 @@ class _Trainer:
             writer.write(step, "train", "rollout_stats", metrics.per_member(stats))
 
     def _save(self) -> None:
-        """Write a checkpoint of each arm, once all have their last one and their logs on disk."""
+        """Write a checkpoint of each arm, once the previous one and the logs of all are on disk."""
         with self.watch("wait for the last checkpoint"):
             self.files.flush()
 
@@ -342,7 +342,7 @@ def _summary(
     chosen: selection.Selection,
     played: dict[str, list[outcomes.Evaluation]],
 ) -> Json:
-    """An arm's summary.json, but for the times; ``steps`` are each member's."""
+    """An arm's summary.json, without the times; ``steps`` are environment steps per member."""
     best, last = played["best"], played["last"]
     members = [
         {

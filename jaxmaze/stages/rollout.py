@@ -1,4 +1,4 @@
-"""Rollouts: a policy plays fixed episodes; they are counted, shown, and recorded if asked for."""
+"""Rollouts: a policy plays fixed episodes, which are evaluated, rendered or recorded."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run(
       policy: a Python object to use instead of the named policy, see :func:`policies.resolve`.
       seeds: the episodes' seeds; spawned from ``config.seed`` by default.
       record: whether to write the episodes to ``trajectory_data/``.
-      render: ``"human"`` for a window, ``"video"`` for a file an episode in ``videos/``.
+      render: ``"human"`` for a window, ``"video"`` for one file per episode in ``videos/``.
       member: which member of a run's policies.
 
     Returns:
@@ -100,7 +100,7 @@ def run(
 
 
 def _noise(config: Settings) -> Json:
-    """What disturbed the teacher's actions, for the record; nothing where nothing did."""
+    """The action noise, for the provenance; empty without noise."""
     section = config.rollout
     noise = {"epsilon": section.epsilon, "noise_std": section.noise_std}
     return {"noise": noise} if any(noise.values()) else {}
@@ -113,7 +113,7 @@ def _player(
     member: int,
     render: str | None,
 ) -> policies.Act | Person:
-    """Who plays: a person, or a policy with the noise that the settings ask for.
+    """The player: a person, or a policy with the configured action noise.
 
     Raises:
       UserError: if there is no such policy, or it does not fit.
@@ -141,7 +141,7 @@ def _player(
 def _finish(
     config: Settings, workdir: Path, result: outcomes.Evaluation, wall_seconds: float
 ) -> Json:
-    """Log what came out and write the summary."""
+    """Log the results and write the summary."""
     with metrics.MetricsWriter(workdir) as writer:
         writer.write(0, "eval", "rollout_stats", result.stats())
     steps, block = int(result.lengths.sum()), result.summary()
@@ -166,7 +166,7 @@ def _play(
     render: str | None,
     provenance: Json | None,
 ) -> _Tally:
-    """Play the episodes, log them as they end, and record them where there is a ``provenance``."""
+    """Play the episodes, log each as it ends, and record them if ``provenance`` is given."""
     tally = _Tally(info)
     with (workdir / run_folder.EPISODES).open("w") as file:
         log = _EpisodeLog(file)
@@ -187,12 +187,12 @@ def _play(
             if provenance is not None:
                 _record(workdir, episodes, info, provenance, _about(config, info))
             else:
-                deque(episodes, maxlen=0)  # plays them and keeps none
+                deque(episodes, maxlen=0)  # play all and keep none
     return tally
 
 
 class _EpisodeLog:
-    """Writes one line an episode as it ends."""
+    """Writes one line per episode as it ends."""
 
     def __init__(self, file: TextIO):
         self._file = file
@@ -210,7 +210,7 @@ class _EpisodeLog:
 
 
 def _about(config: Settings, info: environment.EnvInfo) -> about.About:
-    """What the data set is to say of itself; plays the random policy if that is asked for."""
+    """The data set's metadata; plays the random policy if a reference score is asked for."""
     section, reference = config.rollout, None
     if section.reference_episodes > 0:
         act = policies.resolve("random", info, config.seed)
@@ -234,9 +234,9 @@ def _record(
     provenance: Json,
     said: about.About = about.About(),  # noqa: B008  (frozen)
 ) -> None:
-    """Write the data set beside its place and move it there, so that it is whole or absent.
+    """Write the data set to a temporary place and move it, so that it is whole or absent.
 
-    Episodes are written as they are played: memory holds those that run, whatever their number.
+    Episodes are written as they end, so memory holds only those in progress.
     """
     with disk.whole(workdir / run_folder.TRAJECTORIES) as temporary:
         where = workdir / run_folder.TRAJECTORIES
@@ -251,7 +251,7 @@ def _rendered(
     workdir: Path,
     on_episode: Callable[[Episode], None],
 ) -> Iterator[Episode]:
-    """One environment after the other, in a window or into video files."""
+    """Play one environment after the other, in a window or into video files."""
     env = environment.make(info.config, "human" if render == "human" else "rgb_array")
     frames: list[np.ndarray] = []
     jobs = [deque(enumerate(int(s) for s in seeds))]
@@ -286,7 +286,7 @@ def _write_video(workdir: Path, episode: Episode, frames: list[np.ndarray]) -> N
 
 
 class _Tally:
-    """The statistics of episodes that are not kept: returns, step counts, ends, actions."""
+    """Statistics of episodes that are not kept: returns, step counts, how they end, actions."""
 
     def __init__(self, info: environment.EnvInfo):
         self._info = info

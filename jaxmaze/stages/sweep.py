@@ -1,4 +1,4 @@
-"""A grid of hyper-parameters: each point a run of its own, PPO's all as one compiled program.
+"""A grid of hyper-parameters: each point is a run; PPO's points share one compiled program.
 
 Like the workflow, it calls other stages.
 """
@@ -24,8 +24,8 @@ def run(config: Settings, workdir: Path) -> Json:
     Each point has a folder of its own in ``workdir``, with all of a run's files, and ``members``
     seeds. Points of a ppo sweep train side by side; those of a bc sweep one after another.
 
-    The points are judged on episodes that nothing else is chosen or reported by. The test episodes
-    are played by the best point alone: the best of many on them would have been lucky there.
+    The points are compared on episodes that serve for nothing else. Only the best point plays the
+    test episodes: the best of many points chosen on them would be biased upwards.
 
     Returns:
       The summary, as in summary.json: ``evaluation`` and ``members`` of the best point on the test

@@ -1,7 +1,7 @@
 """The whole workflow: record the teacher, clone it, fine-tune the clone, compare.
 
 The only stage that calls others. Each has a folder of its own and is skipped if it is finished, so
-that a workflow started again on the same folder goes on at the first unfinished stage.
+that a workflow started again on the same folder resumes at the first unfinished stage.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     arms = {arm: (_arm(config, arm, workdir), workdir / "ppo" / arm) for arm in ARMS}
     tuned = ppo.run_arms(arms)
     console.say("[4/4] compare")
-    # The teacher itself, whatever noise its demonstrations were recorded with.
+    # The teacher without the noise that its demonstrations were recorded with.
     calm = config.replace("rollout", epsilon=0.0, noise_std=0.0)
     _rollout(calm, workdir / "teacher", policy, evaluation.test_seeds(config))
     play = compare.player(config, policy)
@@ -82,14 +82,14 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
 def _rollout(
     config: Settings, folder: Path, policy: object, seeds: np.ndarray | None = None
 ) -> Json:
-    """A rollout of certain episodes, or one that is recorded; skipped if it is finished."""
+    """A rollout, of the given seeds or a recorded one; skipped if it is finished."""
     if policy is not None and run_folder.finished(folder):
         return run_folder.summary(folder)
     return rollout.run(config, folder, policy=policy, seeds=seeds, record=seeds is None)
 
 
 def _check(config: Settings, policy: object) -> None:
-    """Find what would stop a later stage before the folder is taken."""
+    """Check before the folder is claimed what would stop a later stage."""
     info = environment.describe(environment.EnvConfig.of(config.env))
     BACKENDS[config.env.backend].check(info)
     policies.resolve(config.rollout.policy if policy is None else policy, info, config.seed)

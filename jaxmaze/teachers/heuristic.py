@@ -1,8 +1,8 @@
-"""Controllers written by hand, on whole batches of observations.
+"""Hand-written controllers, on batches of observations.
 
-Those of LunarLander and BipedalWalker are the ones that gymnasium publishes with them; those of
-CartPole, Acrobot, Pendulum and the two mountain cars, which come without, are our own: textbook
-rules that leave something to be gained. Their returns were measured over 1000 episodes, ``python -m
+Those of LunarLander and BipedalWalker are published with gymnasium; those of CartPole, Acrobot,
+Pendulum and the two mountain cars are our own, because gymnasium has none: textbook rules that
+leave room for improvement. Their returns were measured over 1000 episodes, ``python -m
 jaxmaze.rollout --config=configs/cartpole.py --n_episodes=1000`` (BipedalWalker's over 250).
 """
 
@@ -24,7 +24,7 @@ def lunar_lander(obs: np.ndarray, continuous: bool) -> np.ndarray:
     Steers the angle against horizontal position and speed, and the height against horizontal
     distance; with a leg on the ground only the fall is slowed. Equal, action by action, to
     ``gymnasium.envs.box2d.lunar_lander.heuristic``, whose mixture of float32 and Python floats is
-    kept, because a threshold may hang on the last bit.
+    kept, because a threshold may depend on the last bit.
 
     Args:
       obs: ``[N, 8]`` float32.
@@ -49,7 +49,7 @@ def lunar_lander(obs: np.ndarray, continuous: bool) -> np.ndarray:
 
 
 def cart_pole(obs: np.ndarray, continuous: bool = False) -> np.ndarray:
-    """Push the cart to the side to which the pole leans and, above all, turns.
+    """Push the cart to the side to which the pole leans and, mainly, rotates.
 
     State feedback on the sign of ``angle + 3 s * angular velocity``. It stops the pole's turning
     rather than setting it upright, and is blind to where the cart is, so most episodes end before
@@ -91,7 +91,7 @@ def acrobot(obs: np.ndarray, continuous: bool = False) -> np.ndarray:
 def mountain_car(obs: np.ndarray, continuous: bool = False) -> np.ndarray:
     """Push in the direction in which the car rolls, so that each swing goes higher.
 
-    It never waits, and swings once more than it must: mean return -119.4 ± 3.7 in MountainCar-v0.
+    It never waits, and takes one swing too many: mean return -119.4 ± 3.7 in MountainCar-v0.
     With throttles it is at full throttle all the way: 89.3 ± 0.1 in MountainCarContinuous-v0.
 
     Args:
@@ -113,7 +113,7 @@ def pendulum(obs: np.ndarray, continuous: bool = True) -> np.ndarray:
     Astrom & Furuta (2000), "Swinging up a pendulum by energy control": the torque has the sign of
     the angular velocity as long as the energy is below that of standing upright, in proportion to
     what is missing. Its gains are low, so that the swing takes its time: mean return
-    -255.0 ± 145.2 in Pendulum-v1, of some -145 that can be had.
+    -255.0 ± 145.2 in Pendulum-v1, where about -145 is possible.
 
     Args:
       obs: ``[N, 3]`` cosine and sine of the angle from upright, and its velocity (rad/s).
@@ -125,7 +125,7 @@ def pendulum(obs: np.ndarray, continuous: bool = True) -> np.ndarray:
     del continuous
     cos, sin, speed = np.asarray(obs, np.float32).T
     angle = np.arctan2(sin, cos)
-    # In units of the moment of inertia; 15 is 3 g / 2 l.
+    # Energy per moment of inertia; 15 is 3 g / 2 l.
     missing = np.float32(15) * (1 - cos) - np.float32(0.5) * speed**2
     swing = np.float32(0.1) * missing * np.where(speed < 0, np.float32(-1), np.float32(1))
     hold = -np.float32(10) * angle - np.float32(2) * speed
@@ -148,7 +148,7 @@ _THAT_REMEMBER = {"BipedalWalker": BipedalWalker}
 def make(env: EnvInfo, seed: int) -> Callable[[np.ndarray], np.ndarray] | type[BipedalWalker]:
     """The controller of this environment; it is deterministic, ``seed`` is not used.
 
-    A function, or the class of an object for each environment.
+    Returns a function, or a class of which each environment gets an object.
 
     Raises:
       UserError: if there is none for this environment.

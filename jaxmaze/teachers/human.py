@@ -1,4 +1,4 @@
-"""The teacher ``human``: a person, who can play but not be asked by a program."""
+"""The teacher ``human``: a person, who can play but cannot be queried by a program."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAME = "human"
 
 
 def make(env: EnvInfo, seed: int) -> NoReturn:
-    """Refuse: only rollouts, which hold the window, can let a person play.
+    """Always raise: only rollouts, which open the window, can let a person play.
 
     Raises:
       UserError: always.

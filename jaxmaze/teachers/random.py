@@ -1,4 +1,4 @@
-"""The random teacher: actions drawn uniformly from the action space, of those allowed."""
+"""The random teacher: actions drawn uniformly from the allowed actions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxmaze.envs.environment import EnvInfo
 
 
 def make(env: EnvInfo, seed: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A policy that ignores its observations; the same actions again for the same seed."""
+    """A policy that ignores its observations; the same seed gives the same actions."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(seeding.POLICY,)))
     space = env.spaces.action
     mask_of = env.spaces.mask_of

@@ -1,1 +1,1 @@
-"""What is compiled over members, and what stages share."""
+"""Training: functions compiled over all members, and code that stages share."""

@@ -13,7 +13,7 @@ from jaxmaze.training.ppo_arms import Arm
 
 
 class ArmFiles:
-    """The files of all arms. Arrays come with a leading axis ``[M]`` of all arms' members."""
+    """The files of all arms. Arrays have a leading axis ``[M]``: the members of all arms."""
 
     def __init__(self, arms: Sequence[Arm]):
         self.arms = arms
@@ -23,8 +23,8 @@ class ArmFiles:
     def newest(self) -> int | None:
         """The newest checkpoint that all arms hold; None without one.
 
-        A crash between two arms' saves leaves one ahead of the others; what no one can go on from
-        is dropped.
+        A crash between two arms' saves leaves one ahead of the others; checkpoints that not all
+        arms have are deleted.
         """
         common = set.intersection(*(set(saved.steps()) for saved in self._checkpoints))
         newest = max(common, default=None)
@@ -33,7 +33,7 @@ class ArmFiles:
         return newest
 
     def restore(self, whole: PyTree, step: int) -> tuple[PyTree, float]:
-        """A checkpoint in the structure of ``whole``, and the seconds it took to get there."""
+        """A checkpoint with the structure of ``whole``, and the training time in seconds so far."""
         whole = jax.tree.map(np.array, whole)
         for arm, saved in zip(self.arms, self._checkpoints, strict=True):
             restored = saved.restore(_of(arm, whole), step)
@@ -44,7 +44,7 @@ class ArmFiles:
         return whole, self._checkpoints[0].meta(step)["wall_seconds"]
 
     def open_logs(self, resumed: int | None) -> None:
-        """Begin to log, after the step that a run is resumed at if it is."""
+        """Open the logs; of a resumed run, after the step it is resumed at."""
         self._writers = [metrics.MetricsWriter(arm.workdir, resumed) for arm in self.arms]
 
     def each(self) -> Iterator[tuple[Arm, metrics.MetricsWriter]]:
@@ -62,7 +62,7 @@ class ArmFiles:
     ) -> None:
         """Log values ``[M]``, and returns ``[M, E]`` if given, in each arm's own file.
 
-        ``where`` ``[M]`` marks members with values; arms that have none log nothing.
+        ``where`` ``[M]`` marks the members that have values; arms without any log nothing.
         """
         for arm, writer in self.each():
             if where is None or where[arm.members].any():
@@ -70,17 +70,17 @@ class ArmFiles:
                 writer.write(step, split, group, _of(arm, dict(values)), own)
 
     def flush_logs(self) -> None:
-        """Have everything that was logged on disk."""
+        """Write everything logged so far to disk."""
         for _, writer in self.each():
             writer.flush()
 
     def flush(self) -> None:
-        """Have everything that was logged on disk, and the last checkpoints, too."""
+        """Write everything logged so far, and the last checkpoints, to disk."""
         self.flush_logs()
-        self.wait()  # no arm gets two ahead of another, which keeps only two
+        self.wait()  # keeps arms within one checkpoint of each other, as only two are kept
 
     def save(self, step: int, whole: PyTree, best: Policy, about: Callable[[Arm], Json]) -> None:
-        """Write a checkpoint of each arm: all that training needs, the best, a description."""
+        """Write a checkpoint of each arm: the training state, the best policies, a description."""
         for arm, saved in zip(self.arms, self._checkpoints, strict=True):
             saved.save(step, _of(arm, whole), _of(arm, best), about(arm))
 
@@ -98,5 +98,5 @@ class ArmFiles:
 
 
 def _of(arm: Arm, tree: PyTree) -> PyTree:
-    """An arm's members of arrays ``[M, ...]``."""
+    """The rows of an arm's members, out of arrays ``[M, ...]``."""
     return jax.tree.map(lambda x: x[arm.members], tree)

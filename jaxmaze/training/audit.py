@@ -1,8 +1,8 @@
-"""The proof of a handover: what a clone did, kept beside it, and compared when it is taken over.
+"""The audit of a handover: a clone's recorded behaviour, checked when PPO takes it over.
 
-A finished run keeps ``audit.npz``: states with the log-probabilities that its policies gave there,
-and the returns of a few fixed episodes. Whoever takes the policies over computes both anew, with
-its own networks, statistics and environment, and finds the same or stops.
+A finished run keeps ``audit.npz``: states, the log-probabilities that its policies gave there, and
+the returns of a few fixed episodes. Code that takes over the policies computes both again with its
+own networks, statistics and environment, and stops if they differ.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ AROUND: JsonMap = {
     "grayscale": False,
     "resize": None,
 }
-"""What may be put around an environment, with what is meant where a run says nothing of it."""
+"""Wrapper options of an environment, with the value that applies where a run names none."""
 IN_TURN = 2048
-"""States of whole episodes, for policies that remember."""
+"""Number of states of whole episodes, for policies with memory."""
 TOLERANCE = 1e-6
 """Largest difference of log-probabilities, relative to their size where that is above 1."""
 
 
 class Shown(NamedTuple):
-    """States with actions, each member's own.
+    """States with actions, separate for each member.
 
     Attributes:
       obs: ``[M, S, *obs_shape]``.
       action: ``[M, S, ...]``.
       begin: ``[M, S]`` 1.0 where an episode begins, for states of whole episodes one after another;
-        None for single ones, which is enough for policies that remember nothing.
+        None for single states, which are enough for policies without memory.
     """
 
     obs: PyTree
@@ -63,18 +63,18 @@ class Shown(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What ``M`` policies did.
+    """The recorded behaviour of ``M`` policies.
 
     Attributes:
-      obs: ``[M, S, *obs_shape]`` states, each member's own.
+      obs: ``[M, S, *obs_shape]`` states, separate for each member.
       action: ``[M, S, ...]`` actions there: the teacher's, or the policy's own.
-      log_prob: ``[M, S]`` the policies' log-probabilities of them.
-      seeds: ``[E]`` episodes.
-      returns: ``[M, E]`` the policies' returns in them, deterministic.
-      demonstrated: whether states and actions are demonstrations, of episodes held out for
-        validation; refitted clones have learned from them since.
-      temperature: ``[M]`` under which those actions were most likely, before any refit; NaN where
-        nothing was held out.
+      log_prob: ``[M, S]`` the policies' log-probabilities of these actions.
+      seeds: ``[E]`` seeds of the episodes.
+      returns: ``[M, E]`` returns in them, with deterministic actions.
+      demonstrated: whether states and actions are held-out demonstrations; refitted clones have
+        been trained on them since.
+      temperature: ``[M]`` the temperature that maximises the likelihood of those actions, before
+        any refit; NaN without held-out episodes.
       digest: SHA-256 of the policies, in hexadecimal.
       begin: ``[M, S]`` as :class:`Shown` has it.
     """
@@ -105,10 +105,10 @@ def log_probs(
     action: PyTree,
     begin: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Log-probabilities ``[M, S]``, member by member; of steps in turn where episodes ``begin``.
+    """Log-probabilities ``[M, S]``, member by member; over sequences where ``begin`` is given.
 
-    One program of one shape, whatever the number of members: the same numbers to the bit on the
-    same machine.
+    One program of one shape for any number of members, so that the numbers are equal to the bit on
+    the same machine.
     """
     each = [
         jax.tree.map(lambda x, m=m: x[m], (population, obs, action, begin))
@@ -124,7 +124,7 @@ def _play(
     seeds: np.ndarray,
     record: bool,
 ) -> list[list[Episode]]:
-    """Each member's deterministic episodes, again in one shape for all."""
+    """Each member's episodes with deterministic actions, also in one shape for all members."""
     count = len(jax.tree.leaves(population)[0])
     if not len(seeds):
         return [[] for _ in range(count)]
@@ -144,16 +144,16 @@ def write(
     demonstrated: Shown | None = None,
     temperature: np.ndarray | None = None,
 ) -> None:
-    """Keep what a run's policies do in its folder.
+    """Record the behaviour of a run's policies in its folder.
 
     Args:
       run: the folder.
       networks: of the policies.
       population: the policies that the run hands over, ``[M, ...]`` on the host.
-      info: the environment; of a data set alone, there are no episodes.
+      info: the environment; without one (cloning of data alone), there are no episodes.
       config: the configuration; its ``evaluation`` section fixes the episodes.
-      demonstrated: held-out demonstrations; states that the policies themselves visit, if there are
-        none.
+      demonstrated: held-out demonstrations; if None, states that the policies themselves visit are
+        recorded.
       temperature: ``[M]`` from :func:`temperature_of`, if known.
     """
     seeds = evaluation.selection_seeds(config, EPISODES if info.exists else 0)
@@ -192,15 +192,15 @@ def _visited(episodes: list[Episode], action: ActionSpace, remembers: bool) -> S
 
 
 def _begins(episode: np.ndarray) -> np.ndarray:
-    """1.0 where another episode begins, given the episode of each row ``[R]``."""
+    """1.0 where a new episode begins, given the episode number of each row ``[R]``."""
     return np.diff(episode, prepend=-1).astype(bool).astype(np.float32)
 
 
 def spread(obs: PyTree, action: np.ndarray, begin: np.ndarray | None = None) -> Shown:
     """``STATES`` rows spread evenly over ``[R, ...]`` (repeated where there are fewer).
 
-    Where episodes ``begin`` ``[R]``, ``IN_TURN`` rows of whole episodes instead, but for the last
-    one, which is cut.
+    If ``begin`` ``[R]`` is given, ``IN_TURN`` rows of whole episodes instead; the last episode may
+    be cut.
     """
     if begin is None:
         index = np.linspace(0, len(action) - 1, STATES).astype(int)
@@ -220,8 +220,8 @@ def held_out(
     Args:
       obs: ``[R, *obs_shape]`` all rows.
       action: ``[R, ...]``.
-      validation: ``[M, R]`` above 0 for a member's held-out rows; all rows count if none is.
-      episode: ``[R]`` the episode of each row, for policies that remember.
+      validation: ``[M, R]`` above 0 for a member's held-out rows; if none is, all rows are used.
+      episode: ``[R]`` the episode of each row, for policies with memory.
     """
     rows = Shown(obs, action, None if episode is None else _begins(episode))
     chosen = [
@@ -232,9 +232,9 @@ def held_out(
 
 
 def temperature_of(networks: Networks, population: Policy, demonstrated: Shown) -> np.ndarray:
-    """The temperature ``[M]`` under which demonstrated actions ``[M, S, ...]`` are most likely.
+    """The temperature ``[M]`` that maximises the likelihood of actions ``[M, S, ...]``.
 
-    Of policies that have not learned from them: others would seem surer than they are.
+    The policies must not have been trained on these actions, or they would seem too confident.
     """
     find = functools.partial(exploration.likely_temperature, networks)
     options = compiled.compiler_options(compiled.ONCE)
@@ -257,7 +257,7 @@ def read(run: Path, networks: Networks) -> Record | None:
             optional = set(Record._field_defaults) - set(file.files)
             rest = {n: file[n] for n in Record._fields if n != "obs" and n not in optional}
             return Record(spec.build(parts), **rest)
-    except Exception as error:  # A damaged archive raises what its layers raise.
+    except Exception as error:  # A damaged archive may raise anything.
         raise UserError(
             f"{path} cannot be read ({type(error).__name__}); delete it to go on without its proof"
         ) from error
@@ -266,12 +266,12 @@ def read(run: Path, networks: Networks) -> Record | None:
 def env_difference(theirs: JsonMap, ours: JsonMap) -> str:
     """The first argument of two ``env`` sections that differs, in words; empty if none does.
 
-    An argument that only one of them spells out may be the environment's own default: that is left
-    to the episodes, which would go otherwise. A clone of data alone has no environment to compare.
+    An argument that only one of them names may be the environment's own default; such a difference
+    would show in the episodes' returns. A clone of data alone has no environment to compare.
     """
     if theirs.get("id") is None and theirs.get("make") is None:
         return ""
-    # What a function makes has an id only to be called by it.
+    # An environment made by a function has an id that is only a label.
     made = theirs.get("make") is not None or ours.get("make") is not None
     name = "make" if made else "id"
     if theirs.get(name) != ours.get(name):
@@ -299,12 +299,12 @@ def check(
     config: Settings,
     record: Record | None,
 ) -> Json:
-    """Compare policies taken over from a run with what the run has on record.
+    """Compare policies taken over from a run with that run's record.
 
     Args:
       run: where they come from.
       networks: as they will be used.
-      population: the policies, ``[M, ...]``, one for each member on record.
+      population: the policies, ``[M, ...]``, one for each member in the record.
       info: the environment they will be used in.
       config: the configuration they will be used with; ``ppo.audit`` says whether a difference
         stops (``"stop"``) or is only reported.
@@ -319,7 +319,7 @@ def check(
     raw = run_folder.read_config(run)
     theirs, ours = raw.get("config", {}).get("env", {}), config_lib.to_dict(config)["env"]
     assert isinstance(ours, dict)
-    # Unset is the registered limit, on either side.
+    # If unset, the registered step limit applies, on either side.
     registered = environment.registered_limit(info)
     ours = ours | {"max_episode_steps": ours["max_episode_steps"] or registered}
     if theirs.get("max_episode_steps") is None:
@@ -356,7 +356,7 @@ def check(
 
 
 def _episodes(networks: Networks, population: Policy, info: EnvInfo, record: Record) -> Json:
-    """What the policies return now in the episodes on record, beside what they did then."""
+    """The policies' returns now in the recorded episodes, next to the recorded returns."""
     played = _play(networks, population, info, record.seeds, record=False)
     returns = np.array([[e.episode_return for e in episodes] for episodes in played])
     return {
@@ -367,7 +367,7 @@ def _episodes(networks: Networks, population: Policy, info: EnvInfo, record: Rec
 
 
 def _verdict(figures: Json, gap: np.ndarray, record: Record, raw: Json) -> str:
-    """What differs although the environment's arguments do not, in words; empty if nothing."""
+    """The difference found with equal environment arguments, in words; empty if there is none."""
     versions, old = run_folder.versions(), raw.get("versions", {})
     news = [f"{n} {old[n]} there and {v} here" for n, v in versions.items() if old.get(n, v) != v]
     why = f" ({', '.join(news)})" if news else ""

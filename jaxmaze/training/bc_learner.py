@@ -17,12 +17,12 @@ from jaxmaze.training import compiled
 
 
 def member_seeds(config: Settings) -> tuple[int, ...]:
-    """Member ``i`` has the seed ``config.seed + i``, so that each can be run again alone."""
+    """Member ``i`` has the seed ``config.seed + i``, so that each can be reproduced alone."""
     return tuple(config.seed + i for i in range(config.members))
 
 
 def num_minibatches(config: Settings, rows: int, cuts: Sequences | None = None) -> int:
-    """Minibatches of an epoch over so many rows, or sequences, the last one filled up."""
+    """Minibatches per epoch over ``rows`` rows (or sequences); the last one is padded."""
     if cuts is None:
         return -(-rows // config.bc.batch_size)
     count = cuts.start.shape[-1]
@@ -32,8 +32,8 @@ def num_minibatches(config: Settings, rows: int, cuts: Sequences | None = None) 
 class Fitter:
     """Cloning of all members of a population as one program.
 
-    Its functions take what those of :mod:`jaxmaze.core.bc` take, with a leading axis ``[M]``;
-    ``data`` has that axis too where members have data of their own.
+    Its functions take the arguments of those in :mod:`jaxmaze.core.bc`, with a leading axis
+    ``[M]``; ``data`` has that axis too if each member has its own data.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Fitter:
         self._stage, self._seeds = stage, member_seeds(config)
 
     def init(self, data: Demonstrations, train: PyTree, path: tuple[int, ...] = ()) -> bc.State:
-        """Fresh states on the host; ``path`` tells the random numbers of one fit from another's."""
+        """Initial states on the host; ``path`` separates the random numbers of different fits."""
         return self._fresh(jax.device_get(self._statistics(data, train)), path)
 
     def _fresh(self, stats: PyTree, path: tuple[int, ...]) -> bc.State:
@@ -85,7 +85,7 @@ class Fitter:
         return jax.tree.map(lambda *x: np.stack(x), *states)
 
     def prepare(self, data: Demonstrations, train: PyTree, steps: int, validates: bool) -> None:
-        """Begin to compile, in the background, what a fit to these data needs."""
+        """Start to compile, in the background, the programs that a fit to these data needs."""
         none = jax.tree.map(
             lambda x: np.zeros((self.members, *x.shape), x.dtype), self.networks.init_stats()
         )
@@ -94,7 +94,7 @@ class Fitter:
         self._statistics.prepare(data, train)
         self.select.prepare(state, np.zeros(self.members, bool))
 
-    @functools.lru_cache(maxsize=16)  # noqa: B019  (as long as the run)
+    @functools.lru_cache(maxsize=16)  # noqa: B019  (lives as long as the run)
     def epoch(self, steps: int, validates: bool, /) -> compiled.Program:
         """One epoch of ``steps`` minibatches.
 
@@ -122,7 +122,7 @@ class Fitter:
         )
 
     def hyper(self, num_epochs: int | np.ndarray) -> bc.Hyper:
-        """Hyper-parameters of the members, which stop after ``num_epochs`` ``[M]``."""
+        """Hyper-parameters of the members, which are trained for ``num_epochs`` ``[M]``."""
         section = self.section
 
         def each(value: float | np.ndarray) -> np.ndarray:
@@ -147,14 +147,14 @@ def rows_on_device(
     """Demonstrations as the compiled functions take them.
 
     Args:
-      obs: ``[R, ...]``; not to be changed afterwards, as a CPU uses it where it is if it is aligned
-        (:func:`jaxmaze.runs.memory.aligned`).
+      obs: ``[R, ...]``; must not be changed afterwards, as a CPU device uses it without a copy if
+        it is aligned (:func:`jaxmaze.runs.memory.aligned`).
       action: ``[R, ...]``, likewise.
-      members: the population that shares them; they go to each device that has some of it.
-      weight: ``[R]`` how much a row counts; None if all count alike.
-      cuts: where episodes are cut, for networks that remember.
+      members: size of the population that shares them; they go to each device that holds members.
+      weight: ``[R]`` weights of the rows in the loss; None if all are equal.
+      cuts: where episodes are cut into sequences, for networks with memory.
     """
-    # The split of compiled.vmap_members: data that lie otherwise would be moved at every call.
+    # The same layout as compiled.vmap_members; data laid out otherwise would move at every call.
     count, devices = compiled.num_devices(members), jax.devices()
     data = Demonstrations(obs, action, weight, cuts)
     if count == 1:
@@ -167,10 +167,10 @@ def rows_on_device(
 
 
 def stop_if_diverged(epoch: int, *groups: dict[str, np.ndarray]) -> None:
-    """Check what an epoch logged.
+    """Check the figures logged in an epoch.
 
     Raises:
-      UserError: if something of it is not finite.
+      UserError: if one of them is not finite.
     """
     bad = {name for group in groups for name, x in group.items() if not np.isfinite(x).all()}
     if bad:

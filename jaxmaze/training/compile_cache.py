@@ -8,18 +8,18 @@ from pathlib import Path
 
 
 def enable() -> None:
-    """Keep compiled programs, small ones too, in the user's cache folder or where JAX was told.
+    """Cache compiled programs, small ones too, in the user's cache folder or JAX's own setting.
 
     ``JAX_COMPILATION_CACHE_DIR`` chooses another folder, ``JAX_ENABLE_COMPILATION_CACHE=false``
-    none. Worker processes inherit the choice. JAX knows itself which programs fit: the key holds
-    the program, the compiler's version and the machine's features.
+    turns the cache off. Worker processes inherit both. Stale entries are never used: JAX's key
+    includes the program, the compiler's version and the machine's features.
     """
     import jax
     import platformdirs
 
     folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
-    with contextlib.suppress(OSError):  # Nowhere to write: nothing is kept.
-        if folder is None:  # else JAX makes it, which may be no path but a bucket
+    with contextlib.suppress(OSError):  # if there is nowhere to write, nothing is cached
+        if folder is None:  # else JAX makes it; it may be a bucket instead of a path
             folder = str(Path(platformdirs.user_cache_dir("jaxmaze")) / "xla")
             Path(folder).mkdir(parents=True, exist_ok=True)
         settings = {

@@ -1,4 +1,4 @@
-"""Members side by side: one compiled program over all of them, spread over the devices at hand."""
+"""One compiled program over all members, spread over the available devices."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from jaxmaze.envs import workers
 
 AXIS = "members"
 CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
-"""Of XLA's compiler: the widest registers there are; without them a PPO update took 1.1-1.3 times
-as long. A machine that has none so wide is not affected."""
+"""Options of XLA's compiler: use the widest registers; without them a PPO update took 1.1-1.3 times
+as long. A machine without registers of this width is not affected."""
 
 ONCE, SHORT, LONG = 0, 1, 3
-"""How hard XLA's CPU compiler should try (its optimisation level): for programs that run once,
-which took hundreds of times longer to compile than to run; for cloning, which runs for seconds (and
-as fast as with more effort); and for PPO."""
+"""Optimisation levels of XLA's CPU compiler: for programs that run once, which took hundreds of
+times longer to compile than to run; for cloning, which runs for seconds (and as fast as with a
+higher level); and for PPO."""
 
 
 def use_all_cores() -> None:
-    """Let XLA see each core as a device, so that members' updates run on all of them.
+    """Make XLA treat each core as a device, so that members' updates use all of them.
 
-    Has to come before the first computation; afterwards it changes nothing.
+    Must be called before the first computation; afterwards it has no effect.
     """
-    # Where the backend runs already (in a notebook, say), the devices it has are used.
+    # If the backend is running already (in a notebook, say), its devices are used.
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", max(1, workers.default_workers()))
 
 
 def num_devices(members: int) -> int:
-    """The most devices that so many members can be split over evenly."""
+    """The largest number of devices over which ``members`` can be split evenly."""
     devices = len(jax.devices())
     return max(d for d in range(1, devices + 1) if members % d == 0)
 
 
 class Program:
-    """A function compiled for all members, when it is first called or in the background before.
+    """A function compiled for all members, at its first call or earlier in the background.
 
     Called as the function, with a leading axis ``[M]``.
 
     Attributes:
-      sharding: how its results lie on the devices; None on one device.
-      failed: what went wrong in the background, if anything did. The function itself then says so
-        when it is called, unless it was prepared for other arguments than it is given.
+      sharding: sharding of its results; None on one device.
+      failed: the error of the background compilation, if any. The function itself then raises it
+        when called, unless it was prepared for other arguments than it is called with.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Program:
         self.failed: Exception | None = None
 
     def prepare(self, *args: PyTree) -> None:
-        """Begin to compile for arguments like these; arrays, or ``jax.ShapeDtypeStruct``.
+        """Start to compile for arguments like these: arrays, or ``jax.ShapeDtypeStruct``.
 
-        Those that will be results of such functions must say so by their :attr:`sharding`, or the
+        Arguments that will be results of such functions must carry their :attr:`sharding`, or the
         next call will compile again.
 
-        The next call waits for it. The compiler lets Python go on meanwhile.
+        The next call waits for the compilation, which does not block Python meanwhile.
         """
 
         def shape(x: PyTree) -> jax.ShapeDtypeStruct:
@@ -87,7 +87,7 @@ class Program:
         self._compiling.start()
 
     def wait(self) -> None:
-        """Wait until what was begun in the background is done."""
+        """Wait for the compilation in the background."""
         if self._compiling is not None:
             self._compiling.join()
             self._compiling = None
@@ -116,17 +116,17 @@ def vmap_members(
     Args:
       function: takes and returns pytrees of arrays of one member.
       members: ``M``, the leading axis of all arguments and results.
-      shared: positions of arguments that are the same for all members, without that axis.
+      shared: positions of arguments without that axis, the same for all members.
       donate: positions of arguments whose memory the result may take.
       effort: of the compiler, ``ONCE``, ``SHORT`` or ``LONG``; only on the CPU.
 
     Returns:
       The compiled function over leading axes ``[M, ...]``. Members are split evenly over as many
-      devices as divide ``M``; they never exchange anything. What it returns is to be passed to
-      another such function or to ``jax.device_get``, not indexed or computed with otherwise: that
-      would be a program with exchange between devices, which costs far more than the work.
+      devices as divide ``M``, without any communication. Pass its results only to another such
+      function or to ``jax.device_get``: indexing or other computations would be a program that
+      communicates between devices, which costs far more than the work itself.
 
-      On the CPU a device takes its members one after the other. That is as fast as a batch of them
+      On the CPU a device runs its members one after the other. That is as fast as a batch of them
       would be, and a ``jax.lax.cond`` skips what a member does not need.
     """
     count, on_cpu = num_devices(members), jax.default_backend() == "cpu"
@@ -157,7 +157,7 @@ def vmap_members(
         spread = jax.shard_map(
             mapped, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
         )
-        # Said beforehand, so that arrays from the host and from a device are one program.
+        # Fixed in advance, so that arrays from the host and from a device share one program.
         return jit(spread, in_shardings=tuple(NamedSharding(mesh, spec) for spec in specs))
 
     return Program(make, NamedSharding(mesh, PartitionSpec(AXIS)) if count > 1 else None)

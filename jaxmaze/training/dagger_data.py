@@ -1,4 +1,4 @@
-"""DAgger's data: states that teacher and clone visit together, labelled by the teacher."""
+"""DAgger's data: states visited by the mixture of teacher and clone, labelled by the teacher."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ ROUNDS = "rounds"
 def teacher_of(
     config: Settings, info: environment.EnvInfo, number: int, policy: object = None
 ) -> policies.Act:
-    """The teacher that labels the states of a round; if it is random, from the round's own seed.
+    """The teacher that labels a round's states; a random one is seeded with the round's own seed.
 
     Args:
       config: the configuration.
       info: the environment.
-      number: of the round.
-      policy: a Python object to ask instead of the configured teacher.
+      number: the round's number.
+      policy: a Python object as teacher instead of the configured one.
 
     Raises:
-      UserError: if there is none of that name, it does not fit, or it cannot be asked.
+      UserError: if there is no such teacher, it does not fit, or it cannot be queried.
     """
     seed = seeding.episode_seed(config.seed, seeding.POLICY, number)
     if policy is not None:
@@ -76,7 +76,7 @@ def beta(config: Settings, number: int) -> float:
 def _modes(
     networks: Networks, population: Policy, obs: PyTree, carry: PyTree, begin: PyTree
 ) -> PyTree:
-    """What clones ``[M]`` do at ``[M, E, ...]``, and what they remember then."""
+    """The modes of clones ``[M]`` at ``[M, E, ...]``, and their next hidden states."""
 
     def one(policy: Policy, obs: PyTree, carry: PyTree) -> PyTree:
         action, carry = networks.act_on(policy, obs, carry, begin)
@@ -94,19 +94,19 @@ def play(
     share: float,
     generators: Sequence[np.random.Generator],
 ) -> list[list[Episode]]:
-    """Every member's episodes of a round, labelled.
+    """Play every member's episodes of a round, with the teacher's labels.
 
     Args:
       info: the environment.
       networks: of the clones.
       teacher: observations ``[K, ...]`` to actions ``[K, ...]``.
-      clones: a clone for each member, ``[M, ...]``; None where only the teacher acts.
+      clones: one per member, ``[M, ...]``; None where only the teacher acts.
       seeds: ``[M, E]`` the episodes.
-      share: the probability with which, at each step, the teacher acts.
-      generators: a member's random numbers for that.
+      share: the probability that the teacher acts, at each step (beta).
+      generators: one per member, for these draws.
 
     Returns:
-      ``E`` episodes for each of ``M`` members, with what was done and what the teacher would do.
+      ``E`` episodes for each of ``M`` members, with the actions taken and the teacher's labels.
     """
     members, count = seeds.shape
     envs = [environment.make(info.config) for _ in range(members * count)]
@@ -118,7 +118,7 @@ def play(
         shown = teacher(obs)
         begin = np.full(count, not labels, np.float32)
         labels.append(shown)
-        # Drawn for all, always: what a member draws does not depend on the others.
+        # Always drawn for all, so that a member's draws do not depend on the other members.
         drawn = np.concatenate([g.random(count) for g in generators])
         if clones is None:
             return shown
@@ -127,7 +127,7 @@ def play(
         return jax.tree.map(functools.partial(_mixed, drawn < share), shown, own)
 
     try:
-        # One episode a slot, all begun at once: step t of each is call t.
+        # One episode per slot, all started together: step t of each is call t.
         queues = [deque([(k % count, int(seed))]) for k, seed in enumerate(seeds.reshape(-1))]
         found: dict[int, Episode] = {}
         for slot, episode in run_episodes(envs, acts_for(act, teacher), queues, record=True):
@@ -139,13 +139,13 @@ def play(
 
 
 def _mixed(asked: np.ndarray, shown: np.ndarray, own: Array) -> np.ndarray:
-    """The teacher's actions ``[K, ...]`` where it was asked, else the clones' ``[M, E, ...]``."""
+    """The teacher's actions ``[K, ...]`` where ``asked``, else the clones' ``[M, E, ...]``."""
     rows = asked.reshape((-1,) + (1,) * (shown.ndim - 1))
     return np.where(rows, shown, np.asarray(own).reshape(shown.shape)).astype(shown.dtype)
 
 
 def _labelled(episode: Episode, labels: Sequence[PyTree], slot: int) -> Episode:
-    """An episode with what the teacher would have done, of the types of what was done."""
+    """An episode with the teacher's actions as labels, of the dtypes of the actions taken."""
     steps = labels[: episode.length]
     taught = jax.tree.map(
         lambda done, *x: np.stack([a[slot] for a in x]).astype(done.dtype), episode.actions, *steps
@@ -168,7 +168,7 @@ def keep_round(
 def kept_rounds(
     workdir: Path, seed: int, count: int, info: environment.EnvInfo
 ) -> tuple[list[list[Episode]], list[Json]]:
-    """A member's episodes and their provenance of the first ``count`` rounds; drops later ones.
+    """A member's episodes and provenance of the first ``count`` rounds; deletes later rounds.
 
     Raises:
       UserError: if one of them cannot be read.
@@ -185,7 +185,7 @@ def kept_rounds(
 
 
 def _apart(dataset: trajectories.Dataset, count: int) -> tuple[list[list[Episode]], list[Json]]:
-    """The first rounds of a finished run's aggregated data set."""
+    """Split a finished run's aggregated data set into rounds; returns the first ``count``."""
     parts, provenances, at = [], [], 0
     for part in dataset.provenance["rounds"][:count]:
         parts.append(list(dataset.episodes[at : at + part["episodes"]]))
@@ -215,7 +215,7 @@ def keep_all(
 
 
 def drop_rounds(workdir: Path) -> None:
-    """Delete the rounds' own data sets, once the aggregated ones and the summary are there."""
+    """Delete the rounds' data sets, once the aggregated ones and the summary are written."""
     for folder in workdir.glob(f"seed_*/{ROUNDS}"):
         shutil.rmtree(folder)
 
@@ -230,13 +230,13 @@ def _write(
 def padded_rows(
     rounds: Sequence[Sequence[Sequence[Episode]]], action: ActionSpace
 ) -> tuple[PyTree, np.ndarray, np.ndarray]:
-    """Members' rows side by side: observations and labels ``[M, R, ...]``, weights ``[M, R]``.
+    """Members' rows, stacked: observations and labels ``[M, R, ...]``, weights ``[M, R]``.
 
-    ``R`` is a power of two, so that few sizes are ever compiled; rows that fill up weigh 0.
+    ``R`` is a power of two, so that few sizes are ever compiled; padding rows have weight 0.
 
     Args:
       rounds: each member's episodes, round by round.
-      action: what the actions are.
+      action: the action space.
     """
     each = [trajectories.rows([e for part in mine for e in part], action)[:2] for mine in rounds]
     counts = [len(actions) for _, actions in each]
@@ -250,7 +250,7 @@ def padded_rows(
 
 
 def padded_cuts(rounds: Sequence[Sequence[Sequence[Episode]]], longest: int) -> Sequences:
-    """Where members' episodes are cut into sequences of at most ``longest`` steps, side by side.
+    """Where members' episodes are cut into sequences of at most ``longest`` steps, stacked.
 
     Args:
       rounds: as :func:`padded_rows` takes them.

@@ -1,4 +1,4 @@
-"""Cloning without an environment: spaces from the data, no episodes, validation alone."""
+"""Cloning without an environment: spaces from the data, validation instead of evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jaxmaze.training import evaluation
 
 
 def describe(config: Settings) -> environment.EnvInfo:
-    """The environment that is configured; without one, what ``bc.data`` says of it.
+    """The configured environment; without one, the description in ``bc.data``.
 
     Raises:
       UserError: if the environment cannot be made, the data cannot be read, or either has a space
@@ -36,20 +36,20 @@ def describe(config: Settings) -> environment.EnvInfo:
 def open_evaluator(
     config: Settings, info: environment.EnvInfo, networks: Networks, members: Sequence[int]
 ) -> AbstractContextManager[evaluation.Evaluator | None]:
-    """What plays episodes with policies; None without an environment."""
+    """The evaluator that plays episodes; None without an environment."""
     if not info.exists:
         return contextlib.nullcontext()
     return evaluation.open_evaluator(config, info, networks, members)
 
 
 def add_validation(summary: Json, run: Path) -> None:
-    """Put ``validation`` where ``evaluation`` would stand: each member's figures at its best epoch.
+    """Add ``validation`` in place of ``evaluation``: each member's figures at its best epoch.
 
-    There is none where nothing was held out. Refitted clones have learned from those episodes too,
-    so the figures are of the policies before that.
+    Nothing is added without held-out episodes. The figures are of the policies before the refit,
+    because refitted clones have been trained on the held-out episodes too.
 
     Args:
-      summary: of a run that is about to be finished; changed.
+      summary: of a run that is about to finish; changed in place.
       run: its folder.
     """
     logged = {x["step"]: x for x in metrics.read(run) if x["split"] == "eval"}
@@ -67,7 +67,7 @@ def add_validation(summary: Json, run: Path) -> None:
 
 
 def show(summary: Json) -> None:
-    """Print how clones did on held-out episodes."""
+    """Print the clones' figures on held-out episodes."""
     figures = summary.get("validation")
     if not figures:
         console.say("clone: no episodes were held out or played, so nothing tells how good it is")

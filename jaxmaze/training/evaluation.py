@@ -1,4 +1,4 @@
-"""Evaluation on fixed, fresh episodes: each counted once, none twice, all members at once."""
+"""Evaluation of all members at once on a fixed set of episodes, each counted exactly once."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from jaxmaze.envs.collectors import Collector, open_collector
 from jaxmaze.runs import checkpoint, console, outcomes
 
 NUM_ENVS = 16
-"""Environments of a member in an evaluation that belongs to no training."""
+"""Environments per member in an evaluation outside training."""
 
 
 def test_seeds(config: Settings) -> np.ndarray:
-    """Seeds of the episodes that results are reported on."""
+    """Seeds of the test episodes, on which results are reported."""
     section = config.evaluation
     return seeding.episode_seeds(section.seed, seeding.TEST, section.episodes)
 
 
 def selection_seeds(config: Settings, num: int) -> np.ndarray:
-    """Seeds of the episodes that curves are drawn from and the best model is chosen by."""
+    """Seeds of the selection episodes, for evaluation curves and the choice of the best policy."""
     return selection_seeds_of(config.evaluation.seed, num)
 
 
 def selection_seeds_of(seed: int, num: int) -> np.ndarray:
-    """The same of ``evaluation.seed``."""
+    """The same, given ``evaluation.seed``."""
     return seeding.episode_seeds(seed, seeding.SELECTION, num)
 
 
 def sweep_seeds(config: Settings) -> np.ndarray:
-    """Seeds of the episodes by which a sweep chooses between its points: nobody else's."""
+    """Seeds of the episodes by which a sweep compares its points, used for nothing else."""
     section = config.evaluation
     return seeding.episode_seeds(section.seed, seeding.SWEEP, section.episodes)
 
 
 class Evaluator:
-    """Evaluates populations; a member that has not changed since is not played again.
+    """Evaluates populations; a member that has not changed since is not evaluated again.
 
     The same policy on the same seeds gives the same episodes, so members with learning rate 0 or in
-    burn-in cost nothing, and members that are alike cost as much as one.
+    critic burn-in cost nothing, and identical members cost as much as one.
     """
 
     def __init__(self, collector: Collector, deterministic: bool):
@@ -70,7 +70,7 @@ class Evaluator:
         policies = jax.device_get(policies)
         members = len(self._collector.config.seeds)
         each = [jax.tree.map(lambda x, m=m: x[m], policies) for m in range(members)]
-        # Samples differ between members, as their random numbers do.
+        # Sampled actions differ between members, as their random numbers do.
         keys = [
             (None if self._deterministic else m, checkpoint.digest(each[m]), seeds.tobytes())
             for m in range(members)
@@ -98,7 +98,7 @@ class Evaluator:
 def open_evaluator(
     config: Settings, info: environment.EnvInfo, networks: Networks, members: Sequence[int]
 ) -> Iterator[Evaluator]:
-    """An evaluator that belongs to no training, for members with these root seeds."""
+    """An evaluator outside training, for members with these root seeds."""
     opened = open_collector(config.env, info, networks, members, NUM_ENVS, say=console.say)
     with contextlib.closing(opened) as collector:
         yield Evaluator(collector, config.evaluation.deterministic)
@@ -109,7 +109,7 @@ def of_run(run: Path, config: Settings, seeds: np.ndarray) -> list[outcomes.Eval
 
     Args:
       run: its folder.
-      config: the environment, and how many processes and of which kind evaluate.
+      config: the environment, and the number and kind of evaluation processes.
       seeds: the episodes.
 
     Raises:

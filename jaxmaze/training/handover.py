@@ -1,8 +1,8 @@
-"""The handover from a clone to PPO: its policies, audited, its data, and its exploration.
+"""The handover from a clone to PPO: audited policies, demonstrations and exploration.
 
-Three things come over from the run that ``ppo.init_from`` names: policies with their observation
-statistics; the demonstrations they were cloned from, where the critic or the policy's loss asks for
-them; and the record of what the clone did (:mod:`jaxmaze.training.audit`).
+The run that ``ppo.init_from`` names provides policies with their observation statistics; the
+demonstrations they were cloned from, if the critic or the policy's loss uses them; and the record
+of the clone's behaviour (:mod:`jaxmaze.training.audit`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from jaxmaze.runs.filters import NO_REWARDS
 from jaxmaze.training import audit, compiled
 
 IMAGE_STATES = 8
-"""Of the recorded states with images, one in so many measures exploration."""
+"""Exploration is measured on one in this many of the recorded states with images."""
 
 
 class Origin(NamedTuple):
@@ -36,10 +36,11 @@ class Origin(NamedTuple):
 
     Attributes:
       clones: the policies as the run hands them over, ``[M, ...]``.
-      policies: the same at the temperature that ``ppo.exploration`` asks for; what PPO starts with
-        and the reference of ``clone_kl``.
-      figures: the audit's, and ``temperature``, ``entropy`` and ``action_std`` at the start.
-      start: the same as arrays ``[M]``, to be logged.
+      policies: the same at the temperature that ``ppo.exploration`` asks for; PPO's initial
+        policies and the reference policies of ``clone_kl``.
+      figures: the audit's figures, and ``temperature``, ``entropy`` and ``action_std`` at the
+        start.
+      start: the latter three as arrays ``[M]``, to be logged.
     """
 
     clones: Policy
@@ -49,16 +50,16 @@ class Origin(NamedTuple):
 
 
 class Demonstrations(NamedTuple):
-    """Episodes to fit a critic to or to go on cloning from; ``R`` steps of ``E`` episodes.
+    """Episodes for fitting a critic or for a cloning loss; ``R`` steps of ``E`` episodes.
 
     Attributes:
       obs: ``[R, *obs_shape]``.
       action: ``[R, ...]`` the teacher's.
       reward: ``[R]`` in the environment's units.
-      episode: ``[R]`` int32.
+      episode: ``[R]`` int32 episode numbers.
       final_obs: ``[E, *obs_shape]``.
       truncated: ``[E]``.
-      weight: ``[R]`` how much a row counts in a cloning loss; None if all count alike.
+      weight: ``[R]`` weights of the rows in a cloning loss; None if all are equal.
     """
 
     obs: PyTree
@@ -75,13 +76,13 @@ class Demonstrations(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What a run gives to those that start from it.
+    """The policies and record of the run that others start from.
 
     Attributes:
       run: its folder.
       population: its policies, ``[M, ...]``.
       members: ``M``.
-      record: of what they did, if it has one.
+      record: the audit's record of their behaviour, if there is one.
     """
 
     run: Path
@@ -91,7 +92,7 @@ class Given(NamedTuple):
 
 
 def read(config: Settings, networks: Networks) -> Given | None:
-    """What the run in ``config.ppo.init_from`` gives; None from scratch.
+    """The policies and record of the run in ``config.ppo.init_from``; None from scratch.
 
     Raises:
       UserError: one line that names what differs, if it has no checkpoint, another network or other
@@ -113,7 +114,7 @@ def read(config: Settings, networks: Networks) -> Given | None:
 
 
 def clones(given: Given, config: Settings) -> Policy:
-    """The policies that members start from, ``[M, ...]``: the run's, again from the first."""
+    """Initial policies of the members, ``[M, ...]``: the run's, repeated cyclically if needed."""
     return _cycled(given.population, config.members, given.members)
 
 
@@ -128,13 +129,13 @@ def take(
     networks: Networks,
     info: environment.EnvInfo,
 ) -> Origin | None:
-    """What PPO starts from: the policies, audited, with the exploration asked for.
+    """PPO's initial policies: audited, with the configured exploration.
 
     None from scratch.
 
     Raises:
-      UserError: one line that names what differs, if the environment is another, or the policies
-        act otherwise than they did.
+      UserError: one line that names what differs, if the environment differs, or the policies do
+        not reproduce their record.
     """
     if given is None:
         return None
@@ -153,7 +154,7 @@ def take(
             f"note: the exploration asked for is out of reach of {ends.sum()} of {len(ends)} "
             f"members; they start at a temperature of {temperature[ends][0]:.2g}"
         )
-    # At 1 they are left alone, to the bit.
+    # At temperature 1 they stay unchanged, to the bit.
     policies = own if (temperature == 1.0).all() else Policy(params, own.obs_stats)
     start |= {"temperature": temperature}
     shown = {name: float(x.mean()) for name, x in start.items()}
@@ -161,12 +162,12 @@ def take(
 
 
 def _states(networks: Networks, clones: Policy, recorded: PyTree | None) -> PyTree:
-    """States to measure exploration on: recorded ones, or drawn from the clones' statistics.
+    """States to measure exploration on: recorded ones, or samples of the clones' statistics.
 
-    With where episodes begin among them; None for single states.
+    Also gives where episodes begin among them; None for single states.
     """
     if recorded is not None:
-        # Some 40 temperatures are tried in all of them: images are too costly for that.
+        # Some 40 temperatures are tried on all of them, which would be too slow on images.
         if networks.spaces.obs.num_pixels and recorded[1] is None:
             return jax.tree.map(lambda x: x[:, ::IMAGE_STATES], recorded)
         return recorded
@@ -178,7 +179,7 @@ def _states(networks: Networks, clones: Policy, recorded: PyTree | None) -> PyTr
 
 
 def _temperature(config: Settings, run: Path, record: audit.Record | None) -> np.ndarray | None:
-    """The temperature ``[M]`` to start at; None for the one that gives the entropy asked for."""
+    """The initial temperature ``[M]``; None for the one that gives the wanted entropy."""
     if config.ppo.exploration == "kept":
         return np.ones(config.members, np.float32)
     if config.ppo.exploration == "reset":
@@ -198,9 +199,9 @@ def _started(
     states: PyTree,
     wanted: np.ndarray | None,
 ) -> tuple[np.ndarray, Params, dict[str, np.ndarray]]:
-    """Temperature, the clones' parameters at it, and how much they explore in ``states``.
+    """Temperature, the clones' parameters at it, and their entropy and std in ``states``.
 
-    All ``[M, ...]``, in one program, because compiling is all that takes time here.
+    All ``[M, ...]``, in one program, because compilation takes nearly all of the time here.
     """
     entropy = networks.action.entropy_of_share(config.ppo.start_exploration)
 
@@ -220,14 +221,14 @@ def _started(
 
 
 def demonstrations(config: Settings, info: environment.EnvInfo) -> list[tuple[str, Demonstrations]]:
-    """The episodes that each member's clone was made of, and their SHA-256.
+    """The demonstrations of each member's clone, with their SHA-256.
 
-    Clones of bc share one data set; each of dagger's has its own. They are taken as the clone's run
-    took them: clipped, filtered, weighted. ``config.bc.data`` is taken instead where it is set, say
-    because the data have moved; what else ``config.bc`` says of them then holds.
+    Clones of bc share one data set; each clone of dagger has its own. They are clipped, filtered
+    and weighted as in the clone's run. If ``config.bc.data`` is set, for example because the data
+    have moved, it is read instead, with the other settings of ``config.bc``.
 
     Raises:
-      UserError: if they cannot be found or read, or are others than the clone's.
+      UserError: if they cannot be found or read, or differ from the clone's.
     """
     if config.bc.data is not None:
         return [_read(config.bc, None, config, info)] * config.members
@@ -249,10 +250,10 @@ def demonstrations(config: Settings, info: environment.EnvInfo) -> list[tuple[st
 
 
 def sources_of(config: Settings) -> list[run_folder.Source]:
-    """Where the demonstrations behind ``ppo.init_from`` lie; nowhere from scratch.
+    """Where the demonstrations behind ``ppo.init_from`` are; empty from scratch.
 
     Raises:
-      UserError: if that run has yet to write them.
+      UserError: if that run has not written them yet.
     """
     if config.ppo.init_from is None:
         return []
@@ -262,7 +263,7 @@ def sources_of(config: Settings) -> list[run_folder.Source]:
 def _read(
     section: BC, wanted: str | None, config: Settings, info: environment.EnvInfo
 ) -> tuple[str, Demonstrations]:
-    # The run that cloned them has said what there is to say.
+    # The run that cloned them has already printed the remarks.
     dataset = sources.read(section, info, quiet=wanted is not None)
     if config.ppo.critic_fit_epochs > 0 and dataset.provenance.get("rewards") == NO_REWARDS:
         raise UserError(
@@ -291,7 +292,7 @@ def _read(
 
 
 def discounted(demos: Demonstrations, gamma: float) -> dict[str, np.ndarray]:
-    """What a critic is fitted to, as :class:`jaxmaze.core.critic.Returns` names it.
+    """The critic's targets, as :class:`jaxmaze.core.critic.Returns` names them.
 
     ``mean`` and ``scale`` are those of ``G <- gamma * G + r`` over all steps, by whose standard
     deviation PPO divides rewards (:func:`jaxmaze.core.normalization.scale_rewards`).
@@ -320,16 +321,16 @@ def discounted(demos: Demonstrations, gamma: float) -> dict[str, np.ndarray]:
 def returns(
     demos: Sequence[Demonstrations], gammas: Sequence[float], longest: int | None = None
 ) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
-    """What the members' critics are fitted to, as :class:`jaxmaze.core.critic.Returns` names it.
+    """The targets of members' critics, as :class:`jaxmaze.core.critic.Returns` names them.
 
     Args:
-      demos: each member's demonstrations; the same object where they share one.
+      demos: each member's demonstrations; the same object for members that share one data set.
       gammas: their discounts.
-      longest: the most steps of a sequence, for critics that remember; None for others.
+      longest: the largest number of steps of a sequence, for recurrent critics; None for others.
 
     Returns:
-      Arrays with a leading axis of members, and those that all share. Data sets of different length
-      are filled up with rows of no weight.
+      Arrays with a leading axis of members, and arrays that all share. Data sets of different
+      length are padded with rows of weight 0.
     """
     each = [discounted(d, gamma) for d, gamma in zip(demos, gammas, strict=True)]
     names = ("obs", "episode", "final_obs")

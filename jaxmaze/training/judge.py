@@ -1,4 +1,4 @@
-"""Evaluations on the way of runs that train together, and which policies are the best."""
+"""Evaluations during training of runs that train together, and the best policies so far."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from jaxmaze.training.ppo_learner import Population
 
 
 class Judge:
-    """Evaluations on the way, and the best policies so far.
+    """Evaluates during training, and keeps the best policies so far.
 
     Attributes:
-      best: of each member, with what they were chosen by.
+      best: of each member, with the scores they were chosen by.
       evaluator: plays episodes.
     """
 
@@ -33,7 +33,7 @@ class Judge:
         self._population, self._files, self._watch = population, files, watch
 
     def evaluate(self, step: int, bar: console.Progress) -> None:
-        """Evaluate all members, keep the best, log."""
+        """Evaluate all members, update the best policies, log."""
         seeds = evaluation.selection_seeds(self._config, self._section.eval_episodes)
         policies = self._population.policies()
         with self._watch("evaluate"):
@@ -48,10 +48,10 @@ class Judge:
         bar.note(", ".join(shown))
 
     def play_off(self, step: int) -> None:
-        """Choose between the best on the way and the last, over more episodes and other ones."""
+        """Choose between the best policies so far and the last, on more and different episodes."""
         if not self._section.playoff_episodes:
             return
-        # Not the episodes on which the best was lucky.
+        # Exclude the episodes by which the best was chosen, as its returns there are biased.
         seen = self._section.eval_episodes
         more = evaluation.selection_seeds(self._config, seen + self._section.playoff_episodes)
         self.best, means = selection.play_off(

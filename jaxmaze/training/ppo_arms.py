@@ -1,4 +1,4 @@
-"""Runs that train together as members of one program, and the settings each of them asks for."""
+"""Runs that train together as members of one program, and the settings of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jaxmaze.training import handover
 from jaxmaze.training.handover import Demonstrations, Origin
 
 UNLIMITED_EPISODE = 1000
-"""Steps that an episode is taken to last in an environment without a limit."""
+"""Assumed length of an episode in an environment without a step limit."""
 
 
 class Arm(NamedTuple):
@@ -31,7 +31,7 @@ class Arm(NamedTuple):
       config: its configuration.
       workdir: its folder.
       members: positions of its members on the common leading axis.
-      origin: what it starts from; None from scratch.
+      origin: the initial policies; None from scratch.
     """
 
     name: str
@@ -45,7 +45,7 @@ def check_shared(configs: Sequence[Settings]) -> None:
     """Check that runs can train together.
 
     Raises:
-      UserError: if a field differs that they share.
+      UserError: if a field that they must share differs.
     """
     for name in settings_lib.shared("ppo"):
         values = [get(config, name) for config in configs]
@@ -59,24 +59,24 @@ def num_iterations(config: Settings) -> int:
 
 
 def checkpoint_every(config: Settings, episode_limit: int | None) -> int:
-    """Iterations between checkpoints: the evaluations that are two episodes' length apart.
+    """Iterations between checkpoints: at evaluations that are two episode lengths apart.
 
-    Environments start anew at a checkpoint, because they cannot save their state. Were that more
-    often than an episode takes, nobody would ever learn how one ends.
+    Environments are reset at a checkpoint, because their state cannot be saved. If that happened
+    more often than an episode lasts, no episode would ever reach its end.
     """
     steps = config.ppo.eval_every * config.ppo.num_steps
     return config.ppo.eval_every * -(-2 * (episode_limit or UNLIMITED_EPISODE) // steps)
 
 
 def needs_demonstrations(config: Settings) -> bool:
-    """Whether a run learns from its clone's demonstrations too."""
+    """Whether a run uses its clone's demonstrations."""
     section = config.ppo
     asks = section.critic_fit_epochs > 0 or section.cloning_coef > 0
     return section.init_from is not None and asks
 
 
 class DemonstrationSets:
-    """The data sets behind the members of all arms that ask for any; each is kept once.
+    """The demonstrations of the members of all arms; each data set is kept once.
 
     Attributes:
       sets: the data sets.
@@ -89,10 +89,10 @@ class DemonstrationSets:
         self.of_member: list[int] = []
 
     def add(self, config: Settings) -> str | None:
-        """Read those behind the next arm's clones; returns their SHA-256; None without them.
+        """Read those of the next arm's clones; returns their SHA-256, or None if it has none.
 
         Raises:
-          UserError: if they are not at hand for a loss that needs them.
+          UserError: if a loss needs them and they are not available.
         """
         found: list[tuple[str, Demonstrations]] = []
         if needs_demonstrations(config):
@@ -114,7 +114,7 @@ class DemonstrationSets:
 
 
 def critic_fit_epochs(arms: Sequence[Arm]) -> int:
-    """Epochs that the critics of the arms that ask for it are fitted beforehand.
+    """Number of epochs of the critic fit before PPO, for the arms that ask for one.
 
     Raises:
       UserError: if they ask for different numbers, which would be two programs.
@@ -128,12 +128,12 @@ def critic_fit_epochs(arms: Sequence[Arm]) -> int:
 
 
 def num_learners(configs: Sequence[Settings]) -> int:
-    """Members of all arms that change at all."""
+    """Number of members of all arms whose learning rate is not 0."""
     return sum(c.members for c in configs if c.ppo.learning_rate > 0)
 
 
 def static(configs: Sequence[Settings]) -> ppo.Static:
-    """What shapes the common program of all arms."""
+    """The static settings of the common program of all arms."""
     config = configs[0]
     section = config.ppo
     cloned = [c.ppo for c in configs if c.ppo.init_from is not None]

@@ -19,8 +19,8 @@ from jaxmaze.training.ppo_update import Updater
 class Population:
     """Members that learn, and members that never change because their learning rate is 0.
 
-    Only the ``L`` learners cost anything: their environments alone are stepped, and their states
-    alone are updated. The others are evaluated, saved and compared like everyone else.
+    Only the ``L`` learners need computation: only their environments are stepped, and only their
+    states are updated. The others are evaluated, saved and compared like the learners.
 
     Attributes:
       seeds: of all ``M`` members.
@@ -54,9 +54,9 @@ class Population:
             self._lay_out_demonstrations()
 
     def _lay_out_demonstrations(self) -> None:
-        """Put the demonstrations for the cloning loss on the device; each learner has its own rows.
+        """Put the demonstrations for the cloning loss on the device; each learner has its rows.
 
-        Those without any go on cloning with weight 0, from whichever they are shown.
+        Learners without demonstrations have weight 0 in this loss, whichever rows they get.
         """
         sets = self.demonstrated.sets
         counts = np.array([len(demos.action) for demos in sets])
@@ -117,14 +117,14 @@ class Population:
         return means
 
     def reset_environments(self) -> None:
-        """Start the learners' return accumulators anew, as their environments are."""
+        """Reset the learners' return accumulators, as their environments are reset."""
         stats = self._state.return_stats
         zero = np.zeros(stats.accumulator.shape, np.float32)
         state = self._state._replace(return_stats=stats._replace(accumulator=zero))
         self._state = jax.device_put(state, self._updater.sharding)
 
     def behaviour(self) -> Policy:
-        """The learners' policies ``[L]`` as they act in training, on the host."""
+        """The learners' behaviour policies ``[L]``, on the host."""
         return jax.device_get(self._state.policy)
 
     def policies(self) -> Policy:
@@ -136,7 +136,7 @@ class Population:
         return self._filled(self._whole, self._state)
 
     def restore(self, whole: ppo.State) -> None:
-        """Go back to what :meth:`whole` gave."""
+        """Restore the states that :meth:`whole` returned."""
         self._whole, self._state = whole, self._of_learners(whole)
 
     def _filled(self, whole: PyTree, learners: PyTree) -> PyTree:
@@ -148,10 +148,10 @@ class Population:
         return jax.tree.map(fill, whole, jax.device_get(learners))
 
     def fit_critics(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Fit the critics of the learners that ask for it to the demonstrations' returns.
+        """Fit critics to the demonstrations' returns, for the learners that ask for it.
 
         Returns:
-          Which of all members asked ``[M]``, and how it went ``[M]`` (NaN for the others).
+          Which of all members asked ``[M]``, and the fit's figures ``[M]`` (NaN for the others).
         """
         epochs, sets = ppo_arms.critic_fit_epochs(self.arms), self.demonstrated.sets
         asks = [arm.config.ppo.critic_fit_epochs > 0 for arm in self.arms]

@@ -1,4 +1,4 @@
-"""PPO's update of all learners as one compiled program, which can be compiled beforehand."""
+"""PPO's update of all learners as one compiled program, which can be compiled in advance."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from jaxmaze.envs.collectors import rollout_shapes
 from jaxmaze.training import compiled, ppo_arms
 
 POLICY, VALUE = 0, 1
-"""The two halves of an update."""
+"""The two halves of an update: the policy's and the critic's."""
 
 
 def merge(
     policy: tuple[ppo.State, ppo.Metrics], value: tuple[ppo.State, ppo.Metrics]
 ) -> tuple[ppo.State, ppo.Metrics]:
-    """One update from its two halves, which started from the same state and segment."""
+    """Combine the updates of policy and critic, which start from the same state and segment."""
     state = policy[0]._replace(value_params=value[0].value_params, value_opt=value[0].value_opt)
     return state, policy[1] | {name: value[1][name] for name in ppo.OF_VALUE}
 
@@ -29,15 +29,15 @@ def merge(
 class Updater:
     """One PPO iteration of ``L`` learners.
 
-    Where that spreads the work over more devices, policy and critic of a learner are updated on
+    If that spreads the work over more devices, policy and critic of a learner are updated on
     different ones.
 
     Attributes:
-      sharding: how the states lie on the devices between two updates; None on one device.
+      sharding: sharding of the states between two updates; None on one device.
     """
 
     def __init__(self, configs: Sequence[Settings], networks: Networks):
-        """For the arms that these configurations describe; nothing is compiled yet."""
+        """Set up for the arms with these configurations; nothing is compiled yet."""
         self._config, self._networks = configs[0], networks
         self._static = static = ppo_arms.static(configs)
         count = self._count = ppo_arms.num_learners(configs)
@@ -63,7 +63,7 @@ class Updater:
             self.sharding = self._update.sharding
 
     def prepare(self) -> None:
-        """Begin to compile in the background, if all that shapes the program is known."""
+        """Start to compile in the background, if all shapes are known."""
         if not self._count or self._static.keeps_cloning:
             return  # the number of demonstrations, a shape, is known once they are read
         section, count = self._config.ppo, self._count
@@ -92,13 +92,13 @@ class Updater:
         self._update.prepare(*jax.tree.map(twice, args), None, part)
 
     def wait(self) -> None:
-        """Wait until what was begun in the background is done."""
+        """Wait for the compilation in the background."""
         if self._count:
             self._update.wait()
 
     @property
     def failed(self) -> Exception | None:
-        """What went wrong in the background, if anything did."""
+        """The error of the background compilation, if there was one."""
         return self._update.failed if self._count else None
 
     def __call__(
@@ -110,8 +110,8 @@ class Updater:
           state: of the learners, ``[L]``; not to be used again.
           rollout: their segments ``[L, T, N, ...]``.
           hyper: ``[L]``.
-          clones: what each started from, ``[L]``.
-          shown: demonstrations to go on cloning from, the same for all; None where nothing does.
+          clones: the initial policy of each, ``[L]``.
+          shown: demonstrations for the cloning loss, the same for all; None if unused.
 
         Returns:
           The new states, and means over the minibatches ``[L]`` on the host.

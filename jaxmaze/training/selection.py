@@ -1,8 +1,8 @@
-"""Which of a member's policies is the best: candidates on the way, a play-off at the end.
+"""Selection of a member's best policy: candidates during training, a play-off at the end.
 
-All policies of all members are judged on the same episodes, so that what tells two of them apart is
-the difference in each episode: returns of one episode vary far less between two policies than those
-of one policy between episodes.
+All policies of all members are compared on the same episodes, with paired differences per episode:
+the returns of two policies in one episode differ far less than those of one policy between
+episodes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 from jaxmaze.core.types import Json, Policy, PyTree
 
 CANDIDATES = 2
-"""Policies of a member that are kept on the way to the play-off, beside the last."""
+"""Number of candidates per member that enter the play-off, in addition to the last policy."""
 FIRST_ROUND = 0.4
 """Share of the play-off's episodes that all candidates play."""
 
 
 class Played(Protocol):
-    """How a policy's episodes went."""
+    """The results of a policy's episodes."""
 
     @property
     def returns(self) -> np.ndarray:
@@ -30,13 +30,13 @@ class Played(Protocol):
 
 
 class Selection(NamedTuple):
-    """How the policies that are kept did, one for each of ``M`` members.
+    """Scores of the kept policies, one for each of ``M`` members.
 
     Attributes:
-      mean: ``[M]`` mean evaluation return (or another score); -inf before the first.
+      mean: ``[M]`` mean evaluation return (or another score); -inf before the first evaluation.
       error: ``[M]`` the standard error of that mean.
       step: ``[M]`` when the policy was taken (environment steps, labels or epochs).
-      episodes: ``[M]`` how many the mean is over.
+      episodes: ``[M]`` number of episodes of the mean.
     """
 
     mean: np.ndarray
@@ -49,9 +49,9 @@ class Best(NamedTuple):
     """The best policies so far, on the host.
 
     Attributes:
-      policy: what would be handed over now, ``[M, ...]``.
-      selection: how it did.
-      candidates: the best on the way, ``[M, K, ...]``, the first of them first.
+      policy: the policies that would be handed over now, ``[M, ...]``.
+      selection: their scores.
+      candidates: the best during training, ``[M, K, ...]``, in descending order of their means.
       means: ``[M, K]`` their mean returns on the selection episodes; -inf where there is none.
       steps: ``[M, K]`` when they were taken.
     """
@@ -70,7 +70,7 @@ def start(members: int) -> Selection:
 
 
 def begin(policies: Policy) -> Best:
-    """No candidate yet; ``policies`` ``[M, ...]`` stand where there will be some."""
+    """No candidates yet; ``policies`` ``[M, ...]`` are placeholders for them."""
     members = len(jax.tree.leaves(policies)[0])
     shape = (members, CANDIDATES)
     many = jax.tree.map(lambda x: np.repeat(np.asarray(x)[:, None], CANDIDATES, 1), policies)
@@ -113,15 +113,15 @@ def _rows(condition: np.ndarray, new: PyTree, old: PyTree) -> PyTree:
 
 
 def keep(better: np.ndarray, new: Selection, kept: Selection) -> Selection:
-    """What is kept once the new policies of the members ``better`` ``[M]`` have been taken."""
+    """The selection after the new policies of the members in ``better`` ``[M]`` were taken."""
     return Selection(*_rows(better, tuple(new), tuple(kept)))
 
 
 def consider(best: Best, policies: Policy, returns: np.ndarray, step: int) -> Best:
-    """Take each member's new policy among its candidates if its mean return is high enough.
+    """Make each member's new policy a candidate if its mean return is high enough.
 
-    A mean that a candidate has already is that candidate's again (a policy that has not moved), and
-    of equal ones the first is kept.
+    A policy with exactly the mean of a candidate is taken for that same policy and not added again;
+    of equal means the first is kept.
 
     Args:
       best: so far.
@@ -170,16 +170,16 @@ def play_off(
 ) -> tuple[Best, dict[str, np.ndarray]]:
     """Choose between the candidates and the last policies, over many episodes.
 
-    Near the top the few episodes of an evaluation cannot tell policies apart, and the best of many
-    such evaluations was lucky. All candidates play the first episodes; the best of them and the
-    last play the rest. The last stays unless the other one :func:`surpasses` it, so that what is
-    handed over is not expected to be worse than the last.
+    Near the top, the few episodes of an evaluation cannot separate policies, and the best of many
+    evaluations is biased upwards. All candidates play the first episodes; the best of them and the
+    last policy play the rest. The last stays unless the candidate :func:`surpasses` it, so that the
+    policy handed over is not expected to be worse than the last.
 
     Args:
-      best: as it was chosen on the way.
+      best: the best policies chosen during training.
       last: the last policies, ``[M, ...]`` on the host.
       evaluator: an :class:`jaxmaze.training.evaluation.Evaluator`.
-      seeds: ``[E]`` the episodes, on which nothing was chosen before.
+      seeds: ``[E]`` of the episodes, which served for no choice before.
       step: when.
 
     Returns:
@@ -203,7 +203,7 @@ def play_off(
     if count < len(seeds):
         of_chosen = np.hstack([of_chosen, played(candidate(chosen), seeds[count:])])
         of_last = np.hstack([of_last, played(last, seeds[count:])])
-    # Policies that act alike are one; it was there when it was a candidate first.
+    # Policies with equal returns count as one, with the step at which it became a candidate.
     keeps = surpasses(of_chosen, of_last) | (of_chosen == of_last).all(1)
     returns = np.where(keeps[:, None], of_chosen, of_last)
     taken = np.where(keeps, best.steps[np.arange(members), chosen], step)
@@ -215,7 +215,7 @@ def play_off(
 
 
 def block(kept: Selection, member: int, unit: str) -> Json:
-    """The block ``selection`` of a member in summary.json: when, and how it did, in 95 %.
+    """The block ``selection`` of a member in summary.json: step, mean and its 95 % interval.
 
     Args:
       kept: the selection.

@@ -1,1 +1,1 @@
-"""What users give as teachers, made into functions from observations to actions, batch by batch."""
+"""Adapters that turn users' teachers into functions from observations to actions, batched."""

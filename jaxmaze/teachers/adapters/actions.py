@@ -1,4 +1,4 @@
-"""What teachers give, as the environment's actions: arrays, or nested dicts and tuples of them."""
+"""Conversion of teachers' outputs to the environment's actions: arrays or nested structures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from jaxmaze.teachers.adapters import numbers
 
 
 def batch(space: ActionSpace, given: object, rows: int) -> PyTree:
-    """Actions ``[N, ...]`` out of what a teacher gave for ``N`` observations.
+    """Actions ``[N, ...]``, from a teacher's output for ``N`` observations.
 
     Raises:
-      KeyError, TypeError, ValueError: if it has other parts, or another shape.
+      KeyError, TypeError, ValueError: if the structure or a shape differs from the space's.
     """
     shape = getattr(space, "env_shape", None)
     if shape is not None:
@@ -25,7 +25,7 @@ def batch(space: ActionSpace, given: object, rows: int) -> PyTree:
 
 
 def one(space: ActionSpace, given: object) -> PyTree:
-    """One action out of what a teacher gave for one observation.
+    """One action, from a teacher's output for one observation.
 
     Raises:
       KeyError, TypeError, ValueError: as :func:`batch`.
@@ -46,7 +46,7 @@ def _one(given: object, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _arrays(given: object) -> PyTree:
-    """Nested dicts and tuples with arrays in them, whatever numbers there were."""
+    """Convert the numbers in nested dicts and tuples to arrays."""
     if isinstance(given, Mapping):
         return {name: _arrays(x) for name, x in given.items()}
     if isinstance(given, tuple):

@@ -1,4 +1,4 @@
-"""Functions as teachers: of a batch of observations or of one, told apart by a trial call."""
+"""Functions as teachers: batched or for one observation, detected by a trial call."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from jaxmaze.errors import UserError
 from jaxmaze.teachers.adapters import actions, numbers
 
 SIZES = (3, 5, 7, 11, 13, 17, 19)
-"""How many observations a trial may have; one that is no other length of the environment's."""
+"""Sizes of a trial batch; one is used that equals no length in the environment's shapes."""
 
 
 UNFIT = "gave actions"
-"""How the words begin for actions of the right shape that an environment does not take."""
+"""Beginning of the message for actions of the right shape that the environment refuses."""
 
 
 class Form(NamedTuple):
-    """How a function is called.
+    """The calling convention of a function.
 
     Attributes:
-      batch: with observations ``[N, ...]``, instead of one after the other.
-      pair: whether it gives ``(action, state)``.
-      state: whether that state is something, so that the function remembers.
+      batch: whether it takes observations ``[N, ...]``, instead of one at a time.
+      pair: whether it returns ``(action, state)``.
+      state: whether that state is not None, so that the function has memory.
     """
 
     batch: bool
@@ -40,19 +40,19 @@ class Function:
     """A user's function, called with a whole batch or row by row.
 
     Attributes:
-      form: how it is called.
-      sha256: of the file that it comes from; None if there is none.
+      form: its calling convention.
+      sha256: of its source file; None if there is none.
     """
 
     sha256: str | None = None
 
     def __init__(self, function: Callable[[PyTree], object], info: EnvInfo, name: str):
-        """Find out how it is called, with the environment's own observations.
+        """Detect the calling convention, with observations of the environment.
 
-        Where both ways fit, it is called with batches.
+        If both ways fit, it is called with batches.
 
         Raises:
-          UserError: one line that says what it must take and give, if neither way fits.
+          UserError: one line that says what it must take and return, if neither way fits.
         """
         self._function, self._space = function, info.spaces.action
         self.form = self._tried(info, name)
@@ -84,10 +84,10 @@ class Function:
                 if not problem:
                     return form._replace(state=pair and self._state(obs, batch))
                 found.append(problem)
-            # What is wrong with the action of a pair tells more than that the pair is no action.
+            # A problem with the pair's action is more informative than that a pair is no action.
             problems.append(found[0] if "no pair" in found[1] else found[1])
         for problem in problems:
-            if problem.startswith(UNFIT):  # the right shape
+            if problem.startswith(UNFIT):  # the shape is right, the values are not
                 raise UserError(f"policy {name} {problem}")
         raise UserError(
             f"policy {name} is neither a function of a batch nor of one observation of "
@@ -98,14 +98,14 @@ class Function:
         )
 
     def _batch(self) -> str:
-        """How a batch of actions looks, in words."""
+        """A description of a batch of actions."""
         shape = getattr(self._space, "env_shape", None)
         if shape is None:
             return "of N rows, parts as the action space's"
         return f"[{', '.join(map(str, ('N', *shape)))}]"
 
     def _problem(self, obs: PyTree, form: Form, info: EnvInfo) -> str:
-        """What is wrong with what it gives when it is called in some way; empty if nothing is."""
+        """The problem with its output under a calling convention, in words; empty if none."""
         space = info.spaces.action
         try:
             action = self._called(jax.tree.map(np.copy, obs), form)
@@ -118,18 +118,18 @@ class Function:
         return f"gave {problem}" if problem else ""
 
     def _state(self, obs: PyTree, batch: bool) -> bool:
-        """Whether the state that comes with the actions is something."""
+        """Whether the state that is returned with the actions is not None."""
         given = obs if batch else jax.tree.map(lambda x: x[0].copy(), obs)
         state = numbers.unpack(self._function(given))[1]
         return any(x is not None for x in jax.tree.leaves(state))
 
 
 def samples(info: EnvInfo) -> PyTree:
-    """A few observations ``[N, ...]`` of an environment: the first of as many episodes.
+    """A few observations ``[N, ...]`` of an environment: the first ones of different episodes.
 
-    The first ones, because a function may remember what it has seen of an episode.
+    First observations, because a function may keep state within an episode.
 
-    ``N`` is none of the lengths in its shapes, so that a batch is not taken for an observation.
+    ``N`` equals no length in their shapes, so that a batch is not taken for one observation.
     """
     spaces = info.spaces
     taken = {n for part in spaces.obs.parts for n in part.shape} | set(spaces.action.shape)

@@ -1,4 +1,4 @@
-"""Whatever a user gives as a teacher, as a policy: a function, an object, a class, or a model."""
+"""A user's teacher as a policy: a function, an object, a class, or a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def adapt(policy: object, info: EnvInfo, name: str) -> Act:
         * a model with ``predict(obs)``, of Stable-Baselines3 or scikit-learn, say;
         * a function of a batch of observations or of one.
       info: the environment it will act in.
-      name: what it is called in messages.
+      name: its name in messages.
 
     Raises:
       UserError: one line, if it is none of these or does not fit the environment.
@@ -55,7 +55,7 @@ def adapt(policy: object, info: EnvInfo, name: str) -> Act:
 
 
 def _model(model: object, info: EnvInfo, name: str) -> Act:
-    """A model that is asked by ``predict``, and given its state back if it has one."""
+    """A model with ``predict``, which gets its hidden state back if it has one."""
     predict: Callable[..., object] = model.predict  # type: ignore[attr-defined]
     arguments = inspect.signature(predict).parameters
     modes = {"deterministic": True} if "deterministic" in arguments else {}
@@ -72,6 +72,6 @@ def _model(model: object, info: EnvInfo, name: str) -> Act:
 
 
 def name_of(policy: object) -> str:
-    """What a teacher without a name is called: its module and its own name there."""
+    """A name for a Python teacher: its module and qualified name."""
     named = policy if hasattr(policy, "__qualname__") else type(policy)
     return f"{named.__module__}:{named.__qualname__}"  # type: ignore[attr-defined]

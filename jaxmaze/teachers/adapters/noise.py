@@ -1,7 +1,7 @@
-"""Noise in execution: other actions are done than those that the teacher chose, which are kept.
+"""Noise injection: the executed actions are perturbed; the teacher's own are the labels.
 
-Laskey et al. (2017), "DART: Noise Injection for Robust Imitation Learning": the states around the
-teacher's path are visited too, and are labelled with what the teacher does there.
+Laskey et al. (2017), "DART: Noise Injection for Robust Imitation Learning": states around the
+teacher's trajectories are visited too, and labelled with the teacher's actions there.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from jaxmaze.errors import UserError
 
 
 class Noisy:
-    """A policy whose actions are disturbed; episodes get its own actions as labels.
+    """A policy with perturbed actions; episodes get its own actions as labels.
 
-    Random numbers are a function of the root seed and the episode's, wherever it is played.
+    Random numbers depend only on the root seed and the episode's seed.
     """
 
     def __init__(self, act: Act, info: EnvInfo, epsilon: float, noise_std: float, seed: int):
-        """With the disturbance's size.
+        """Set up the noise.
 
         Args:
           act: the policy, whose actions fit the environment.
           info: the environment.
-          epsilon: probability, at each step, of an action drawn uniformly instead.
-          noise_std: standard deviation of what is added, in halves of the action's range (1, where
-            the range has no end).
+          epsilon: probability, at each step, of a uniformly random action instead.
+          noise_std: standard deviation of the Gaussian noise, in units of half the action's range
+            (1, where the range is unbounded).
           seed: the root seed.
 
         Raises:
-          UserError: for ``noise_std`` where actions are not real numbers.
+          UserError: for ``noise_std`` if actions are not continuous.
         """
         self.__wrapped__ = getattr(act, "__wrapped__", act)
         self._act, self._space, self._info = act, info.spaces.action, info
@@ -65,7 +65,7 @@ class Noisy:
             self._begin(slot, env, seed)
 
     def end(self, slot: int, episode: Episode) -> Episode:
-        """It is over: the policy's own actions become its labels."""
+        """An episode has ended: the policy's own actions become its labels."""
         del self._playing[slot]
         if self._end is not None:
             episode = self._end(slot, episode)
@@ -77,7 +77,7 @@ class Noisy:
         done = np.array(self._space.from_env(chosen))
         for slot, rng in self._playing.items():
             self._chosen[slot].append(jax.tree.map(lambda x, slot=slot: x[slot].copy(), chosen))
-            # The same numbers at each step, whatever comes of them.
+            # Always draw the same number of values per step, whatever they are used for.
             allowed = None if mask is None else mask[slot : slot + 1]
             drawn, anything = rng.random(), self._space.uniform(rng, 1, allowed)
             if self._scale is not None:

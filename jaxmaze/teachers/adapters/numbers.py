@@ -1,4 +1,4 @@
-"""Actions as teachers give them, as numpy arrays: tensors, lists, and tuples with a state."""
+"""Conversion of teachers' actions to numpy: tensors, lists, and tuples with a state."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def to_numpy(x: object) -> np.ndarray:
-    """An array out of a number, list, numpy or JAX array, or a tensor of whatever library.
+    """An array from a number, list, numpy or JAX array, or a tensor of any library.
 
-    Tensors may have gradients and lie on another device.
+    Tensors may require gradients and be on another device.
 
     Raises:
       ValueError: for what is none of these.
@@ -25,12 +25,12 @@ def to_numpy(x: object) -> np.ndarray:
     if found.dtype.kind not in "biuf":
         raise ValueError(f"gave a {type(x).__name__}, which is no number or array of numbers")
     if found.dtype.kind == "b":
-        return found.astype(np.int64)  # whether to do the second of two actions
+        return found.astype(np.int64)  # a boolean for one of two actions
     return found
 
 
 def unpack(x: object) -> tuple[object, object]:
-    """Action and state out of the pair that ``model.predict`` gives.
+    """Action and state from the pair that ``model.predict`` returns.
 
     Raises:
       ValueError: if it is no such pair.
@@ -41,7 +41,7 @@ def unpack(x: object) -> tuple[object, object]:
 
 
 def shaped(x: object, shape: tuple[int, ...]) -> np.ndarray:
-    """An array of a shape; axes of length 1 may be missing, or be too many, behind the first.
+    """Reshape to a shape; after the first axis, axes of length 1 may be missing or extra.
 
     Raises:
       ValueError: if it has another shape.

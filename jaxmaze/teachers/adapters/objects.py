@@ -1,4 +1,4 @@
-"""Teachers that remember or plan: an object for each environment, told where episodes begin."""
+"""Teachers with memory or planning: one object per environment, reset for each episode."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from jaxmaze.teachers.adapters import actions, numbers
 
 
 class Teacher(Protocol):
-    """What a user's object must have. ``act`` may also take ``env``, the unwrapped environment."""
+    """The interface of users' objects. ``act`` may also take ``env``, the unwrapped environment."""
 
     def reset(self, seed: int) -> object: ...
     def act(self, obs: PyTree) -> object: ...
 
 
 class PerSlot:
-    """An object for each environment: observations ``[K, ...]`` to actions ``[K, ...]``.
+    """One object per environment: observations ``[K, ...]`` to actions ``[K, ...]``.
 
-    An object sees the observations of its environment alone, in their order, and is reset with the
-    episode's seed at each beginning: what it does in an episode does not depend on how many
-    environments there are, if ``reset`` forgets all that was before.
+    An object gets only the observations of its own environment, in order, and is reset with the
+    episode's seed at the start of each episode: if ``reset`` clears all memory, its actions do not
+    depend on the number of environments.
 
     Attributes:
-      sha256: of the file that they come from; None if there is none.
+      sha256: of their source file; None if there is none.
     """
 
     sha256: str | None = None
 
     def __init__(self, make: Callable[[int], Teacher], info: EnvInfo, name: str):
-        """With what makes the object of a slot."""
+        """Set up; ``make`` makes the object of a slot."""
         self._make, self._info, self._name = make, info, name
         self._made: dict[int, Teacher] = {}
         self._playing: dict[int, Callable[[PyTree], object]] = {}
@@ -57,7 +57,7 @@ class PerSlot:
             self._playing[slot] = act
 
     def end(self, slot: int, episode: Episode) -> Episode:
-        """It is over; the object is not asked until the next one begins."""
+        """An episode has ended; the object is not called until the next one begins."""
         del self._playing[slot]
         return episode
 
@@ -70,7 +70,7 @@ class PerSlot:
         for slot, act in self._playing.items():
             given = act(jax.tree.map(lambda x, s=slot: x[s].copy(), obs))
             chosen[slot] = self._one(given)
-        anything = next(iter(chosen.values()))  # where no episode is played
+        anything = next(iter(chosen.values()))  # a placeholder where no episode is running
         rows = len(jax.tree.leaves(obs)[0])
         each = [chosen.get(slot, anything) for slot in range(rows)]
         return jax.tree.map(lambda *x: np.stack(x), *each)
@@ -89,10 +89,10 @@ def per_slot(policy: object, info: EnvInfo, name: str) -> PerSlot:
     """A user's object, or its class, as a policy.
 
     Args:
-      policy: a class or function without arguments that makes one for each environment, or an
-        object, of which each gets a copy.
+      policy: a class or function without arguments that makes one object per environment, or an
+        object that is copied for each.
       info: the environment.
-      name: what it is called in messages.
+      name: its name in messages.
 
     Raises:
       UserError: if it lacks a method, or cannot be made or copied.
@@ -113,13 +113,13 @@ def per_slot(policy: object, info: EnvInfo, name: str) -> PerSlot:
     _check(policy, name)
     try:
         fresh: Teacher = copy.deepcopy(policy)  # type: ignore[assignment]
-    except Exception as error:  # whatever an object that is no plain data raises
+    except Exception as error:  # copying an object may raise anything
         return PerSlot(_only(policy, name, error), info, name)
     return PerSlot(lambda _slot: copy.deepcopy(fresh), info, name)
 
 
 def _only(policy: object, name: str, error: Exception) -> Callable[[int], Teacher]:
-    """The object itself, where it cannot be copied: for the first environment alone."""
+    """The object itself, for the first environment only, if it cannot be copied."""
 
     def only(slot: int) -> Teacher:
         if slot:
@@ -152,7 +152,7 @@ def _takes(function: Callable[..., object], name: str) -> bool:
 
 
 class Predictor:
-    """A recurrent model of the kind that ``predict`` is asked of, with what it remembers."""
+    """A recurrent model with ``predict``, and its hidden state."""
 
     def __init__(self, predict: Callable[..., object]):
         self._predict = predict
@@ -160,7 +160,7 @@ class Predictor:
         self._first = True
 
     def reset(self, seed: int) -> None:
-        """Forget; the model draws no random numbers."""
+        """Clear the hidden state; the model draws no random numbers."""
         del seed
         self._state, self._first = None, True
 

@@ -1,1 +1,1 @@
-"""Controllers that remember; :mod:`jaxmaze.teachers.heuristic` gives them out."""
+"""Controllers with memory; :mod:`jaxmaze.teachers.heuristic` makes them."""

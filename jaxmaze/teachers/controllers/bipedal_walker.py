@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 SPEED = 0.29
-"""Forward speed of the hull at which a step is cut short; it falls at a higher one."""
+"""Forward speed of the hull above which a step is cut short, because the walker would fall."""
 KNEE = 0.1
 """The angle of the knee that carries it."""
 STAND, LOWER, PUSH = 1, 2, 3
@@ -25,7 +25,7 @@ class BipedalWalker:
         self.reset(0)
 
     def reset(self, seed: int) -> None:
-        """Begin with the first leg in the air; nothing is drawn."""
+        """Start with the first leg in the air; no random numbers are drawn."""
         del seed
         self._phase, self._moving = STAND, 0
         self._knee: float = KNEE
@@ -34,7 +34,7 @@ class BipedalWalker:
         """Torques ``[4]`` (hip, knee, hip, knee) in ``[-1, 1]`` for an observation ``[24]``."""
         hips, knees = self._targets(obs)
         todo = []
-        for leg, at in enumerate((4, 9)):  # where its angle and speed of hip and knee begin
+        for leg, at in enumerate((4, 9)):  # where its hip and knee angles and speeds begin
             hip = knee = 0.0
             if hips[leg] is not None:
                 hip = 0.9 * (hips[leg] - obs[at]) - 0.25 * obs[at + 1]
@@ -46,7 +46,7 @@ class BipedalWalker:
         return np.clip(0.5 * np.array(todo), -1.0, 1.0)
 
     def _targets(self, obs: np.ndarray) -> tuple[list, list]:
-        """Angles of hips and knees to reach, None where any will do; goes on to the next phase."""
+        """Target angles of hips and knees, None for no target; may advance to the next phase."""
         hips: list[float | None] = [None, None]
         knees: list[float | None] = [None, None]
         moving, standing = self._moving, 1 - self._moving
@@ -58,7 +58,7 @@ class BipedalWalker:
                 self._knee += 0.03
             self._knee = min(self._knee, KNEE)
             knees[standing] = self._knee
-            if obs[there] < 0.10:  # the leg that stands is behind
+            if obs[there] < 0.10:  # the standing leg is behind
                 self._phase = LOWER
         if self._phase == LOWER:
             hips[moving], knees[moving] = 0.1, KNEE

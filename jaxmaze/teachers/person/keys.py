@@ -1,4 +1,4 @@
-"""Which action a person's keys mean."""
+"""The mapping from a person's keys to actions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
 
 CONTROLS = ("r", "x", "escape")
-"""Keys that say what becomes of the episode, which no action can have."""
+"""Keys that decide on the episode (such as restart), which cannot have an action."""
 HELD = 0.5
-"""How far a stick must be pushed to count as a key."""
+"""Deflection of a stick from which it counts as a pressed key."""
 OLD_CODES = {273: "up", 274: "down", 275: "right", 276: "left"}
-"""Arrow keys' numbers in pygame 1, which environments still give."""
+"""Key codes of the arrow keys in pygame 1, which environments still use."""
 DISCRETE: dict[str, Mapping[str, object]] = {
     "Acrobot": {"left": 0, "": 1, "right": 2},
     "CarRacing": {"": 0, "right": 1, "left": 2, "up": 3, "down": 4},
@@ -30,38 +30,38 @@ CONTINUOUS: dict[str, Mapping[str, object]] = {
     "MountainCarContinuous": {"left": [-1], "right": [1]},
     "Pendulum": {"left": [2], "right": [-2]},
 }
-"""Keys of environments that come with gymnasium; ``""`` is no key."""
+"""Default keys of gymnasium's environments; ``""`` is for no key."""
 
 
 class KeyMap:
     """Keys to actions.
 
-    With continuous actions, keys that are held together add up, a stick in proportion to how far
-    it is pushed. With others, a combination of keys may have an action of its own; the key that was
-    pressed last counts where it has none. Without a key, and without an action for that, the last
-    action is done again (continuous: none).
+    With continuous actions, the actions of keys held together add up, and a stick counts in
+    proportion to how far it is pushed. With other actions, a combination of keys may have its own
+    action; otherwise the key pressed last counts. Without a key held, the action of ``""`` is taken
+    if there is one; otherwise the last action is repeated (continuous: no action).
 
     Attributes:
-      names: all keys that mean something.
+      names: all keys with an action.
     """
 
     def __init__(self, actions: Mapping[frozenset[str], np.ndarray], info: EnvInfo):
-        """With the actions of keys held together."""
+        """Set up with the actions of keys held together."""
         self._actions, self._space = dict(actions), info.spaces.action
         self.names = frozenset[str]().union(*actions)
         self.reset()
 
     def reset(self) -> None:
-        """An episode begins."""
+        """Reset at the beginning of an episode."""
         self._last = next(iter(self._actions.values()))
 
     def action(self, pressed: Mapping[str, float]) -> np.ndarray:
-        """The action of keys by name with how far each is pressed, in the order of pressing."""
+        """The action for keys by name, with how far each is pressed, in the order of pressing."""
         held = {k: amount for k, amount in pressed.items() if k in self.names}
         if isinstance(self._space, Box):
             return self._sum(held)
         down = [k for k, amount in held.items() if amount > HELD]
-        # What is held together, or else the key pressed last that means something alone.
+        # The combination held, or else the key pressed last that has an action alone.
         for keys in (frozenset(down), *(frozenset((k,)) for k in reversed(down))):
             if keys in self._actions:
                 self._last = self._actions[keys]
@@ -82,15 +82,15 @@ class KeyMap:
 
 
 def find(info: EnvInfo, given: Mapping[str, object], own: Mapping[object, object] | None) -> KeyMap:
-    """The keys of an environment.
+    """The key map of an environment.
 
     Args:
       info: the environment.
-      given: ``rollout.keyboard``; names as pygame has them, joined by ``+``, to actions.
-      own: what the environment's ``get_keys_to_action`` gives, if it has one.
+      given: ``rollout.keyboard``; pygame's key names, joined by ``+``, to actions.
+      own: the result of the environment's ``get_keys_to_action``, if it has that method.
 
     Raises:
-      UserError: one line that says how to give keys, if there are none or they do not fit.
+      UserError: one line that says how to set keys, if there are none or they do not fit.
     """
     known = CONTINUOUS if isinstance(info.spaces.action, Box) else DISCRETE
     if given:
@@ -135,7 +135,7 @@ def _is_key(name: str) -> bool:
 
 
 def _checked(keys: Iterable[str], value: object, info: EnvInfo) -> np.ndarray:
-    """An action as an array, which the environment must take."""
+    """An action as an array, checked against the environment's action space."""
     space = info.spaces.action
     try:
         action = np.asarray(value, space.dtype)
@@ -153,7 +153,7 @@ def _checked(keys: Iterable[str], value: object, info: EnvInfo) -> np.ndarray:
 
 
 def _names(keys: object) -> list[str]:
-    """Names of keys as environments give them: numbers or characters, one or several."""
+    """Key names from the environment's form: key codes or characters, one or several."""
     if isinstance(keys, int):
         keys = (keys,)
     if not isinstance(keys, Sequence):

@@ -1,4 +1,4 @@
-"""A person plays: a window, the keys, and what becomes of each episode."""
+"""A session of a person playing: the window, the keys, and which episodes are kept."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from jaxmaze.teachers.person import keys
 
 MODE = "rgb_array"
 SMALLEST = 400
-"""Pixels of the window's shorter side; smaller pictures are enlarged."""
+"""Smallest length in pixels of the window's shorter side; smaller images are enlarged."""
 UNSEEN = ("offscreen", "dummy")
-"""Windows that nobody sees, which are used where there is no screen."""
+"""Video drivers without a visible window, used where there is no screen."""
 FPS = 30
-"""Steps a second where the environment does not say."""
+"""Steps per second if the environment names none."""
 GOES_ON = ("space", "return", "button0")
 
 
 class Verdict(enum.Enum):
-    """What becomes of an episode."""
+    """The person's decision on an episode."""
 
     KEEP = "keep"
     REDO = "redo"
@@ -57,7 +57,7 @@ class Inputs:
         self._pads: list[object] = []
 
     def read(self) -> list[str]:
-        """Take what has happened; returns the keys that went down."""
+        """Process pygame's events; returns the keys that were newly pressed."""
         import pygame
 
         down: list[str] = []
@@ -66,7 +66,7 @@ class Inputs:
                 down.append("escape")
             elif event.type == pygame.KEYDOWN:
                 name = pygame.key.name(event.key)
-                # A window that was left meanwhile has not heard of a key that was let go.
+                # A window that lost the focus may have missed a key's release.
                 self.pressed.pop(name, None)
                 self._set(name, 1.0, down)
             elif event.type == pygame.KEYUP:
@@ -81,12 +81,12 @@ class Inputs:
                 self._stick(0, event.value[0], down)
                 self._stick(1, -event.value[1], down)
             elif event.type == pygame.JOYDEVICEADDED:
-                # One that nobody holds sends no events.
+                # A pad without a reference to it sends no events.
                 self._pads.append(pygame.joystick.Joystick(event.device_index))
         return down
 
     def _stick(self, axis: int, value: float, down: list[str]) -> None:
-        """A stick as the arrow keys; a little off its middle is nothing."""
+        """Treat a stick as the arrow keys; small deflections are ignored."""
         back, on = (("left", "right"), ("up", "down"))[axis]
         amount = value if abs(value) > 0.2 else 0.0
         self._set(back, max(-amount, 0.0), down)
@@ -103,17 +103,17 @@ class Inputs:
 
 
 class Person:
-    """Episodes that a person plays, in this process."""
+    """Plays episodes with a person at the keys, in this process."""
 
     def __init__(self, info: EnvInfo, given: Mapping[str, object]):
-        """Check that the environment can be shown and what its keys are.
+        """Check that the environment can be rendered and its keys are known.
 
         Args:
           info: the environment.
           given: ``rollout.keyboard``.
 
         Raises:
-          UserError: if it cannot be shown here, or its keys are not known.
+          UserError: if it cannot be rendered here, or its keys are not known.
         """
         self._info = info
         self._env = environment.make(info.config, MODE)
@@ -139,11 +139,11 @@ class Person:
     def episodes(
         self, seeds: Sequence[int] | np.ndarray, on_episode: Callable[[Episode], None]
     ) -> Iterator[Episode]:
-        """Play; yields the episodes that are kept, numbered in their order.
+        """Play; yields the episodes that are kept, numbered in order.
 
         Args:
-          seeds: one a episode.
-          on_episode: called with each that is kept.
+          seeds: one per episode.
+          on_episode: called with each episode that is kept.
 
         Raises:
           UserError: if none was kept.
@@ -167,7 +167,7 @@ class Person:
             raise UserError("no episode was kept, so nothing was recorded")
 
     def _episode(self, index: int, seed: int, title: str) -> tuple[Episode | None, Verdict]:
-        """One episode, from the key that begins it to the verdict on it."""
+        """One episode, from the key that starts it to the decision on it."""
         spaces = self._info.spaces
         room = spaces.obs.zeros(1)
         spaces.obs.put(room, 0, self._env.reset(seed=seed)[0])
@@ -214,7 +214,7 @@ class Person:
         return self._info.action_space.dtype
 
     def _wait(self, title: str, wanted: set[str]) -> str:
-        """Show the picture until one of some keys goes down; returns it."""
+        """Show the image until one of the wanted keys is pressed; returns that key."""
         while True:
             for key in self._inputs.read():
                 if key in wanted:
@@ -222,7 +222,7 @@ class Person:
             self._show(title)
 
     def _show(self, title: str) -> None:
-        """Draw the environment, and wait until the next step is due."""
+        """Render the environment, and wait until the next step is due."""
         import pygame
 
         picture = np.asarray(self._env.render())
@@ -269,5 +269,5 @@ def _close_window() -> None:
 
 
 def tick(clock: Clock, fps: float) -> None:
-    """Wait until a frame's time has passed since the last."""
+    """Wait until one frame's duration has passed since the last call."""
     clock.tick(fps)

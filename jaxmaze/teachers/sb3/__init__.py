@@ -1,6 +1,6 @@
 """Policies trained with Stable-Baselines3 or sb3-contrib, from the zip that ``model.save`` wrote.
 
-A standard policy is read here, without torch and without running what the file's pickles say
+A standard policy is read here, without torch and without executing the file's pickles
 (:mod:`archive`, :mod:`networks`); any other is loaded by the library itself (:mod:`library`).
 """
 
@@ -18,11 +18,11 @@ from jaxmaze.teachers.sb3 import archive, library, networks
 
 PREFIX = "sb3:"
 STATISTICS = ".vecnormalize.npz"
-"""What the file with VecNormalize's numbers has in place of the zip's ``.zip``."""
+"""Suffix of the file with VecNormalize's statistics, in place of the zip's ``.zip``."""
 
 
 class Model:
-    """A policy out of a zip: observations ``[N, ...]`` to actions ``[N, ...]``.
+    """A policy from a zip: observations ``[N, ...]`` to actions ``[N, ...]``.
 
     Attributes:
       sha256: of the file that it was read from, in hexadecimal.
@@ -46,7 +46,7 @@ def load(name: str, info: EnvInfo) -> Model | library.Library:
       UserError: if there is no such file, it does not fit, or the library that it needs is missing.
     """
     path = Path(name.removeprefix(PREFIX))
-    if not path.exists() and path.with_suffix(".zip").exists():  # as the library takes names
+    if not path.exists() and path.with_suffix(".zip").exists():  # the library also adds the suffix
         path = path.with_suffix(".zip")
     normalize = _normalization(path, info)
     try:
@@ -66,10 +66,10 @@ def _beside(path: Path) -> Path:
 
 
 def _normalization(path: Path, info: EnvInfo) -> networks.Forward | None:
-    """What VecNormalize does to observations, if its numbers lie beside the zip.
+    """VecNormalize's normalisation of observations, if its statistics are beside the zip.
 
     Raises:
-      UserError: if only VecNormalize's own file does, which is a pickle.
+      UserError: if there is only VecNormalize's own file, which is a pickle.
     """
     numbers = _beside(path)
     if not numbers.exists():

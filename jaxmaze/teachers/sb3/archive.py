@@ -1,9 +1,9 @@
-"""What lies in a Stable-Baselines3 zip, read without running any code from it.
+"""Reads a Stable-Baselines3 zip without running any code from it.
 
-Such a zip holds ``data``, JSON in which what JSON cannot hold are pickles in base64, and
+Such a zip holds ``data``, JSON with base64-encoded pickles for whatever JSON cannot hold, and
 ``policy.pth``, the parameters, a zip of its own with a pickle and raw arrays. The pickles in
-``data`` are only looked at, opcode by opcode; that of the parameters is read by an unpickler that
-knows how to make dictionaries and arrays, and nothing else.
+``data`` are only scanned, opcode by opcode; that of the parameters is read by an unpickler that can
+make dictionaries and arrays, and nothing else.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ STORAGES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
-"""Torch's types of storage as numpy's types."""
+"""Torch's storage types as numpy dtypes."""
 
 
 class NotStandardError(Exception):
-    """Something that is not read here, in words; the library itself may."""
+    """Something that cannot be read here, in words; the library itself may be able to."""
 
 
 class Archive(NamedTuple):
@@ -50,7 +50,7 @@ class Archive(NamedTuple):
 
     Attributes:
       path: of the zip.
-      data: its JSON; pickles in it are texts.
+      data: its JSON; pickles in it are strings.
       params: the policy's parameters by torch's name.
       sha256: of the whole file, in hexadecimal.
     """
@@ -64,7 +64,7 @@ class Archive(NamedTuple):
         """The full name of the policy's class.
 
         Raises:
-          NotStandardError: if it is not one that can be imported, but lies in the file.
+          NotStandardError: if it is a class that is not importable but stored in the file.
         """
         found = self._pickle("policy_class")
         names = [x for x in found if isinstance(x, Name)]
@@ -76,14 +76,14 @@ class Archive(NamedTuple):
         """The policy's arguments; a class among them is a :class:`Name`.
 
         Raises:
-          NotStandardError: if they hold other code than names of classes.
+          NotStandardError: if they contain code other than names of classes.
         """
         given = self.data.get("policy_kwargs") or {}
         if ":serialized:" not in given:
             return dict(given)
         tokens = self._pickle("policy_kwargs")
         plain = {k: v for k, v in given.items() if not k.startswith(":")}
-        # The value of an argument stands right behind its name.
+        # The value of an argument directly follows its name.
         following = dict(itertools.pairwise(tokens))
         named = {k: x for k in plain if isinstance(x := following.get(k), Name)}
         return plain | named
@@ -110,11 +110,11 @@ _HARMLESS = {"PROTO", "FRAME", "STOP", "MARK", "EMPTY_DICT", "EMPTY_LIST", "EMPT
     "TUPLE3",
     "NONE",
 }
-"""Opcodes that build plain values; those that call something are not among them."""
+"""Opcodes that build plain values; none of them calls anything."""
 
 
 def _tokens(data: bytes) -> list[object]:
-    """Texts, numbers and :class:`Name` in a pickle in their order; nothing is built or imported.
+    """Strings, numbers and :class:`Name` in a pickle, in order; nothing is built or imported.
 
     Raises:
       NotStandardError: for a pickle that calls something.
@@ -149,8 +149,8 @@ def read(path: Path) -> Archive:
     """Read a zip.
 
     Raises:
-      UserError: if it is not there or not one of Stable-Baselines3.
-      NotStandardError: if its parameters are stored in another way.
+      UserError: if it does not exist or is not one of Stable-Baselines3.
+      NotStandardError: if its parameters are stored in another format.
     """
     try:
         content = path.read_bytes()
@@ -171,7 +171,7 @@ def _parameters(content: bytes) -> dict[str, np.ndarray]:
     """The arrays of a ``.pth``.
 
     Raises:
-      NotStandardError: for anything in it but arrays by name.
+      NotStandardError: if it contains anything but named arrays.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
@@ -214,7 +214,7 @@ class _Arrays(pickle.Unpickler):
 def _tensor(
     storage: np.ndarray, offset: int, size: Sequence[int], stride: Sequence[int], *_: object
 ) -> np.ndarray:
-    """What torch's function of that place makes: a view of a storage, here copied."""
+    """Stands in for torch's function of that place: a view of a storage, here copied."""
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     if min((offset, *stride), default=0) < 0 or (min(size, default=1) and last >= len(storage)):
         raise ValueError("a tensor reaches beyond its storage")

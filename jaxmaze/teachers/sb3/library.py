@@ -1,4 +1,4 @@
-"""What is not a standard policy is loaded by Stable-Baselines3 itself, which runs code from it."""
+"""Loads policies that are not standard with Stable-Baselines3 itself, which runs their code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BY_FIELD = (
     ("exploration_fraction", "stable_baselines3", "DQN"),
     ("normalize_advantage", "stable_baselines3", "A2C"),
 )
-"""A field that an algorithm saves and those below it do not, its package, and its name."""
+"""A field that the algorithm saves but none below it here does; its package and name."""
 
 
 class Predicts(Protocol):
@@ -48,7 +48,7 @@ class Predicts(Protocol):
 
 
 class Library:
-    """A model that the library loaded, its observations normalised first where they must be.
+    """A model loaded by the library, with normalised observations if needed.
 
     Attributes:
       sha256: of its file, in hexadecimal.
@@ -66,7 +66,7 @@ class Library:
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, PyTree]:
-        """What the model does, and what it remembers."""
+        """The model's actions and next hidden state."""
         if self._normalize is not None:
             observation = self._normalize(observation)
         return self._model.predict(observation, state, episode_start, deterministic)
@@ -77,8 +77,8 @@ def load(path: Path, why: str, normalize: Callable[[np.ndarray], np.ndarray] | N
 
     Args:
       path: of the zip.
-      why: what kept it from being read here.
-      normalize: what is done to observations first.
+      why: the reason why it could not be read here.
+      normalize: normalisation of observations, if any.
 
     Raises:
       UserError: if the library is missing, or cannot load it either.
@@ -98,7 +98,7 @@ def load(path: Path, why: str, normalize: Callable[[np.ndarray], np.ndarray] | N
     )
     try:
         model = algorithm.load(path, device="cpu")
-    except Exception as error:  # whatever a stranger's file makes it raise
+    except Exception as error:  # an unknown file may make it raise anything
         raise UserError(
             f"sb3:{path} cannot be loaded by {package}.{name}: {type(error).__name__}: {error}"
         ) from error
@@ -106,7 +106,7 @@ def load(path: Path, why: str, normalize: Callable[[np.ndarray], np.ndarray] | N
 
 
 def _algorithm(path: Path) -> tuple[str, str]:
-    """Package and name of the class that saved a zip, which does not say so itself."""
+    """Package and name of the algorithm's class, which the zip itself does not name."""
     with zipfile.ZipFile(path) as file:
         data: Json = json.loads(file.read("data"))
     policy = data.get("policy_class")

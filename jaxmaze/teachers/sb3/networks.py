@@ -1,4 +1,4 @@
-"""Stable-Baselines3's standard policies in numpy: what ``model.predict`` does, without torch."""
+"""Stable-Baselines3's standard policies in numpy: ``model.predict`` without torch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CLASSES: dict[str, str] = dict.fromkeys(ACTOR_CRITICS, "Tanh") | {
     f"{_CONTRIB}.tqc.policies.TQCPolicy": "ReLU",
     f"{_STABLE}.td3.policies.TD3Policy": "ReLU",
 }
-"""The policies' classes that are read here, with the activation that each has by default."""
+"""The policy classes that can be read here, with each one's default activation."""
 FLATTEN = f"{_STABLE}.common.torch_layers.FlattenExtractor"
 PLAIN_KWARGS = {
     "net_arch",
@@ -64,13 +64,13 @@ PLAIN_KWARGS = {
     "features_extractor_class",
     "clip_mean",
 }
-"""Arguments of a policy under which it stays a standard one."""
+"""Policy arguments with which it is still a standard one."""
 
 
 def forward(archive: Archive, info: EnvInfo) -> Forward:
     """The policy in a zip as a function from observations ``[N, ...]`` to actions ``[N, ...]``.
 
-    What ``model.predict(obs, deterministic=True)`` gives: the greedy action of value functions, the
+    The result of ``model.predict(obs, deterministic=True)``: the greedy action of Q-networks, the
     mode of distributions, in the environment's units and within its bounds.
 
     Args:
@@ -78,8 +78,8 @@ def forward(archive: Archive, info: EnvInfo) -> Forward:
       info: the environment it will act in.
 
     Raises:
-      NotStandardError: for a policy that is not read here.
-      UserError: for one of another environment.
+      NotStandardError: for a policy that cannot be read here.
+      UserError: for a policy of another environment.
     """
     kind, kwargs = archive.policy_class(), archive.policy_kwargs()
     if kind not in CLASSES:
@@ -118,7 +118,7 @@ _NOT_ACTING = re.compile(
     r"(critic(_target)?|value_net|mlp_extractor\.value_net|actor\.log_std|actor_target|q_net_target"
     r"|quantile_net_target)\..*|log_std"
 )
-"""Parameters that a deterministic action does not depend on."""
+"""Parameters that deterministic actions do not depend on."""
 _LAYOUTS = (
     (("mlp_extractor.shared_net", "mlp_extractor.policy_net"), "action_net"),
     (("actor.latent_pi",), "actor.mu"),
@@ -126,14 +126,14 @@ _LAYOUTS = (
     (("quantile_net.quantile_net",), None),
     (("actor.mu",), None),
 )
-"""Names of the layers, and of the last one where that has its own."""
+"""Names of the layers, and of the last layer if it has its own."""
 
 
 def _network(params: Params) -> list[Layer]:
-    """The layers, by the names of the parameters.
+    """The layers, found by the names of the parameters.
 
     Raises:
-      NotStandardError: if there are others than those of a plain network.
+      NotStandardError: if it is not a plain MLP.
     """
     left = {k for k in params if not _NOT_ACTING.fullmatch(k)}
     for hidden, head in _LAYOUTS:
@@ -166,7 +166,7 @@ def _mlp(layers: list[Layer], activation: Forward) -> Forward:
 
 
 def _chooser(archive: Archive, info: EnvInfo, width: int, squashed: bool) -> Forward:
-    """From the network's outputs ``[N, width]`` to actions."""
+    """The function from the network's outputs ``[N, width]`` to actions."""
     space = info.spaces.action
     theirs = archive.data.get("action_space") or {}
     if isinstance(space, Discrete):
@@ -175,7 +175,7 @@ def _chooser(archive: Archive, info: EnvInfo, width: int, squashed: bool) -> For
         discrete = "Discrete" in str(theirs.get(":type:", "Discrete"))
         if not discrete or (width % n if quantiles else width != n):
             raise _unfit(archive, info, width)
-        # The first axis within a row are quantiles, if there are any; their mean is the value.
+        # The first axis within a row holds quantiles, if any; their mean is the value.
         return lambda x: x.reshape(len(x), -1, n).mean(1).argmax(-1)
     if not isinstance(space, Box) or not hasattr(info.action_space, "low"):
         raise NotStandardError(f"{space.describe()} are not read here")
@@ -193,7 +193,7 @@ def _chooser(archive: Archive, info: EnvInfo, width: int, squashed: bool) -> For
 
 
 def _same_bounds(archive: Archive, low: np.ndarray, high: np.ndarray) -> bool:
-    """Whether the bounds that the zip shows, if it shows all, are the environment's."""
+    """Whether the zip's action bounds, if it shows them all, equal the environment's."""
     space = archive.data.get("action_space") or {}
     for name, ours in (("low", low), ("high", high)):
         text = str(space.get(name, "..."))
