@@ -167,6 +167,7 @@ def environments() -> dict[str, dict[str, Any]]:
         "InvertedDoublePendulum-v5",
     ):
         listed[name] = {"env.id": name}
+    listed["Blackjack-v1"]["rollout.n_episodes"] = 60  # of a step or two each
     listed["CarRacing-v3"] = {"env.id": "CarRacing-v3"}
     listed["CarRacing-v3 discrete"] = {"env.id": "CarRacing-v3", "env.kwargs.continuous": False}
     listed["CarRacing-v3 grey 48x48 x4"] = {

@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from jaxmaze.core.types import Json, PyTree
 from jaxmaze.envs import importing, making, wrapping
-from jaxmaze.envs.env_config import EnvInfo
+from jaxmaze.envs.env_config import EnvConfig, EnvInfo
 
 
 def spec_dict(info: EnvInfo) -> Json:
@@ -64,9 +64,12 @@ def registered_spec(info: EnvInfo) -> PyTree:
 
 def registered_limit(info: EnvInfo) -> int | None:
     """Steps after which the environment truncates an episode if nothing else is asked for."""
-    if info.config.make is None:
+    config = info.config
+    if config.make is None:
         return registered_spec(info).max_episode_steps
-    env = making.make(info.config._replace(max_episode_steps=None))
+    # Without wrappers: some refuse an environment without a limit.
+    bare = EnvConfig(config.id, config.kwargs, make=config.make, frame_skip=config.frame_skip)
+    env = making.make(bare)
     try:
         return wrapping.step_limit(env)
     finally:

@@ -141,3 +141,12 @@ def test_what_is_for_images_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     config = config_of(make=Film, resize=(4, 4))
     refused(lambda: environment.make(config), "env.resize", "pip install 'jaxmaze[image]'")
+
+
+def test_the_registered_limit_is_known_where_a_wrapper_needs_one():
+    timed = ("gymnasium.wrappers:TimeAwareObservation",)
+    for factory, limit in ((f"{HERE}:Count", None), (f"{HERE}:make_env", 30)):
+        config = config_of(make=factory, wrappers=timed, max_episode_steps=7)
+        info = environment.describe(config)
+        assert info.limit == 7
+        assert environment.registered_limit(info) == limit
