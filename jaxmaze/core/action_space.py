@@ -67,7 +67,7 @@ class ActionSpace(Protocol):
         """
 
     def fill_noise(self, rng: np.random.Generator, out: np.ndarray) -> None:
-        """Fill ``out`` ``[..., num_noise]`` float32 with the noise that ``Distribution.pick`` takes."""
+        """Fill ``out`` ``[..., num_noise]`` float32 with noise for ``Distribution.pick``."""
 
     def project(self, params: Params) -> Params:
         """Clip a policy's parameters to the range where they have a gradient."""
@@ -79,7 +79,7 @@ class ActionSpace(Protocol):
         """The entropy (nats) that corresponds to a share, from 0 to 1, of full exploration."""
 
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
-        """Convert float32 numbers ``[..., at least the action's size]`` to actions ``[..., *shape]``."""
+        """Convert float32 numbers ``[..., at least their size]`` to actions ``[..., *shape]``."""
 
     def to_env(self, action: PyTree) -> PyTree:
         """Convert actions ``[..., *shape]`` (numpy or JAX) to the environment's form."""
@@ -94,17 +94,17 @@ class ActionSpace(Protocol):
         """The arrays of a batch of the environment's actions, with their names and kinds.
 
         Raises:
-          KeyError, TypeError, ValueError: if the batch does not have the structure of the action space.
+          KeyError, TypeError, ValueError: if the batch does not match the action space's structure.
         """
 
     def build(self, arrays: Sequence[np.ndarray]) -> PyTree:
         """The inverse of :meth:`leaves`."""
 
     def accept(self, actions: PyTree) -> PyTree:
-        """A policy's actions, with deviations corrected that an environment would correct anyway."""
+        """A policy's actions, with deviations fixed that an environment would fix anyway."""
 
     def problem(self, actions: PyTree, env: str) -> str:
-        """Returns an error message if actions ``[N, ...]`` do not suit ``env``, else an empty string."""
+        """Returns an error message if actions ``[N, ...]`` do not fit ``env``, else ``""``."""
 
     def forbidden(self, actions: PyTree, mask: np.ndarray) -> np.ndarray:
         """Whether each action, in the environment's form, is forbidden by a mask, ``[N]``.
@@ -119,7 +119,7 @@ class ActionSpace(Protocol):
         """Metrics of how well a distribution's mode agrees with actions ``[B, *shape]``."""
 
     def tally(self, actions: PyTree) -> np.ndarray:
-        """Sums over a batch of the environment's actions; batches can be added up for :meth:`tallied`."""
+        """Sums over a batch of the environment's actions, to be added up for :meth:`tallied`."""
 
     def tallied(self, sums: np.ndarray, count: int) -> str:
         """A readable summary of ``count`` actions, given their sums from :meth:`tally`."""
@@ -127,7 +127,7 @@ class ActionSpace(Protocol):
     def uniform(
         self, rng: np.random.Generator, count: int, mask: np.ndarray | None = None
     ) -> PyTree:
-        """Random actions ``[N, ...]`` in the environment's form, uniform where the space is bounded.
+        """Random actions ``[N, ...]`` in the environment's form, uniform where bounded.
 
         With a mask ``[N, mask_size]``, only actions whose entry is not 0 are drawn.
         """

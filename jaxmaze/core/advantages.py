@@ -24,8 +24,8 @@ def gae(
     ``delta_t = r_t + gamma * (1 - terminated_t) * V(s'_t) - V(s_t)`` and
     ``A_t = delta_t + gamma * lambda * (1 - done_t) * A_{t+1}``, where ``s'_t`` is the true next
     observation, so that a truncated episode bootstraps from its final observation, and ``done`` is
-    termination or truncation. Schulman et al. (2016), "High-Dimensional Continuous Control Using Generalized
-    Advantage Estimation", equation 16.
+    termination or truncation. Schulman et al. (2016), "High-Dimensional Continuous Control Using
+    Generalized Advantage Estimation", equation 16.
 
     Args:
       reward: ``[T, ...]``.

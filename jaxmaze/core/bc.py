@@ -99,7 +99,7 @@ def statistics(networks: Networks, obs: Array, weight: Array) -> normalization.R
 
 
 def _take(data: PyTree, index: Array) -> PyTree:
-    """The rows ``index`` ``[B]`` of every leaf ``[R, ...]``; an index out of range takes the last row.
+    """The rows ``index`` ``[B]`` of every leaf ``[R, ...]``; out of range takes the last row.
 
     Rows are gathered one batch at a time: a padded or reordered copy of the data would take twice
     the memory.

@@ -63,7 +63,7 @@ def remembered(
     data: Demonstrations,
     marked: Array,
 ) -> sequences.Carries:
-    """The policy's hidden state at the start of each sequence of the ``marked`` ``[E]`` episodes."""
+    """The policy's hidden state at the start of each sequence of ``marked`` ``[E]`` episodes."""
 
     def visit(total: PyTree, part: sequences.Part) -> tuple[PyTree, Array]:
         obs = rows_at(data, part.rows).obs

@@ -49,7 +49,7 @@ class Composite:
         return self.names or tuple(str(i) for i in range(len(self.parts)))
 
     def _split(self, action: PyTree) -> list[PyTree]:
-        """Split rows ``[..., A]`` into each part's actions ``[..., *part.shape]``, in its own type."""
+        """Split rows ``[..., A]`` into actions ``[..., *part.shape]`` of each part's type."""
         found, at = [], 0
         for part, width in zip(self.parts, self._widths(), strict=True):
             piece = action[..., at : at + width] if width else action[..., at]

@@ -32,7 +32,7 @@ def _fill_gumbel(rng: np.random.Generator, out: np.ndarray) -> None:
 
 
 def _choose(rng: np.random.Generator, allowed: np.ndarray) -> np.ndarray:
-    """A uniform choice among the allowed entries of the last axis (among all if none is allowed)."""
+    """A uniform choice among the allowed entries of the last axis (all if none is allowed)."""
     return np.where(allowed, rng.random(allowed.shape), -1.0).argmax(-1)
 
 
@@ -154,7 +154,7 @@ class MultiDiscrete(OneArray):
     """``K`` choices at once, each with its own number of actions.
 
     The policy head outputs ``K * W`` logits, where ``W`` is the largest number of actions; logits
-    that belong to no action are ignored. The choices' masks are concatenated: ``sum(nvec)`` entries.
+    that belong to no action are ignored. Masks are concatenated: ``sum(nvec)`` entries.
 
     Attributes:
       nvec: number of actions of each choice.

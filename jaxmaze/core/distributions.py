@@ -37,7 +37,7 @@ class Categorical(NamedTuple):
     def log_prob(self, action: Array) -> Array:
         """Log-probability ``[...]`` of ``action`` ``[...]`` (integers)."""
         log_p = jax.nn.log_softmax(self.logits)
-        # One-hot instead of indexing: the gradient of indexing is a scatter, which is slow on a CPU.
+        # One-hot, not indexing: the gradient of indexing is a scatter, which is slow on a CPU.
         chosen = jnp.arange(self.logits.shape[-1]) == action.astype(jnp.int32)[..., None]
         return jnp.where(chosen, log_p, 0.0).sum(-1)
 
@@ -115,7 +115,7 @@ class DiagGaussian(NamedTuple):
         return {"action_std": self.std().mean()}
 
     def tempered_loss(self, action: Array, temperature: Array) -> Array:
-        """The mean of ``-log p(action)`` over rows, with the standard deviations times a temperature.
+        """The mean of ``-log p(action)`` over rows, with deviations multiplied by a temperature.
 
         A constant is left out, and the standard deviations are not clipped, as the likelihood would
         be flat beyond the limits.
@@ -288,7 +288,7 @@ class SquashedGaussian:
         return self._base().log_prob(raw) - self._log_slope(raw).sum(-1)
 
     def entropy(self) -> Array:
-        """``H(base) + E[log slope]``, in nats, ``[...]``; expectation by Gauss-Hermite quadrature."""
+        """``H(base) + E[log slope]``, in nats, ``[...]``; the mean by Gauss-Hermite quadrature."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
         total = jnp.zeros(self.mean.shape)
         for node, weight in zip(nodes, weights / weights.sum(), strict=True):
@@ -296,15 +296,15 @@ class SquashedGaussian:
         return self._base().entropy() + total.sum(-1)
 
     def kl(self, other: PyTree) -> Array:
-        """``KL(self || other)`` in nats, ``[...]``: that before squashing, if the bounds are equal."""
+        """``KL(self || other)`` in nats, ``[...]``: that before squashing; bounds must be equal."""
         return self._base().kl(other._base())
 
     def exploration(self) -> dict[str, Array]:
-        """Metrics of exploration beside the entropy: the mean standard deviation before squashing."""
+        """Metrics of exploration beside the entropy: the mean deviation before squashing."""
         return self._base().exploration()
 
     def tempered_loss(self, action: Array, temperature: Array) -> Array:
-        """``-log p(action)`` without a constant, with a temperature as for :class:`DiagGaussian`."""
+        """``-log p(action)`` without a constant; temperature as in :class:`DiagGaussian`."""
         return self._base().tempered_loss(self._raw(action), temperature)
 
     def pick(self, noise: Array) -> Array:
@@ -316,7 +316,7 @@ class SquashedGaussian:
         return self._squash(self._base().sample(key))
 
     def mode(self) -> Array:
-        """The squashed mean, ``[..., A]``: the median, which is used as the deterministic action."""
+        """The squashed mean, ``[..., A]``: the median, used as the deterministic action."""
         return self._squash(self.mean)
 
 
