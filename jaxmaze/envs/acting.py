@@ -3,8 +3,8 @@
 An environment step takes some 20 microseconds, and so does calling a compiled function, mostly
 because of the overhead per input and output array. So there are only two input arrays (policies;
 observations with their random numbers) and one output array (actions with their log-probabilities).
-Images are a third input, of bytes. Policies with image inputs are large, so that unpacking them from
-one array would take longer; they are passed as they are.
+Images are a third input, of bytes. Policies with image inputs are large, so that unpacking them
+from one array would take longer; they are passed as they are.
 """
 
 from __future__ import annotations

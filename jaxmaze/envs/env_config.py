@@ -120,7 +120,7 @@ class EnvConfig(NamedTuple):
         return f"env.id={self.id}" if self.make is None else f"env.make={importing.text(self.make)}"
 
     def code(self) -> tuple[importing.Code | str, ...]:
-        """The user's code that it contains: the function that makes the environment, and wrappers."""
+        """The user's code it contains: the function that makes the environment, and wrappers."""
         made = () if self.make is None else (self.make,)
         return (*made, *(code for code, _ in self.wrappers))
 

@@ -114,7 +114,7 @@ class EnvpoolCollector:
         return lambda: self.collect(policies, iteration, num_steps)
 
     def collect(self, policies: Policy, iteration: int, num_steps: int) -> Segment:
-        """Collect ``num_steps`` rows ``[L, T, N, ...]`` of every environment with sampled actions."""
+        """Collect ``num_steps`` rows ``[L, T, N, ...]`` per environment with sampled actions."""
         config, count = self.config, len(self._slots)
         spaces, packed = config.networks.spaces, acting.pack(config.networks, policies)
         seeds = [config.seeds[m] for m in config.learners()]

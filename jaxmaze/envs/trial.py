@@ -154,7 +154,7 @@ def _array_problem(space: gym.Space, x: PyTree, what: str) -> str:
     if np.dtype(space.dtype).kind in "biu":
         if array.dtype.kind == "f":
             return f"{what} of type {array.dtype}, for {space}"
-        # Values outside a box's bounds are usable; discrete values outside their range are not.
+        # Values outside a box's bounds are usable, unlike categories outside a discrete range.
         if not isinstance(space, gym.spaces.Box) and not space.contains(array.astype(space.dtype)):
             return f"{what} {array} that is not in {space}"
     return ""
