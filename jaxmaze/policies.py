@@ -53,7 +53,7 @@ def _act_on(
 class LoadedPolicy:
     """A trained policy: numpy observations in, actions out. Needs neither environment nor data.
 
-    A recurrent policy keeps each row's hidden state between calls, so that row ``i`` must be the same
+    A recurrent policy keeps each row's hidden state between calls, so row ``i`` must be the same
     environment in each call. Mark where episodes begin by the argument ``begin`` of a call, by
     :meth:`begin`, or for all rows by :meth:`reset`; at the first call, all rows begin an episode.
     Feed-forward policies do not need this and ignore it.
@@ -128,7 +128,7 @@ class LoadedPolicy:
     def _remembered(
         self, rows: int, padded: int, begin: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Hidden states ``[padded, C]``, and where episodes begin ``[padded]``, padded."""
+        """Hidden states ``[padded, C]``, and 1.0 where they are ignored ``[padded]``."""
         begins = np.ones(padded, np.float32)
         if self._carry is not None:
             begins[:rows] = [row in self._begins for row in range(rows)]
@@ -226,8 +226,8 @@ def resolve(
       member: index of a run's member.
       deterministic: for a run's policy, whether to take the mode instead of samples.
 
-      Raises:
-        UserError: if there is no such policy, or it does not fit the environment.
+    Raises:
+      UserError: if there is no such policy, or it does not fit the environment.
     """
     if isinstance(policy, LoadedPolicy):
         return _fitting(policy, info, "a trained policy")

@@ -104,7 +104,7 @@ def of(section: type) -> dict[str, Field]:
 def _kind(hint: Any) -> dict[str, Any]:
     """A field's type, and whether None and several values are allowed, from its annotation.
 
-    ``str | tuple[str, ...]`` is one string or several; for a plain tuple, the item type is returned.
+    ``str | tuple[str, ...]`` is one string or several; a plain tuple has the type of its items.
     """
     parts = list(hint.__args__) if isinstance(hint, types.UnionType) else [hint]
     optional = type(None) in parts

@@ -14,7 +14,7 @@ def names() -> list[str]:
 
 
 def full_name(name: str) -> str:
-    """The field that ``sweep.NAME`` refers to in the first stage that has it, to look up its type."""
+    """The field that ``sweep.NAME`` refers to, in the first stage that has it; for its type."""
     return next(f"{stage}.{name}" for stage in STAGES if name in swept(stage))
 
 

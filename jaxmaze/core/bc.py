@@ -143,7 +143,7 @@ def epoch(
       networks: static.
       batch_size: static, rows of a minibatch.
       steps: static, the maximum number of minibatches; only as many are run as the member's rows
-          fill.
+        fill.
       state: the member's state; unchanged if it has stopped, which then costs one minibatch.
       data: ``R`` rows.
       weight: ``[R]`` True or 1.0 for training rows, else False or 0.0.

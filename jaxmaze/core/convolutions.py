@@ -32,7 +32,7 @@ def convolve(x: Array, kernel: Array, stride: int = 1, pad: bool = True) -> Arra
       kernel: ``[size, size, C, O]``; ``size`` is a multiple of ``stride``, or 1.
       stride: the stride in both directions.
       pad: whether to pad with zeros, so that the output has ``ceil(H / stride)`` rows ("SAME");
-          otherwise there is no padding ("VALID").
+        otherwise there is no padding ("VALID").
 
     Returns:
       ``[B, H', W', O]``.

@@ -295,7 +295,7 @@ class Networks:
         obs: PyTree,
         memory: Memory | None = None,
     ) -> Array:
-        """The (scaled) value ``[...]`` of raw observations; takes what :meth:`distribution` does."""
+        """The (scaled) value ``[...]`` of raw observations; arguments as :meth:`distribution`."""
         return self.follow_value(params, stats, obs, memory)[0]
 
     def follow_value(

@@ -64,8 +64,8 @@ def update_stats(stats: RunningStats, batch: Array, weight: Array | None = None)
       batch: ``[B, *shape]``.
       weight: ``[B]`` non-negative weights, ones by default; rows with weight 0 do not count.
 
-      Returns:
-        Statistics of all samples, old ones and the batch's.
+    Returns:
+      Statistics of all samples, old ones and the batch's.
     """
     batch = jnp.asarray(batch, jnp.float32)
     weight = jnp.ones(batch.shape[0]) if weight is None else weight

@@ -91,9 +91,9 @@ def take(sequences: Sequences, which: Array) -> tuple[Array, Array, Array]:
       sequences: all of them.
       which: ``[B]`` indices of sequences; an index out of range takes the last one.
 
-      Returns:
-        Row indices ``[L, B]``, which may be out of range; a mask ``[L, B]``, 1.0 for steps of the
-        sequence and 0.0 for padding; and 1.0 where an episode begins, ``[L, B]``.
+    Returns:
+      Row indices ``[L, B]``, which may be out of range; a mask ``[L, B]``, 1.0 for steps of the
+      sequence and 0.0 for padding; and 1.0 where an episode begins, ``[L, B]``.
     """
     start, length, begin = (x.at[which].get(mode="clip") for x in map(jnp.asarray, sequences[:3]))
     time = jnp.asarray(sequences.time)[:, None]

@@ -30,11 +30,12 @@ def key_of(data: Array) -> Array:
 def permutation(key: Array, num: int) -> Array:
     """A pseudo-random order ``[num]`` of the numbers ``0 ... num - 1``, int32.
 
-    A Feistel network is a bijection on n-bit numbers, whatever its round function (Luby & Rackoff (1988), "How to construct pseudorandom permutations from pseudorandom
-    functions"); numbers mapped to ``num`` or beyond are mapped again until they fall below it
-    (cycle walking: Black & Rogaway (2002), "Ciphers with arbitrary finite domains"). Every element
-    costs a few integer operations; ``jax.random.permutation``, which sorts random numbers, took a
-    third of a whole PPO update on the CPU.
+    A Feistel network is a bijection on n-bit numbers, whatever its round function (Luby & Rackoff
+    (1988), "How to construct pseudorandom permutations from pseudorandom functions"); numbers
+    mapped to ``num`` or beyond are mapped again until they fall below it (cycle walking: Black &
+    Rogaway (2002), "Ciphers with arbitrary finite domains"). Every element costs a few integer
+    operations; ``jax.random.permutation``, which sorts random numbers, took a third of a whole PPO
+    update on the CPU.
 
     Args:
       key: a JAX key.

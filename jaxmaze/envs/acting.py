@@ -130,9 +130,9 @@ class Chooser:
           policies: of all members.
           noise: ``[K, A]``, one step of what :func:`draw` returns; for sampled actions.
 
-          Returns:
-            Unclipped actions ``[K, A]`` (``[K, 1]`` for discrete ones) as numbers; sampled actions
-            have a last column of log-probabilities.
+        Returns:
+          Unclipped actions ``[K, A]`` (``[K, 1]`` for discrete ones) as numbers; sampled actions
+          have a last column of log-probabilities.
         """
         if noise is not None:
             self._noise[...] = noise

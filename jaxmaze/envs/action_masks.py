@@ -34,8 +34,8 @@ def find(env: gym.Env, name: str, wanted: bool | None) -> Source:
       name: its id, for messages.
       wanted: whether masks are required; None if they are optional.
 
-      Raises:
-        UserError: if masks are required and there are none, or none of the right size.
+    Raises:
+      UserError: if masks are required and there are none, or none of the right size.
     """
     if wanted is False:
         return ""

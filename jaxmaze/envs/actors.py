@@ -213,7 +213,7 @@ class Actor:
         return acting.draw(self._spaces.action, seeds, self.shards, self.width, num_steps, *path)
 
     def _step(self, action: np.ndarray, reward: np.ndarray, t: int, ends: list) -> None:
-        """Step every environment; fills in ``reward`` ``[K]`` and appends ended episodes to ``ends``."""
+        """Step every environment; fills ``reward`` ``[K]`` and appends episode ends to ``ends``."""
         progress, put = self._progress, self._spaces.obs.put
         sent = self._spaces.action.each(self._spaces.action.to_env(action))
         for k, env in enumerate(self._training):

@@ -120,9 +120,9 @@ def import_module(module: str, named: str) -> types.ModuleType:
       module: its name.
       named: the setting that names it, for error messages: ``"env.id=my_env:Ball-v0"``.
 
-      Raises:
-        UserError: if the module does not exist, is in a run's folder, needs a missing module, or
-          raises.
+    Raises:
+      UserError: if the module does not exist, is in a run's folder, needs a missing module, or
+        raises.
     """
     if module not in sys.modules:
         trust.refuse_runs(module)
