@@ -53,10 +53,10 @@ def _act_on(
 class LoadedPolicy:
     """A trained policy: numpy observations in, actions out. Needs neither environment nor data.
 
-    A policy that remembers keeps what it remembers of each row from call to call, so that row ``i``
-    is to be the same environment each time. It is told where episodes begin: by ``begin`` of a call
-    or of :meth:`begin`, or for all rows by :meth:`reset`; all begin at the first call. Others do
-    without, and are not changed by it.
+    A recurrent policy keeps each row's hidden state between calls, so row ``i`` must be the same
+    environment in each call. Mark where episodes begin by the argument ``begin`` of a call, by
+    :meth:`begin`, or for all rows by :meth:`reset`; at the first call, all rows begin an episode.
+    Feed-forward policies do not need this and ignore it.
 
     Attributes:
       networks: its networks as pure functions.
@@ -68,18 +68,18 @@ class LoadedPolicy:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: in every row an episode begins with the next call."""
+        """Reset all hidden states: an episode begins in every row with the next call."""
         self._carry: np.ndarray | None = None
         self._begins: set[int] = set()
 
     def begin(
         self, slots: int | Iterable[int], env: object = None, seed: int | None = None
     ) -> None:
-        """Say in which rows an episode begins with the next call.
+        """Mark the rows in which an episode begins with the next call.
 
         Args:
-          slots: the rows' numbers, or one.
-          env: not used; whoever plays episodes tells every policy that asks.
+          slots: the index of a row, or several.
+          env: not used; part of the hook's signature (:data:`jaxmaze.envs.episodes.HOOKS`).
           seed: likewise.
         """
         del env, seed
@@ -88,14 +88,14 @@ class LoadedPolicy:
     def __call__(
         self, obs: np.ndarray, seed: int | None = None, begin: np.ndarray | None = None
     ) -> np.ndarray:
-        """Actions ``[N, ...]`` for observations ``[N, *obs_shape]``, as the environment takes them.
+        """Actions ``[N, ...]``, in the environment's form, for observations ``[N, *obs_shape]``.
 
         Deterministic (the distribution's mode) without a seed, a sample with one; the same seed
         gives the same sample. ``begin`` ``[N]`` is True in rows where an episode begins.
 
         Raises:
-          ValueError: if the observations have another shape, or are of another number of rows than
-            a policy that remembers was given before.
+          ValueError: if the observations have the wrong shape, or if the number of rows changes
+            between calls of a recurrent policy.
         """
         spaces = self.networks.spaces
         try:
@@ -113,7 +113,7 @@ class LoadedPolicy:
                 f"{wrong}; the policy takes a batch {spaces.obs.batch()}"
             )
         rows = len(leaves[0])
-        # Batches are padded to powers of two, so that few sizes are ever compiled.
+        # Batches are padded to powers of two, so that few shapes are compiled.
         padding = spaces.obs.stored((1 << max(rows - 1, 0).bit_length()) - rows)
         padded = jax.tree.map(lambda *x: np.concatenate(x), obs, padding)
         if self.networks.carry_size:
@@ -123,12 +123,12 @@ class LoadedPolicy:
             self._carry, self._begins = np.asarray(carry)[:rows], set()
         else:
             action = _act(self.networks, seed is not None, self.policy, padded, seed or 0)
-        return self.networks.to_env(np.asarray(action)[:rows])  # in numpy, which has all types
+        return self.networks.to_env(np.asarray(action)[:rows])  # in numpy, which supports all types
 
     def _remembered(
         self, rows: int, padded: int, begin: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What is remembered ``[padded, C]``, and where it does not count ``[padded]``."""
+        """Hidden states ``[padded, C]``, and 1.0 where they are ignored ``[padded]``."""
         begins = np.ones(padded, np.float32)
         if self._carry is not None:
             begins[:rows] = [row in self._begins for row in range(rows)]
@@ -150,11 +150,11 @@ class LoadedPolicy:
 
 
 def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
-    """The policy that a run hands over: its best, as summary.json evaluates it.
+    """Load the final policy of a run: its best one, which summary.json evaluates.
 
     Args:
       run: the folder of a bc or ppo run, or of a workflow (its fine-tuned arm).
-      member: which of the run's members.
+      member: index of the run's member.
 
     Raises:
       UserError: if the folder has no checkpoint, or not that many members.
@@ -167,11 +167,11 @@ def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
 
 
 def build_networks(settings: Settings, spaces: Spaces) -> Networks:
-    """The networks that the settings ask for in an environment.
+    """Build the networks that the settings configure, for an environment's spaces.
 
     Raises:
-      UserError: if actions without bounds are to be squashed into them, or observations have no
-        images for a convolutional encoder.
+      UserError: if squashing is configured for unbounded actions, or a convolutional encoder for
+        observations without images.
     """
     section = settings.network
     if section.squash_actions:
@@ -194,7 +194,7 @@ def build_networks(settings: Settings, spaces: Spaces) -> Networks:
 
 
 def _encoder(name: str, spaces: Spaces) -> str:
-    """The encoder that a setting asks for."""
+    """The name of the encoder that a setting selects."""
     images = bool(spaces.features.num_pixels)
     if name == encoders.AUTO:
         return "nature" if images else "mlp"
@@ -218,12 +218,13 @@ def resolve(
 
     Args:
       policy: a name: a registered teacher, a run's folder, ``sb3:model.zip``, or
-        ``package.module:function``, of which what it names may be all that a Python object may be;
-        or a Python object, see :func:`jaxmaze.teachers.adapters.given.adapt`.
+        ``package.module:function``; or a Python object. Both a Python object and what
+        ``package.module:function`` names may be anything that
+        :func:`jaxmaze.teachers.adapters.given.adapt` accepts.
       info: the environment it will act in.
       seed: for policies that draw random numbers.
-      member: which member of a run.
-      deterministic: for a run's policy: the mode, instead of samples.
+      member: index of a run's member.
+      deterministic: for a run's policy, whether to take the mode instead of samples.
 
     Raises:
       UserError: if there is no such policy, or it does not fit the environment.
@@ -251,7 +252,7 @@ def resolve(
 
 
 def _fitting(policy: LoadedPolicy, info: EnvInfo, name: str) -> LoadedPolicy:
-    """The same policy, if it was trained for the spaces of this environment."""
+    """Return the policy after checking that it was trained for this environment's spaces."""
     if policy.networks.spaces != info.spaces:
         raise UserError(
             f"{name} was trained for {policy.networks.spaces.describe()}, but "
@@ -261,7 +262,7 @@ def _fitting(policy: LoadedPolicy, info: EnvInfo, name: str) -> LoadedPolicy:
 
 
 class _Sampler:
-    """A trained policy that draws its actions.
+    """A trained policy with sampled actions.
 
     Attributes:
       trained: the policy.
@@ -278,7 +279,7 @@ class _Sampler:
 
 
 def digest_of(policy: object) -> str | None:
-    """What tells a trained policy from another of the same folder; None for other functions."""
+    """A digest that identifies a trained policy's parameters; None for other functions."""
     policy = getattr(policy, "__wrapped__", policy)
     trained = getattr(policy, "trained", policy)
     if isinstance(trained, LoadedPolicy):
@@ -287,10 +288,10 @@ def digest_of(policy: object) -> str | None:
 
 
 def checked(policy: Act, info: EnvInfo) -> Act:
-    """The policy, its actions' shape, type and range checked before the environment acts.
+    """Wrap a policy so that the shape, type and range of its actions are checked.
 
     Raises:
-      UserError: when it is called and gives what the environment does not take.
+      UserError: when the policy is called and returns actions that the environment does not take.
     """
     space, dtypes = info.spaces.action, action_types(info.action_space)
 
@@ -313,7 +314,7 @@ def checked(policy: Act, info: EnvInfo) -> Act:
 def _mended(
     name: str, space: Leaf, action: np.ndarray, count: int, info: EnvInfo, dtype: np.dtype
 ) -> np.ndarray:
-    """One array of a policy's actions as the environment takes it."""
+    """One array of a policy's actions, converted to the environment's form."""
     of = f" {name}" if name else ""
     wanted = (count, *space.env_shape)
     if action.shape != wanted:

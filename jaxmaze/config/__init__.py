@@ -1,4 +1,4 @@
-"""Settings: every field with its default, type, range and help, declared once in ``sections``."""
+"""Settings. Each field's default, type, range and help are declared once, in ``sections``."""
 
 from jaxmaze.config.door import (
     OPEN,

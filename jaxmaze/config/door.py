@@ -1,7 +1,7 @@
-"""The door: configurations as users give them, checked, and made into settings.
+"""Validation of users' configurations and their conversion to settings.
 
-A config file is partial or whole; what it leaves out has the default of its field. A field that
-does not exist, or a value out of its range, stops a command before anything is computed.
+A config file may be partial; fields that it leaves out have their defaults. A field that does not
+exist, or a value out of range, stops a command before anything is computed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from jaxmaze.envs import importing
 from jaxmaze.errors import UserError
 
 OPEN = ("env.kwargs.", "env.reset_options.")
-"""How names begin that can go on as the user likes."""
+"""Prefixes after which field names are free."""
 ConfigLike: TypeAlias = ml_collections.ConfigDict | Mapping[str, object]
-"""A configuration, whole or partial, as a user may give it."""
+"""A complete or partial configuration, as given by a user."""
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -49,10 +49,10 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def make_config(values: ConfigLike) -> ml_collections.ConfigDict:
-    """A locked configuration from nested values, with defaults for what they leave out.
+    """A locked configuration from nested values, with defaults for fields that they leave out.
 
     Raises:
-      UserError: for what is no dict, and for a field that does not exist; values are checked by
+      UserError: if ``values`` is not a dict, or a field does not exist; values are checked by
         :func:`validate`.
     """
     config = default_config()
@@ -63,10 +63,10 @@ def make_config(values: ConfigLike) -> ml_collections.ConfigDict:
 
 
 def flat(values: ConfigLike) -> dict[str, object]:
-    """Values by dotted name, whether they are nested or not; the names are not checked.
+    """Flatten values, nested or not, to dotted names; the names are not checked.
 
     Raises:
-      UserError: for what is no dict.
+      UserError: if ``values`` is not a dict.
     """
     if not isinstance(values, Mapping | ml_collections.ConfigDict):
         raise UserError(
@@ -77,7 +77,7 @@ def flat(values: ConfigLike) -> dict[str, object]:
 
 
 def _plain(values: ConfigLike) -> dict[str, object]:
-    """Nested dicts, whichever of the two kinds they are of."""
+    """Convert a ConfigDict or another mapping to plain nested dicts."""
     pairs = values.to_dict() if isinstance(values, ml_collections.ConfigDict) else values
     return {
         str(key): _plain(value) if isinstance(value, Mapping | ml_collections.ConfigDict) else value
@@ -86,7 +86,7 @@ def _plain(values: ConfigLike) -> dict[str, object]:
 
 
 def _flatten(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted names and values; ``env.kwargs`` is one value."""
+    """Dotted names and values; ``env.kwargs`` counts as a single value."""
     for key, value in values.items():
         name = f"{prefix}{key}"
         if name in SECTIONS:
@@ -122,7 +122,7 @@ def check_name(name: str) -> None:
     """Check that a dotted field name exists.
 
     Raises:
-      UserError: with the nearest name that does.
+      UserError: if it does not; suggests the closest name that does.
     """
     if name in FIELDS or name.startswith(OPEN):
         return
@@ -155,7 +155,7 @@ def _fields_of(section: str) -> str:
 
 
 def expected(name: str) -> str:
-    """What a field may be, in words."""
+    """A readable description of a field's allowed values."""
     field = FIELDS[name]
     if field.words:
         return field.words
@@ -186,7 +186,7 @@ def expected(name: str) -> str:
 
 
 def fits(name: str, value: object) -> bool:
-    """Whether a field may have a value."""
+    """Whether a value is allowed for a field."""
     field = FIELDS[name]
     if value is None:
         return field.optional
@@ -205,7 +205,7 @@ def fits(name: str, value: object) -> bool:
 
 
 def _is(field: Field, value: object) -> bool:
-    """Whether a value has a field's type and lies in its range."""
+    """Whether a value has a field's type and is in its range."""
     if isinstance(value, bool) and field.type is not bool:
         return False
     if field.type is float:
@@ -222,10 +222,10 @@ def _is(field: Field, value: object) -> bool:
 
 
 def validate(config: ConfigLike) -> ml_collections.ConfigDict:
-    """Check every field and what they say together; returns a whole, locked configuration.
+    """Check every field and their combination; returns a complete, locked configuration.
 
     Raises:
-      UserError: one line that names the field and what it may be.
+      UserError: one line that names the field and its allowed values.
     """
     config = make_config(config)
     for name in FIELDS:
@@ -240,7 +240,7 @@ def validate(config: ConfigLike) -> ml_collections.ConfigDict:
 
 
 def _check_sweep(config: ml_collections.ConfigDict) -> None:
-    """Whether the stage can take the sweep's fields, and those their values."""
+    """Check that the stage supports the swept fields, and that their values are allowed."""
     if not config.sweep:
         return
     known = settings_lib.swept(config.stage)
@@ -265,10 +265,10 @@ def _check_sweep(config: ml_collections.ConfigDict) -> None:
 
 
 def to_settings(config: ConfigLike | Settings) -> Settings:
-    """The settings that a configuration asks for, checked.
+    """Convert a configuration to settings and validate it.
 
     Raises:
-      UserError: one line that names the field and what it may be.
+      UserError: one line that names the field and its allowed values.
     """
     if isinstance(config, Settings):
         return config
@@ -276,20 +276,20 @@ def to_settings(config: ConfigLike | Settings) -> Settings:
 
 
 def import_paths(config: ml_collections.ConfigDict) -> dict[str, str]:
-    """The paths to import from that a configuration holds, by field; without gymnasium's own."""
+    """The import paths in a configuration, by field, except those of gymnasium's own code."""
     values = {name: get(config, name) for name, field in FIELDS.items() if field.code}
     paths = {
         name: value
         for name, value in values.items()
         if isinstance(value, str) and ":" in value
-        # A folder of that name is meant first, as policies.resolve takes it.
+        # A folder of that name takes precedence, as in policies.resolve.
         if name.startswith("env.") or not Path(value).is_dir()
     }
     for i, entry in enumerate(values["env.wrappers"]):
         code, _ = importing.wrapping(entry)
         if isinstance(code, str) and not importing.of_gymnasium(code):
             paths[f"env.wrappers[{i}]"] = code
-    # Of what only names something that was given in Python nothing is ever imported.
+    # Names of code that was given in Python are never imported.
     return {
         name: path
         for name, path in paths.items()
@@ -298,18 +298,18 @@ def import_paths(config: ml_collections.ConfigDict) -> dict[str, str]:
 
 
 def to_dict(config: ml_collections.ConfigDict | Settings) -> dict[str, object]:
-    """Nested plain values, as JSON can hold them and :func:`make_config` takes them back."""
+    """Convert to nested values that JSON can hold and :func:`make_config` accepts."""
     values = settings_lib.to_plain(config) if isinstance(config, Settings) else config.to_dict()
     return json.loads(json.dumps(_finite(values), default=_written))
 
 
 def _written(value: object) -> str:
-    """What stands in JSON for a value that it cannot hold: code by its import path."""
+    """The JSON replacement for a value that JSON cannot hold: for code, its import path."""
     return importing.text(value) if callable(value) else str(value)
 
 
 def _finite(value: object) -> object:
-    """JSON has no infinity: limits that are "none" are written as the text "inf"."""
+    """Replace infinity, which JSON does not have, by the string "inf"."""
     if isinstance(value, Mapping):
         return {k: _finite(v) for k, v in value.items()}
     if isinstance(value, tuple | list):

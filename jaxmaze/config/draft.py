@@ -1,4 +1,4 @@
-"""A config file to begin with, written for an environment after a look at its spaces."""
+"""Drafting a first config file for an environment, based on its spaces."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FIRST = {
     "ppo": ("learning_rate", "total_env_steps", "num_envs", "num_steps", "gamma", "entropy_coef"),
     "evaluation": ("episodes",),
 }
-"""The fields that one looks at first, by section."""
+"""The fields that users change first, by section."""
 NO_LIMIT = 1000
-"""Steps of an episode where nothing else ends it."""
+"""Step limit for environments whose episodes otherwise may not end."""
 MEMBERS = 3
-"""Seeds, if nothing else is said: the fewest that have an interval."""
+"""Default number of seeds: the fewest that allow a confidence interval."""
 WIDTH = 100
 LARGE = 64
-"""Numbers in an observation from which larger networks are suggested."""
+"""Observation size from which larger networks are suggested."""
 
 HEAD = '''\
 """{title}
@@ -64,10 +64,10 @@ def text(info: EnvInfo, config: ConfigLike, chosen: Iterable[str], teacher: bool
 
     Args:
       info: the environment.
-      config: the configuration it is to be, as far as it differs from the defaults.
-      chosen: the fields that were given, which are never left out.
-      teacher: whether the configured teacher knows the environment.
-      name: of the file, for the commands in it.
+      config: the configuration to write; only differences from the defaults are written.
+      chosen: the fields that the user set, which are always written.
+      teacher: whether the configured teacher supports the environment.
+      name: name of the file, for the commands in it.
     """
     settings, hints = to_settings(config), _hints(info, teacher)
     values = {field: get(settings, field) for field in FIELDS} | _needed(info)
@@ -104,7 +104,7 @@ def text(info: EnvInfo, config: ConfigLike, chosen: Iterable[str], teacher: bool
 
 
 def _line(code: str, comment: str) -> list[str]:
-    """A field with its comment behind it, or above where that is too long."""
+    """A field with its comment after it, or above it if the line would be too long."""
     line, indent = f"{code}  # {comment}", " " * 12
     if len(indent) + len(line) <= WIDTH:
         return [indent + line]
@@ -112,7 +112,7 @@ def _line(code: str, comment: str) -> list[str]:
 
 
 def _needed(info: EnvInfo) -> Json:
-    """Values without which the environment could not be used."""
+    """Values that the environment needs in order to be usable."""
     return {} if info.spec.max_episode_steps else {"env.max_episode_steps": NO_LIMIT}
 
 
@@ -127,7 +127,7 @@ def _recipes(default: str, name: str) -> str:
 
 
 def _hints(info: EnvInfo, teacher: bool) -> Mapping[str, str]:
-    """What to think of in this environment, by field, instead of the field's own help."""
+    """Hints for this environment, by field, that replace the field's help text."""
     found, limit = {}, info.spec.max_episode_steps
     found["env.id"] = "a registered id, or module:Name-v0"
     found["env.max_episode_steps"] = (
@@ -153,7 +153,7 @@ def _hints(info: EnvInfo, teacher: bool) -> Mapping[str, str]:
 
 
 def _code(value: object) -> str:
-    """A value as Python would write it."""
+    """A value as Python source code."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What a field of the settings may be: declared beside its default, once."""
+"""Declarations of settings fields: default, type and allowed values, in one place."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ class Field(NamedTuple):
     """One field.
 
     Attributes:
-      default: the value where a config file says nothing; None for "not set".
-      type: the Python type; an int is taken where a float is expected.
-      help: what it does, in a line.
+      default: the value if a config file does not set it; None for "not set".
+      type: the Python type; an int is accepted for a float.
+      help: one-line description.
       low: smallest value.
       high: largest value.
       above: whether ``low`` itself is excluded.
       choices: the only values allowed.
       optional: whether None is allowed.
-      swept: whether a sweep may try several values; those of PPO then train side by side.
-      own: whether runs that train together may differ in it, as they may in what is swept.
-      identity: whether another value makes it another run, which does not go on in the folder.
+      swept: whether a sweep may try several values; with PPO, these are trained in parallel.
+      own: whether runs that train together may differ in it, as in swept fields.
+      identity: whether a run with another value is a different run, which cannot resume in the
+        same folder.
       folder: whether it names a folder.
-      several: whether it may be a tuple of such values too.
-      items: for a tuple, the type of what is in it; None if that is not checked.
-      code: whether it may be a path to import from, where it names no folder.
-      function: whether it may be a function too, in Python.
-      words: what it may be, where the rest does not say it.
+      several: whether a tuple of such values is allowed too.
+      items: for a tuple, the type of its items; None if that is not checked.
+      code: whether an import path is allowed, if the value does not name a folder.
+      function: whether a function is allowed too, in Python.
+      words: description of the allowed values, if the other attributes do not define them.
     """
 
     default: object
@@ -56,7 +57,7 @@ class Field(NamedTuple):
 
 
 def field(default: object, help: str, **limits: object) -> Any:
-    """A field of a dataclass, with what :class:`Field` says beyond type and ``optional``."""
+    """A dataclass field with the attributes of :class:`Field`, except type and ``optional``."""
     metadata = {_KEY: {"default": default, "help": help, **limits}}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
@@ -84,7 +85,7 @@ def share(default: float | None, help: str, **limits: object) -> Any:
 
 
 def names_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """The texts in a field that may have several; none if it is not set."""
+    """The strings in a field that may have several; empty if it is not set."""
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else tuple(value)
@@ -101,9 +102,9 @@ def of(section: type) -> dict[str, Field]:
 
 
 def _kind(hint: Any) -> dict[str, Any]:
-    """What an annotation says of a field: type, whether None, and whether several values.
+    """A field's type, and whether None and several values are allowed, from its annotation.
 
-    ``str | tuple[str, ...]`` is a text or several; a tuple alone has the type of its items.
+    ``str | tuple[str, ...]`` is one string or several; a plain tuple has the type of its items.
     """
     parts = list(hint.__args__) if isinstance(hint, types.UnionType) else [hint]
     optional = type(None) in parts

@@ -1,4 +1,4 @@
-"""Config files: a user's own, or one of those that come with the library, by name."""
+"""Finding config files: a user's own, or those that come with the library, by name."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _PACKAGE = Path(__file__).parent.parent
 
 def shipped() -> dict[str, Path]:
     """The config files that come with the library, by name."""
-    # In a wheel they lie in the package (setup.py), in a checkout beside it: there is one source.
+    # In a wheel they are inside the package (setup.py), in a checkout next to it.
     inside = _PACKAGE / "configs"
     folder = inside if inside.is_dir() else _PACKAGE.parent / "configs"
     return {path.stem: path for path in sorted(folder.glob("[!_]*.py"))}
 
 
 def find(name: str) -> Path:
-    """The config file that ``name`` means.
+    """The config file that ``name`` refers to.
 
     Args:
-      name: a file; or ``NAME`` or ``configs/NAME.py`` for one that comes with the library, where no
-        file of the user's is called so.
+      name: a file; or ``NAME`` or ``configs/NAME.py`` for one that comes with the library, unless
+        the user has a file of that name.
 
     Raises:
-      UserError: if there is none; lists the names there are.
+      UserError: if there is none; lists the available names.
     """
     file, known = Path(name), shipped()
     if file.is_file():

@@ -9,7 +9,7 @@ from jaxmaze.config.settings import FIELDS, SECTION_CLASSES
 
 
 def text() -> str:
-    """Every field with its default and its help, a line each or two."""
+    """Every field with its default and its help, in one or two lines each."""
     lines = ["fields of a configuration, each with its default:"]
     for name, field in FIELDS.items():
         start = f"  --config.{name}={_shown(field.default)}"
@@ -21,7 +21,7 @@ def text() -> str:
 
 
 def markdown() -> str:
-    """The same as a page: a table a section."""
+    """The same as a Markdown page with one table per section."""
     lines = [
         "# Settings",
         "",

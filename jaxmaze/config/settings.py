@@ -1,4 +1,4 @@
-"""All settings of a run, typed and frozen: what is left of a configuration inside the library."""
+"""All settings of a run, typed and frozen, as used inside the library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jaxmaze.config.sections.ppo import PPO
 from jaxmaze.config.sections.rollout import Rollout
 
 NOT_STAGES = ("env", "network", "rollout", "evaluation")
-"""Sections that several stages share."""
+"""Sections that are shared by several stages."""
 
 
 def _found() -> dict[str, type]:
@@ -34,12 +34,12 @@ def _found() -> dict[str, type]:
 
 SECTION_CLASSES = _found()
 STAGES = ("workflow", *(name for name in SECTION_CLASSES if name not in NOT_STAGES))
-"""What ``config.stage`` may be."""
+"""Possible values of ``config.stage``."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """All settings. A section that is not listed here is found by the name of its file."""
+    """All settings. Sections that are not listed here are found by the name of their file."""
 
     stage: str = field("workflow", "what train runs", choices=STAGES)
     seed: int = field(0, "member i has seed + i", low=0, high=2**31 - 1)
@@ -55,14 +55,14 @@ class Settings:
     more: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
-        # Only asked for what is not listed above.
+        # Only called for attributes that are not listed above.
         more = self.__dict__.get("more", {})
         if name not in more:
             raise AttributeError(f"the settings have no {name!r}")
         return more[name]
 
     def replace(self, section: str = "", **changes: Any) -> Settings:
-        """A copy with fields of a section changed; of the settings themselves by default."""
+        """A copy with changed fields of a section, by default of the top level."""
         if not section:
             return dataclasses.replace(self, **changes)
         changed = dataclasses.replace(getattr(self, section), **changes)
@@ -82,12 +82,12 @@ def _table() -> dict[str, Field]:
 
 
 FIELDS: dict[str, Field] = _table()
-"""Every field by its dotted name."""
+"""All fields by dotted name."""
 SECTIONS = sorted(SECTION_CLASSES)
 
 
 def from_plain(values: Mapping[str, Any]) -> Settings:
-    """Settings out of a whole configuration's nested values, which have been checked."""
+    """Settings from the nested values of a complete, validated configuration."""
     parts: dict[str, Any] = {
         name: SECTION_CLASSES[name](**value) if name in SECTION_CLASSES else value
         for name, value in values.items()
@@ -110,15 +110,15 @@ def to_plain(settings: Settings) -> dict[str, object]:
 
 
 def _fields_of(part: Any) -> dict[str, object]:
-    """A dataclass's values by name; none is copied, as there may be a user's own objects."""
+    """A dataclass's values by name, not copied, as they may be a user's own objects."""
     return {item.name: getattr(part, item.name) for item in dataclasses.fields(part)}
 
 
 def check(section: str, settings: Settings) -> None:
-    """What a section's fields say together, if its class has a ``check``.
+    """Check the combination of a section's fields, if its class has a ``check``.
 
     Raises:
-      UserError: one line that names the field and what it may be.
+      UserError: one line that names the field and its allowed values.
     """
     part = getattr(settings, section)
     if hasattr(part, "check"):
@@ -126,14 +126,14 @@ def check(section: str, settings: Settings) -> None:
 
 
 def get(settings: Any, name: str) -> Any:
-    """The value of a dotted field, of settings or of a configuration."""
+    """The value of a field, by dotted name, in settings or in a configuration."""
     for part in name.split("."):
         settings = getattr(settings, part)
     return settings
 
 
 def swept(stage: str) -> tuple[str, ...]:
-    """The fields of a stage's section that a sweep may try values of."""
+    """The fields of a stage's section that can be swept."""
     names = fields.of(SECTION_CLASSES[stage]) if stage in SECTION_CLASSES else {}
     return tuple(name for name, found in names.items() if found.swept)
 
@@ -141,8 +141,8 @@ def swept(stage: str) -> tuple[str, ...]:
 def shared(stage: str) -> tuple[str, ...]:
     """Fields in which runs that train together must agree.
 
-    They shape the common program, or say which episodes all are judged on: of what the runs read,
-    everything but what a member has of its own.
+    These determine the common compiled program or the evaluation episodes: all fields that the runs
+    read, except those that may differ between members.
     """
     read = ("env", "network", "evaluation", stage)
     of_sections = (

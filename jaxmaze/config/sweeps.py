@@ -9,17 +9,17 @@ from jaxmaze.config.settings import STAGES, swept
 
 
 def names() -> list[str]:
-    """Everything that can be swept in some stage."""
+    """All fields that can be swept in some stage."""
     return sorted(set(itertools.chain(*(swept(stage) for stage in STAGES))))
 
 
 def full_name(name: str) -> str:
-    """The field that ``sweep.NAME`` stands for, in the first stage that has it; for its type."""
+    """The field that ``sweep.NAME`` refers to, in the first stage that has it; for its type."""
     return next(f"{stage}.{name}" for stage in STAGES if name in swept(stage))
 
 
 def grid(sweep: Mapping[str, tuple[object, ...]]) -> dict[str, dict[str, object]]:
-    """Each point of the grid by a name that a folder can have, the last field varying fastest."""
+    """Each point of the grid, keyed by a valid folder name; the last field varies fastest."""
     fields = sorted(sweep)
     points = [
         dict(zip(fields, values, strict=True))

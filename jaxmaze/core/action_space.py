@@ -1,4 +1,4 @@
-"""What a kind of action is asked: the protocol that all kinds obey, and what they share."""
+"""The protocol that every kind of action implements, and helpers that the kinds share."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.types import Array, Params, PyTree
 
 MAX_NAMED = 8
-"""Parts of an action up to which each is logged on its own."""
+"""The largest number of action parts for which each is logged separately."""
 
 
 class ActionSpace(Protocol):
     """A kind of action.
 
-    Actions come in two forms. What networks, losses and rollouts hold is an array ``[..., *shape]``
-    of ``dtype``, counted from 0. What the environment takes is its own: an array, or nested dicts
-    and tuples of arrays, with a batch's axis in front. :meth:`to_env` and :meth:`from_env` turn one
-    into the other.
+    Actions come in two forms. Networks, losses and rollouts use an array ``[..., *shape]`` of
+    ``dtype``, counted from 0 (the internal form). The environment takes its own form: an array, or
+    nested dicts and tuples of arrays, with a leading batch axis. :meth:`to_env` and
+    :meth:`from_env` convert between the two.
 
     Attributes:
-      kind: its name in files.
-      shape: of one action inside.
-      dtype: of an action in arrays.
-      num_outputs: numbers that the policy's head gives for each observation.
-      num_noise: random numbers that a sample takes.
-      mask_size: entries of an action mask; 0 for kinds that have none.
-      tally_shape: of what :meth:`tally` gives.
+      kind: the name used in saved files.
+      shape: shape of one action in the internal form.
+      dtype: data type of the internal form.
+      num_outputs: number of outputs of the policy head for each observation.
+      num_noise: number of random numbers needed to sample one action.
+      mask_size: entries of an action mask; 0 for kinds without masks.
+      tally_shape: shape of the array that :meth:`tally` returns.
     """
 
     kind: ClassVar[str]
@@ -51,13 +51,13 @@ class ActionSpace(Protocol):
     def tally_shape(self) -> tuple[int, ...]: ...
 
     def free_params(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the head's parameters beside its layer, by name; they start at 0."""
+        """Shapes, by name, of the head's parameters outside its dense layer; initialised to 0."""
 
     def distribution(self, outputs: Array, free: Mapping[str, Array]) -> Distribution:
-        """The distribution ``[...]`` that outputs ``[..., num_outputs]`` stand for."""
+        """The distribution ``[...]`` parameterised by head outputs ``[..., num_outputs]``."""
 
     def masked(self, dist: PyTree, mask: Array) -> Distribution:
-        """A distribution without the actions whose mask ``[..., mask_size]`` is 0."""
+        """The distribution restricted to actions whose mask ``[..., mask_size]`` is not 0."""
 
     def squashed(self) -> ActionSpace:
         """The same actions, with Gaussians squashed into their bounds by tanh.
@@ -67,77 +67,80 @@ class ActionSpace(Protocol):
         """
 
     def fill_noise(self, rng: np.random.Generator, out: np.ndarray) -> None:
-        """Draw what ``Distribution.pick`` takes into ``out`` ``[..., num_noise]`` float32."""
+        """Fill ``out`` ``[..., num_noise]`` float32 with noise for ``Distribution.pick``."""
 
     def project(self, params: Params) -> Params:
-        """A policy's parameters put back into the range where they have a gradient."""
+        """Clip a policy's parameters to the range where they have a gradient."""
 
     def temper(self, params: Params, temperature: Array | float) -> Params:
-        """A policy's parameters at a temperature, which moves no mode."""
+        """A policy's parameters at a temperature, which leaves the mode unchanged."""
 
     def entropy_of_share(self, share: float) -> float:
-        """The entropy (nats) of a policy that explores a share of what it could."""
+        """The entropy (nats) that corresponds to a share, from 0 to 1, of full exploration."""
 
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
-        """Actions ``[..., *shape]`` out of float32 numbers ``[..., at least their size]``."""
+        """Convert float32 numbers ``[..., at least their size]`` to actions ``[..., *shape]``."""
 
     def to_env(self, action: PyTree) -> PyTree:
-        """Actions ``[..., *shape]``, of numpy or JAX, as the environment takes them."""
+        """Convert actions ``[..., *shape]`` (numpy or JAX) to the environment's form."""
 
     def from_env(self, actions: PyTree) -> np.ndarray:
-        """Actions ``[N, *shape]`` out of such as the environment takes."""
+        """Convert actions in the environment's form to actions ``[N, *shape]``."""
 
     def each(self, actions: PyTree) -> Sequence[PyTree]:
-        """A batch of what :meth:`to_env` gives, one by one for an environment's ``step``."""
+        """Split a batch returned by :meth:`to_env` into single actions for ``env.step``."""
 
     def leaves(self, actions: PyTree) -> list[tuple[str, Leaf, np.ndarray]]:
         """The arrays of a batch of the environment's actions, with their names and kinds.
 
         Raises:
-          KeyError, TypeError, ValueError: if it has not the parts that the environment's have.
+          KeyError, TypeError, ValueError: if the batch does not match the action space's structure.
         """
 
     def build(self, arrays: Sequence[np.ndarray]) -> PyTree:
         """The inverse of :meth:`leaves`."""
 
     def accept(self, actions: PyTree) -> PyTree:
-        """What a policy gave, with what an environment would mend anyway mended."""
+        """A policy's actions, with deviations fixed that an environment would fix anyway."""
 
     def problem(self, actions: PyTree, env: str) -> str:
-        """What is wrong with actions ``[N, ...]`` for ``env``, in words; empty if nothing is."""
+        """Returns an error message if actions ``[N, ...]`` do not fit ``env``, else ``""``."""
 
     def forbidden(self, actions: PyTree, mask: np.ndarray) -> np.ndarray:
-        """Which actions of the environment a mask ``[N, mask_size]`` forbids, ``[N]``."""
+        """Whether each action, in the environment's form, is forbidden by a mask, ``[N]``.
+
+        The mask is ``[N, mask_size]``.
+        """
 
     def blocked(self, mask: np.ndarray) -> np.ndarray:
-        """Where a mask ``[N, mask_size]`` leaves nothing to choose, ``[N]``."""
+        """Whether each row of a mask ``[N, mask_size]`` forbids every action, ``[N]``."""
 
     def agreement(self, dist: PyTree, action: Array, weight: Array) -> dict[str, Array]:
-        """How well a distribution's mode agrees with actions ``[B, *shape]``, for the log."""
+        """Metrics of how well a distribution's mode agrees with actions ``[B, *shape]``."""
 
     def tally(self, actions: PyTree) -> np.ndarray:
-        """Sums over the environment's actions, which can be added up, for :meth:`tallied`."""
+        """Sums over a batch of the environment's actions, to be added up for :meth:`tallied`."""
 
     def tallied(self, sums: np.ndarray, count: int) -> str:
-        """What the sums over ``count`` actions say of them, in words."""
+        """A readable summary of ``count`` actions, given their sums from :meth:`tally`."""
 
     def uniform(
         self, rng: np.random.Generator, count: int, mask: np.ndarray | None = None
     ) -> PyTree:
-        """The environment's actions ``[N, ...]`` drawn uniformly, as far as the space is bounded.
+        """Random actions ``[N, ...]`` in the environment's form, uniform where bounded.
 
-        Of those whose mask ``[N, mask_size]`` is not 0, if there is one.
+        With a mask ``[N, mask_size]``, only actions whose entry is not 0 are drawn.
         """
 
     def describe(self) -> str:
-        """The space in words."""
+        """A readable description of the space."""
 
 
 class Leaf(ActionSpace, Protocol):
-    """A kind whose actions are one array for the environment too.
+    """A kind whose actions are a single array in the environment's form too.
 
     Attributes:
-      env_shape: of one action as the environment takes it.
+      env_shape: shape of one action in the environment's form.
     """
 
     @property
@@ -145,7 +148,7 @@ class Leaf(ActionSpace, Protocol):
 
 
 class OneArray:
-    """What the kinds have in common whose actions are one array for the environment too."""
+    """Base class of the kinds whose actions are a single array in the environment's form too."""
 
     mask_size: ClassVar[int] = 0
 
@@ -178,7 +181,7 @@ class OneArray:
 
 
 def flat(x: PyTree, dims: tuple[int, ...]) -> PyTree:
-    """``[..., *dims]`` as ``[..., A]``."""
+    """Reshape ``[..., *dims]`` to ``[..., A]``."""
     if len(dims) == 1:
         return x
     lead = x.shape[: x.ndim - len(dims)]
@@ -186,19 +189,19 @@ def flat(x: PyTree, dims: tuple[int, ...]) -> PyTree:
 
 
 def unflat(x: PyTree, dims: tuple[int, ...]) -> PyTree:
-    """``[..., A]`` as ``[..., *dims]``."""
+    """Reshape ``[..., A]`` to ``[..., *dims]``."""
     return x if len(dims) == 1 else x.reshape((*x.shape[:-1], *dims))
 
 
 def cast(x: PyTree, dtype: DTypeLike) -> PyTree:
-    """``x`` as another type, or in JAX as the next that it has."""
+    """Cast ``x`` to another type; for JAX arrays, to the closest type that JAX supports."""
     wanted = np.dtype(dtype)
     return x.astype(wanted if isinstance(x, np.ndarray) else jax.dtypes.canonicalize_dtype(wanted))
 
 
 def divided_head(params: Params, temperature: Array | float) -> Params:
-    """Parameters whose head's outputs, logits, are divided by a temperature.
+    """Parameters whose head outputs logits divided by a temperature.
 
-    The head is linear, so that dividing it divides them exactly.
+    The head is linear, so dividing its parameters divides the logits exactly.
     """
     return {**params, "head": jax.tree.map(lambda x: x / temperature, params["head"])}

@@ -1,4 +1,4 @@
-"""Generalised advantage estimation, Monte-Carlo returns, and how much a critic explains."""
+"""Generalised advantage estimation, Monte-Carlo returns and explained variance."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def gae(
     ``delta_t = r_t + gamma * (1 - terminated_t) * V(s'_t) - V(s_t)`` and
     ``A_t = delta_t + gamma * lambda * (1 - done_t) * A_{t+1}``, where ``s'_t`` is the true next
     observation, so that a truncated episode bootstraps from its final observation, and ``done`` is
-    either end. Schulman et al. (2016), "High-Dimensional Continuous Control Using Generalized
-    Advantage Estimation", equation 16.
+    termination or truncation. Schulman et al. (2016), "High-Dimensional Continuous Control Using
+    Generalized Advantage Estimation", equation 16.
 
     Args:
       reward: ``[T, ...]``.
@@ -53,7 +53,7 @@ def gae(
 
 
 UNKNOWN = 0.05
-"""The largest discount of what lies beyond a return for it to count as known."""
+"""The largest discount of the bootstrap value for a return to count as known."""
 
 
 def monte_carlo(
@@ -63,13 +63,14 @@ def monte_carlo(
     truncated: Array,
     gamma: Array | float,
 ) -> tuple[Array, Array]:
-    """Discounted returns of a time-major segment, and which of them are known.
+    """Discounted returns of a time-major segment, and which of them count as known.
 
-    ``G_t = r_t + gamma * G_{t+1}`` until the episode's end, as a first-visit or every-visit Monte
-    Carlo method has it (Sutton & Barto, 2018, "Reinforcement Learning", section 5.1). Beyond a
-    truncation, and beyond the segment, stands the critic's value; a return counts as known where
-    that has a discount of at most ``UNKNOWN``: then what the critic is measured by is not its own
-    opinion. GAE's targets are mostly that, with a critic that knows nothing as with a good one.
+    ``G_t = r_t + gamma * G_{t+1}`` until the episode's end, as in first-visit or every-visit Monte
+    Carlo methods (Sutton & Barto, 2018, "Reinforcement Learning", section 5.1). Returns bootstrap
+    from the critic's value at a truncation and at the end of the segment. A return counts as known
+    where that value has a discount of at most ``UNKNOWN``, so that the critic is not measured
+    against its own predictions. GAE's targets consist mostly of such predictions, whether the
+    critic is good or untrained.
 
     Args:
       reward: ``[T, ...]``.
@@ -99,7 +100,7 @@ def monte_carlo(
 def explained_variance(prediction: Array, target: Array, weight: Array | None = None) -> Array:
     """``1 - Var(target - prediction) / Var(target)``; 0 where the target does not vary.
 
-    Over the rows that ``weight`` marks, if there is one; all arrays have the same shape.
+    If ``weight`` is given, only the rows that it marks count; all arrays have the same shape.
     """
     chex.assert_equal_shape(
         [prediction, target] if weight is None else [prediction, target, weight]

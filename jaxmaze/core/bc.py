@@ -1,4 +1,4 @@
-"""Behavioural cloning: one member's epoch, evaluation and choice of the best, as pure functions."""
+"""Behavioural cloning of one member as pure functions: epoch, evaluation, early stopping."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Scalar
 
 EVALUATION_CHUNK = 4096
-"""Rows of one forward pass when a whole data set is evaluated."""
+"""Rows per forward pass when a whole data set is evaluated."""
 STATISTICS_CHUNK = 2**16
-"""Rows whose statistics are taken at once; their sums take several times the rows' memory."""
+"""Rows per chunk when computing statistics; the sums take several times the rows' memory."""
 
 
 class Hyper(NamedTuple):
@@ -28,8 +28,8 @@ class Hyper(NamedTuple):
       learning_rate: Adam's step size.
       entropy_coef: weight of the entropy bonus.
       weight_decay: decoupled weight decay.
-      max_grad_norm: limit of the gradient's global norm.
-      num_epochs: epochs after which the member stops; larger than any for "until told".
+      max_grad_norm: the gradient is clipped to this global norm.
+      num_epochs: epochs after which the member stops; a huge number for no limit.
     """
 
     learning_rate: Scalar
@@ -43,13 +43,13 @@ class State(NamedTuple):
     """One member's training state.
 
     Attributes:
-      policy: what is being trained, with the statistics of its training rows.
+      policy: the policy in training, with the observation statistics of its training rows.
       opt_state: Adam's moments.
-      key: data ``[2]`` of this member's root key; folded with the epoch, never used up.
+      key: data ``[2]`` of this member's root key; the epoch is folded in, the key never changes.
       epoch: epochs done.
       best: a copy of the best policy so far.
-      best_epoch: the epoch after which it was taken; 0 before the first.
-      stopped: whether patience has run out; a stopped member no longer changes.
+      best_epoch: the epoch after which ``best`` was copied; 0 before the first.
+      stopped: whether early stopping has ended training; a stopped member no longer changes.
     """
 
     policy: Policy
@@ -67,7 +67,7 @@ Metrics = dict[str, Array]
 def init(
     networks: Networks, seed: np.random.SeedSequence, stats: normalization.RunningStats
 ) -> State:
-    """A fresh state on the host, with the ``stats`` of the training rows (:func:`statistics`)."""
+    """An initial state on the host, given the training rows' ``stats`` (:func:`statistics`)."""
     params = networks.init_policy(shuffle.child(seed, 0))
     policy = Policy(params, stats)
     return State(
@@ -99,16 +99,16 @@ def statistics(networks: Networks, obs: Array, weight: Array) -> normalization.R
 
 
 def _take(data: PyTree, index: Array) -> PyTree:
-    """The rows ``index`` ``[B]`` of every leaf ``[R, ...]``, the last one for those beyond it.
+    """The rows ``index`` ``[B]`` of every leaf ``[R, ...]``; out of range takes the last row.
 
-    Rows are taken where they are needed, a batch at a time: padded or reordered they would be there
-    twice.
+    Rows are gathered one batch at a time: a padded or reordered copy of the data would take twice
+    the memory.
     """
     return jax.tree.map(lambda leaf: leaf.at[index].get(mode="clip"), data)
 
 
 def _counting(weight: Array, batch: Demonstrations) -> Array:
-    """``weight`` ``[B]`` of marked rows, each times what the row itself counts."""
+    """``weight`` ``[B]`` of the marked rows times each row's own weight."""
     return weight if batch.weight is None else weight * batch.weight
 
 
@@ -120,7 +120,7 @@ def _loss(
     batch: Demonstrations,
     weight: Array,
 ) -> tuple[Array, Metrics]:
-    """The cloning loss of a batch, and what is logged of it."""
+    """The cloning loss of a batch, and its metrics."""
     weight = _counting(weight, batch)
     dist = networks.distribution(params, stats, batch.obs)
     loss, entropy = losses.cloning_loss(dist, batch.action, weight, entropy_coef)
@@ -142,8 +142,9 @@ def epoch(
     Args:
       networks: static.
       batch_size: static, rows of a minibatch.
-      steps: static, the most minibatches; no more are done than the member has rows for.
-      state: the member's; unchanged if it has stopped, which then costs one minibatch.
+      steps: static, the maximum number of minibatches; only as many are run as the member's rows
+        fill.
+      state: the member's state; unchanged if it has stopped, which then costs one minibatch.
       data: ``R`` rows.
       weight: ``[R]`` True or 1.0 for training rows, else False or 0.0.
       hyper: the member's hyper-parameters.
@@ -180,7 +181,7 @@ def epoch(
     _, shapes = jax.eval_shape(loss_fn, state.policy.params, shown, jnp.ones(batch_size))
     names = (*shapes, "policy_grad_norm", *(() if data.weight is None else ("rows",)))
     totals = {name: jnp.zeros(()) for name in names}
-    # One minibatch of a member that has stopped tells what its loss is; more would change nothing.
+    # For a stopped member, one minibatch suffices to report its loss; more would change nothing.
     minibatches = jnp.where(active, jnp.minimum(steps, -(-count // batch_size)), 1)
     params, opt_state, totals = jax.lax.fori_loop(
         0, minibatches, minibatch, (state.policy.params, state.opt_state, totals)
@@ -203,13 +204,13 @@ def evaluate(
     weight: Array,
     entropy_coef: Array | float = 0.0,
 ) -> Metrics:
-    """Loss, its gradient's norm and accuracy over the rows that ``weight`` ``[R]`` marks."""
+    """Loss, gradient norm and accuracy over the rows that ``weight`` ``[R]`` marks."""
     data, weight = jax.tree.map(jnp.asarray, (data, weight))
     rows = weight.shape[0]
     chunk = min(networks.spaces.obs.at_once(EVALUATION_CHUNK), rows)
 
     loss_fn = functools.partial(_loss, networks, policy.obs_stats, entropy_coef)
-    # The marked rows come first, so that the others cost nothing.
+    # Marked rows come first, so that no computation is spent on the others.
     order, count = shuffle.marked_first(jnp.arange(rows), weight), (weight > 0).sum()
 
     def step(i: Array, total: PyTree) -> PyTree:
@@ -233,11 +234,11 @@ def evaluate(
 
 
 def select(state: State, better: Array, patience: int) -> State:
-    """Keep a copy of the policy where it is the best so far, and stop when patience is out.
+    """Early stopping: copy the policy if it is the best so far, and stop when patience runs out.
 
     Args:
       state: the member's state after an epoch.
-      better: whether the policy is better than the one that is kept; without effect once stopped.
+      better: whether the policy is better than ``state.best``; ignored once stopped.
       patience: static, epochs without improvement after which the member stops; 0 for never.
     """
     better = better & ~state.stopped

@@ -1,7 +1,8 @@
-"""Behavioural cloning of networks that remember: :mod:`jaxmaze.core.bc`'s functions on sequences.
+"""Behavioural cloning of recurrent networks: :mod:`jaxmaze.core.bc`'s functions on sequences.
 
-Each minibatch is made of sequences of episodes, padded and masked; losses and metrics are means
-over their steps. Data are evaluated in whole episodes, with what is remembered from their start.
+Each minibatch consists of sequences cut from episodes, padded and masked; losses and metrics are
+means over their steps. Data are evaluated in whole episodes, with the hidden state carried along
+from each episode's start.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Se
 
 
 def batch_of(batch_size: int, steps: int) -> int:
-    """Sequences of at most ``steps`` steps that make up a minibatch of ``batch_size`` steps."""
+    """The number of sequences, each of at most ``steps`` steps, in ``batch_size`` steps."""
     return max(batch_size // steps, 1)
 
 
 def rows_at(data: Demonstrations, index: Array) -> Demonstrations:
-    """The rows ``index`` ``[L, B]``, the last one for those beyond it."""
+    """The rows ``index`` ``[L, B]``; an index out of range takes the last row."""
     rows = data._replace(sequences=None)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf).at[index].get(mode="clip"), rows)
 
 
 def counting(weight: Array, batch: Demonstrations) -> Array:
-    """``weight`` ``[L, B]`` of steps, each times what the row itself counts."""
+    """``weight`` ``[L, B]`` of the steps times each row's own weight."""
     return weight if batch.weight is None else weight * batch.weight
 
 
@@ -47,7 +48,7 @@ def _loss(
     weight: Array,
     memory: Memory,
 ) -> tuple[Array, tuple[bc.Metrics, Array]]:
-    """The cloning loss of sequences ``[L, B]``; what is logged; what each step passed on."""
+    """The cloning loss of sequences ``[L, B]``, its metrics, and the hidden state of each step."""
     dist, passed = networks.follow(params, stats, batch.obs, memory)
     weight = counting(weight, batch)
     loss, entropy = losses.cloning_loss(dist, batch.action, weight, entropy_coef)
@@ -62,7 +63,7 @@ def remembered(
     data: Demonstrations,
     marked: Array,
 ) -> sequences.Carries:
-    """What a policy remembers at the start of each sequence of the ``marked`` ``[E]`` episodes."""
+    """The policy's hidden state at the start of each sequence of ``marked`` ``[E]`` episodes."""
 
     def visit(total: PyTree, part: sequences.Part) -> tuple[PyTree, Array]:
         obs = rows_at(data, part.rows).obs
@@ -82,8 +83,8 @@ def epoch(
 ) -> tuple[bc.State, bc.Metrics]:
     """One pass over the member's training sequences in shuffled minibatches.
 
-    As :func:`jaxmaze.core.bc.epoch`; ``weight`` marks whole episodes, and a minibatch has as many
-    sequences as make up ``batch_size`` steps.
+    As :func:`jaxmaze.core.bc.epoch`; ``weight`` marks whole episodes, and a minibatch has enough
+    sequences to make up ``batch_size`` steps.
     """
     chex.assert_rank(weight, 1)
     chex.assert_equal_shape_prefix([data.action, weight], 1)
@@ -122,7 +123,7 @@ def epoch(
 
     shapes = jax.eval_shape(lambda: loss_fn(state.policy.params, *drawn(jnp.int32(0))))[1]
     totals = {name: jnp.zeros(()) for name in (*shapes, "policy_grad_norm", "steps")}
-    # One minibatch of a member that has stopped tells what its loss is; more would change nothing.
+    # For a stopped member, one minibatch suffices to report its loss; more would change nothing.
     minibatches = jnp.where(active, jnp.minimum(steps, -(-count // size)), 1)
     params, opt_state, totals = jax.lax.fori_loop(
         0, minibatches, minibatch, (state.policy.params, state.opt_state, totals)
@@ -145,9 +146,9 @@ def evaluate(
     weight: Array,
     entropy_coef: Array | float = 0.0,
 ) -> bc.Metrics:
-    """Loss, its gradient's norm and accuracy over the whole episodes that ``weight`` marks.
+    """Loss, gradient norm and accuracy over the whole episodes that ``weight`` marks.
 
-    The gradient is that of training: it goes back to the start of a sequence.
+    As in training, gradients are backpropagated to the start of each sequence only.
     """
     cuts, stats = _cuts(data), policy.obs_stats
 
@@ -164,7 +165,7 @@ def evaluate(
         w = counting(part.mask, rows_at(data, part.rows)).sum()
         return jax.tree.map(lambda t, x: t + x * w, total, found), passed
 
-    # What the sums are made of, from the first sequence alone, of which nothing is computed.
+    # The structure of the sums, derived from the first sequence without computing anything.
     index, mask, begin = sequences.take(cuts, jnp.zeros(1, jnp.int32))
     blank = Memory(jnp.zeros((1, networks.carry_size)), begin)
     shapes = jax.eval_shape(lambda: graded(sequences.Part(index, mask, blank)))[0]

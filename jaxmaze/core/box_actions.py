@@ -1,4 +1,4 @@
-"""Actions that are numbers: Gaussians clipped to their bounds, or squashed into them."""
+"""Continuous actions: Gaussians clipped to the bounds, or squashed into them by tanh."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from jaxmaze.core.distributions import (
 from jaxmaze.core.types import Array, Params, PyTree
 
 LARGEST_WHOLE = 2.0**30
-"""Bounds of whole numbers beyond it are taken for it: float32 has no room for larger types' own."""
+"""Integer bounds are limited to this: float32 cannot represent those of larger types exactly."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Box(OneArray):
-    """Real numbers, one a dimension.
+    """Real numbers, one per dimension.
 
     Attributes:
       low: lower bounds, in the environment's units; ``-inf`` for none.
       high: upper bounds.
-      dims: how the environment arranges the numbers; in a row if None.
-      whole: the type of whole numbers, to which actions are then rounded; empty for real ones.
+      dims: the shape in which the environment arranges the numbers; one row if None.
+      whole: the integer type that actions are rounded to; empty for real numbers.
     """
 
     low: tuple[float, ...]
@@ -81,16 +81,16 @@ class Box(OneArray):
         out[...] = rng.standard_normal(out.shape, np.float32)
 
     def project(self, params: Params) -> Params:
-        """With the standard deviation in its range; beyond it a clipped one has no gradient."""
+        """Clip the standard deviation to its range, beyond which it has no gradient."""
         return {**params, "log_std": jnp.clip(params["log_std"], LOG_STD_MIN, LOG_STD_MAX)}
 
     def temper(self, params: Params, temperature: Array | float) -> Params:
         return self.project({**params, "log_std": params["log_std"] + jnp.log(temperature)})
 
     def entropy_of_share(self, share: float) -> float:
-        """That of Gaussians whose standard deviation is that share of half the range.
+        """The entropy of Gaussians whose standard deviation is ``share`` times half the range.
 
-        Of 1, where the range has no end.
+        An unbounded range counts as having a half width of 1.
         """
         half = [
             0.5 * (high - low) if high - low < math.inf else 1.0
@@ -102,7 +102,7 @@ class Box(OneArray):
         return numbers[..., : len(self.low)]
 
     def _clipped(self, action: PyTree) -> PyTree:
-        """Actions ``[..., A]`` within the bounds; whole where they must be."""
+        """Actions ``[..., A]`` clipped to the bounds, and rounded if they must be integers."""
         low, high = self._bounds
         if not self.whole:
             return action.clip(low, high)
@@ -116,7 +116,7 @@ class Box(OneArray):
         return low, high
 
     def to_env(self, action: PyTree) -> PyTree:
-        """Clipped to the bounds."""
+        """Clip actions to the bounds."""
         return unflat(self._clipped(action), self.env_shape)
 
     def from_env(self, actions: PyTree) -> np.ndarray:
@@ -127,7 +127,7 @@ class Box(OneArray):
         return list(actions)
 
     def accept(self, actions: np.ndarray) -> np.ndarray:
-        """Clipped to the bounds; integers are taken for numbers, numbers rounded to integers."""
+        """Clip to the bounds; integers are accepted as reals, and reals are rounded to integers."""
         real = actions.astype(np.result_type(actions, np.float32))
         found: np.ndarray = self.to_env(self.from_env(real))
         return found
@@ -162,7 +162,7 @@ class Box(OneArray):
     def uniform(
         self, rng: np.random.Generator, count: int, mask: np.ndarray | None = None
     ) -> np.ndarray:
-        """As gymnasium samples: with one bound exponentially from it, without any normally."""
+        """Sample as gymnasium does: exponentially from a single bound, normally without bounds."""
         low, high = np.array(self.low, np.float32), np.array(self.high, np.float32)
         below, above = np.isfinite(low), np.isfinite(high)
         start, end = np.where(below & above, (low, high), 0.0).astype(np.float32)
@@ -187,13 +187,13 @@ class Box(OneArray):
 
 @dataclasses.dataclass(frozen=True)
 class SquashedBox(Box):
-    """A box with bounds in all dimensions, into which tanh squashes a Gaussian."""
+    """A box bounded in all dimensions; tanh squashes a Gaussian into the bounds."""
 
     def distribution(self, outputs: Array, free: Mapping[str, Array]) -> Distribution:
         log_std = jnp.broadcast_to(free["log_std"], outputs.shape)
         return SquashedGaussian(outputs, log_std, self.low, self.high)
 
     def entropy_of_share(self, share: float) -> float:
-        """That of a uniform choice within that share of the range."""
+        """The entropy of a uniform distribution over ``share`` of the range."""
         ranges = zip(self.low, self.high, strict=True)
         return sum(math.log(share * (high - low)) for low, high in ranges)

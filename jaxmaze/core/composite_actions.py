@@ -1,4 +1,4 @@
-"""Actions made of others: an environment's Dict or Tuple of them, also nested."""
+"""Composite actions: an environment's Dict or Tuple of actions, possibly nested."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from jaxmaze.core.types import Array, Params, PyTree
 class Composite:
     """Several actions at once, independent of each other given the observation.
 
-    Inside, an action is one row of numbers, part after part.
+    Internally, an action is one row of numbers: its parts concatenated.
 
     Attributes:
-      parts: their kinds, in the order of their names where they have some.
-      names: of the parts of a dict, sorted; empty for a tuple.
+      parts: the kind of each part; for a dict, in the order of ``names``.
+      names: names of a dict's parts, sorted; empty for a tuple.
     """
 
     parts: tuple[ActionSpace, ...]
@@ -33,7 +33,7 @@ class Composite:
     mask_size: ClassVar[int] = 0
 
     def _widths(self) -> tuple[int, ...]:
-        """Columns of each part; 0 for one that is a single number without an axis of its own."""
+        """Columns of each part; 0 for a scalar part, which has no axis of its own."""
         return tuple(math.prod(p.shape) if p.shape else 0 for p in self.parts)
 
     def _spans(self, sizes: Sequence[int]) -> list[tuple[ActionSpace, slice]]:
@@ -42,14 +42,14 @@ class Composite:
         return list(zip(self.parts, spans, strict=True))
 
     def _outputs(self) -> list[tuple[ActionSpace, slice]]:
-        """Each part with its place among the policy's outputs."""
+        """Each part with its slice of the policy head's outputs."""
         return self._spans([p.num_outputs for p in self.parts])
 
     def _labels(self) -> tuple[str, ...]:
         return self.names or tuple(str(i) for i in range(len(self.parts)))
 
     def _split(self, action: PyTree) -> list[PyTree]:
-        """Each part's actions ``[..., *part.shape]`` of its own type out of rows ``[..., A]``."""
+        """Split rows ``[..., A]`` into actions ``[..., *part.shape]`` of each part's type."""
         found, at = [], 0
         for part, width in zip(self.parts, self._widths(), strict=True):
             piece = action[..., at : at + width] if width else action[..., at]
@@ -58,11 +58,11 @@ class Composite:
         return found
 
     def _together(self, values: Sequence[PyTree]) -> PyTree:
-        """An action's form for the environment out of its parts."""
+        """Combine the parts into an action in the environment's form."""
         return dict(zip(self.names, values, strict=True)) if self.names else tuple(values)
 
     def _apart(self, actions: PyTree) -> list[PyTree]:
-        """The parts of the environment's actions."""
+        """Split actions in the environment's form into their parts."""
         if self.names:
             if not isinstance(actions, Mapping):
                 raise TypeError(f"it is no dict of {', '.join(self.names)}")
@@ -192,7 +192,7 @@ class Composite:
         return self._together(values)
 
     def parts_of(self) -> list[ActionSpace]:
-        """The kinds that are not made of others, in order."""
+        """The kinds that are not themselves composite, in order."""
         each = [p.parts_of() if isinstance(p, Composite) else [p] for p in self.parts]
         return [leaf for leaves in each for leaf in leaves]
 
@@ -212,7 +212,7 @@ class Composite:
         return ""
 
     def agreement(self, dist: PyTree, action: Array, weight: Array) -> dict[str, Array]:
-        """Each part's, by its name."""
+        """The agreement of each part, by its name."""
         pieces = zip(self._labels(), self.parts, dist.parts, self._split(action), strict=True)
         return {
             f"{label}.{metric}": x

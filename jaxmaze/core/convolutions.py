@@ -1,9 +1,9 @@
-"""Convolutional networks of images, as sums of matrix products.
+"""Convolutional networks for images, computed as sums of matrix products.
 
-XLA's own convolutions are an order of magnitude slower on a CPU where they count most, inside the
-loop over minibatches, and where members have kernels of their own. A convolution whose stride
-divides its kernel is one of stride 1 over larger pixels (each block of ``stride * stride`` pixels
-becomes one), and that is a sum of matrix products, one for each place in the kernel.
+On a CPU, XLA's own convolutions are an order of magnitude slower where speed matters most: inside
+the loop over minibatches, and with separate kernels for each member. If the stride divides the
+kernel size, a convolution equals one of stride 1 on an image whose blocks of ``stride * stride``
+pixels are merged into channels, and that is a sum of matrix products, one for each kernel position.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from jaxmaze.core.observations import NUMBERS_AT_ONCE
 from jaxmaze.core.types import Array
 
 FEW_INPUTS = 64
-"""Numbers under a kernel up to which they are gathered for one product, instead of several."""
+"""The largest number of kernel inputs that are gathered into a single matrix product."""
 SMALLEST_VALID = 36
-"""Pixels of an edge from which on the Nature network needs no padding."""
+"""The smallest edge, in pixels, for which the Nature network needs no padding."""
 
 
 def convolve(x: Array, kernel: Array, stride: int = 1, pad: bool = True) -> Array:
@@ -29,9 +29,10 @@ def convolve(x: Array, kernel: Array, stride: int = 1, pad: bool = True) -> Arra
 
     Args:
       x: ``[B, H, W, C]``.
-      kernel: ``[size, size, C, O]``, whose size is a multiple of ``stride``, or that is 1.
-      stride: in both directions.
-      pad: with zeros, so that the output has ``ceil(H / stride)`` rows ("SAME"); else "VALID".
+      kernel: ``[size, size, C, O]``; ``size`` is a multiple of ``stride``, or 1.
+      stride: the stride in both directions.
+      pad: whether to pad with zeros, so that the output has ``ceil(H / stride)`` rows ("SAME");
+        otherwise there is no padding ("VALID").
 
     Returns:
       ``[B, H', W', O]``.
@@ -58,7 +59,7 @@ def convolve(x: Array, kernel: Array, stride: int = 1, pad: bool = True) -> Arra
 
 
 def _padded(x: Array, size: int, stride: int, value: float = 0.0) -> Array:
-    """Images ``[B, H, W, C]`` with a margin, so that every stride-th pixel has a window."""
+    """Images ``[B, H, W, C]`` padded so that there is a full window at every stride-th pixel."""
     margins = [(0, 0)]
     for n in x.shape[1:3]:
         missing = max((-(-n // stride) - 1) * stride + size - n, 0)
@@ -67,7 +68,7 @@ def _padded(x: Array, size: int, stride: int, value: float = 0.0) -> Array:
 
 
 def _max_pool(x: Array) -> Array:
-    """The largest of each 3 x 3 pixels, every other one; ``[B, H, W, C]`` to half the size."""
+    """3 x 3 max-pooling with stride 2: images ``[B, H, W, C]`` to half their height and width."""
     high, wide = (-(-n // 2) for n in x.shape[1:3])
     x = _padded(x, 3, 2, -jnp.inf)
     shifted = [
@@ -83,7 +84,7 @@ class Layer(nn.Module):
     """The parameters of a layer.
 
     Attributes:
-      shape: of the kernel.
+      shape: shape of the kernel.
     """
 
     shape: tuple[int, ...]
@@ -102,13 +103,13 @@ Layers = Sequence[tuple[Array, Array]]
 class Nature(nn.Module):
     """Mnih et al. (2015), "Human-level control through deep reinforcement learning", methods.
 
-    Images whose shorter edge is below 36 pixels, for which its kernels would be too large, are
-    padded with zeros in each layer.
+    If an image's shorter edge is below 36 pixels, which is too small for the kernels, each layer
+    pads its input with zeros.
     """
 
     @nn.compact
     def __call__(self, images: Array) -> Array:
-        """Images uint8 ``[..., H, W, C]`` to 512 features."""
+        """Map images uint8 ``[..., H, W, C]`` to 512 features."""
         kernels = ((8, 4, 32), (4, 2, 64), (3, 1, 64))
         edges, channels = list(images.shape[-3:-1]), images.shape[-1]
         pad = min(edges) < SMALLEST_VALID
@@ -130,12 +131,12 @@ class Nature(nn.Module):
 class Impala(nn.Module):
     """Espeholt et al. (2018), "IMPALA: Scalable Distributed Deep-RL", figure 3, right.
 
-    Without its LSTM: three blocks of a convolution, a max-pooling and two residual blocks.
+    Without the LSTM: three sections, each a convolution, max-pooling and two residual blocks.
     """
 
     @nn.compact
     def __call__(self, images: Array) -> Array:
-        """Images uint8 ``[..., H, W, C]`` to 256 features."""
+        """Map images uint8 ``[..., H, W, C]`` to 256 features."""
         edges, inputs = list(images.shape[-3:-1]), images.shape[-1]
         blocks = []
         for b, channels in enumerate((16, 32, 32)):
@@ -156,25 +157,26 @@ class Impala(nn.Module):
 
 
 def _dense(x: Array, kernel: Array, bias: Array) -> Array:
-    """All of an image's features ``[B, ...]`` through one layer."""
+    """A dense layer on the flattened features ``[B, ...]`` of each image."""
     return nn.relu(x.reshape(x.shape[0], -1) @ kernel + bias)
 
 
 def scaled(images: Array) -> Array:
-    """Pixels from 0 to 1."""
+    """Scale pixels to the range from 0 to 1."""
     return images.astype(jnp.float32) / 255.0
 
 
 def _in_chunks(apply: Callable[[Array], Array], images: Array) -> Array:
-    """A function of scaled images ``[B, H, W, C]``, on ``[..., H, W, C]`` of bytes.
+    """Apply a function of scaled images ``[B, H, W, C]`` to images uint8 ``[..., H, W, C]``.
 
-    Of a whole segment or data set the activations would take far more room than its bytes do.
+    In chunks: the activations of a whole segment or data set would take far more memory than its
+    pixels.
     """
     lead, shape = images.shape[:-3], images.shape[-3:]
     rows = images.reshape(-1, *shape)
     size = max(1, NUMBERS_AT_ONCE // math.prod(shape))
     count = rows.shape[0]
-    if not isinstance(count, int) or count <= size:  # of an export it is a symbol
+    if not isinstance(count, int) or count <= size:  # symbolic in an export
         return apply(scaled(rows)).reshape(*lead, -1)
     whole = count // size * size
     chunks = rows[:whole].reshape(-1, size, *shape)

@@ -1,4 +1,4 @@
-"""A critic fitted to demonstrations beforehand, so that PPO does not start with a blind one."""
+"""Fitting a critic to demonstrations, so that PPO does not start with an untrained one."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from jaxmaze.core.types import Array, Params, PyTree, Sequences
 
 
 class Returns(NamedTuple):
-    """Returns of demonstrated episodes, one row a step.
+    """Returns of demonstrated episodes, one row per step.
 
     Attributes:
       obs: ``[R, *obs_shape]`` raw observations.
       reward_to_go: ``[R]`` discounted sum of the rewards until the episode's end.
-      left: ``[R]`` the discount of what lies beyond that end: ``gamma^(T - t)`` of a truncated
-        episode, 0 of a terminated one.
-      episode: ``[R]`` int32, the row's episode.
+      left: ``[R]`` the discount of the bootstrap value at that end: ``gamma^(T - t)`` for a
+        truncated episode, 0 for a terminated one.
+      episode: ``[R]`` int32, the index of the row's episode.
       final_obs: ``[E, *obs_shape]`` the last observation of each episode.
-      mean: of the discounted returns that PPO scales rewards by, and
-      scale: their standard deviation, by which rewards are divided.
-      weight: ``[R]`` 0.0 for rows that only fill up, else 1.0; None if all count. They change
-        nothing: as many steps are done, on as many rows each, as without them.
-      sequences: where episodes are cut, for critics that remember; None for others.
+      mean: mean of the discounted returns that PPO's reward scaling is based on.
+      scale: standard deviation of these returns, by which rewards are divided.
+      weight: ``[R]`` 0.0 for padding rows, else 1.0; None if all count. Padding changes neither
+        the number of gradient steps nor the number of real rows in each.
+      sequences: how episodes are cut into sequences for recurrent critics; None for others.
     """
 
     obs: PyTree
@@ -44,7 +44,7 @@ class Returns(NamedTuple):
 
 
 def targets(networks: Networks, state: State, returns: Returns) -> Array:
-    """Scaled returns ``[R]``; beyond a truncation stands the critic's own estimate."""
+    """Scaled returns ``[R]``, bootstrapped from the critic's own value at a truncation."""
     stats = state.policy.obs_stats
     beyond = networks.value(state.value_params, stats, returns.final_obs)
     return returns.reward_to_go / returns.scale + returns.left * beyond[returns.episode]
@@ -58,21 +58,21 @@ def fit(
     returns: Returns,
     hyper: Hyper,
 ) -> tuple[State, dict[str, Array]]:
-    """Fit the critic to returns by regression; nothing of the policy changes.
+    """Fit the critic to returns by regression; the policy does not change.
 
-    The statistics of rewards start as the demonstrations' too, so that what the critic has learned
-    keeps its unit when PPO goes on.
+    The reward scaling is also initialised from the demonstrations, so that the fitted values keep
+    their scale when PPO continues.
 
     Args:
       networks: static.
-      batch_size: static, rows of a minibatch; the last, smaller one of an epoch is left out.
+      batch_size: static, rows of a minibatch; an epoch's incomplete last minibatch is dropped.
       num_epochs: static, passes over the rows, reshuffled each time.
       state: the member's state at iteration 0.
       returns: ``R`` rows.
       hyper: the member's hyper-parameters.
 
     Returns:
-      The state with the fitted critic, and ``explained_variance`` and ``value_loss`` of the rows.
+      The state with the fitted critic, and ``explained_variance`` and ``value_loss`` on the rows.
     """
     chex.assert_rank([returns.reward_to_go, returns.left, returns.episode], 1)
     chex.assert_equal_shape([returns.reward_to_go, returns.left, returns.episode])
@@ -92,7 +92,7 @@ def fit(
 def fitted(
     state: State, params: Params, opt_state: optax.OptState, returns: Returns, count: Array
 ) -> State:
-    """The state with a critic that was fitted to ``count`` rows, and their scale of rewards."""
+    """The state with a critic fitted to ``count`` rows, and reward scaling from these rows."""
     reward_stats = normalization.RunningStats(
         count.astype(jnp.float32), returns.mean, jnp.square(returns.scale)
     )
@@ -105,7 +105,7 @@ def fitted(
 
 def fit_keys(state: State, num_epochs: int) -> jax.Array:
     """A key for each pass over the demonstrations."""
-    # Iterations fold their number into the key, from 0 up; the highest number is free.
+    # Iterations fold their number, counted from 0, into the key; the highest number is unused.
     key = jax.random.fold_in(shuffle.key_of(state.key), 2**32 - 1)
     return jax.random.split(key, num_epochs)
 
@@ -119,7 +119,7 @@ def _passes(
     hyper: Hyper,
     count: Array,
 ) -> tuple[tuple[Params, optax.OptState], Array]:
-    """All gradient steps; parameters, moments, and the last epoch's loss."""
+    """Run all gradient steps; returns parameters, moments and the last epoch's loss."""
     rows, stats = len(returns.reward_to_go), state.policy.obs_stats
     steps = max(rows // batch_size, 1)
     own_steps = jnp.maximum(count // batch_size, 1)

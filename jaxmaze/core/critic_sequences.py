@@ -1,4 +1,4 @@
-"""The fit of :mod:`jaxmaze.core.critic` for critics that remember: on sequences of episodes."""
+"""The fit of :mod:`jaxmaze.core.critic` for recurrent critics, on sequences of steps."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def _cuts(returns: Returns) -> Sequences:
 def judged(
     networks: Networks, state: State, params: Params, returns: Returns
 ) -> tuple[Array, Array, Array]:
-    """A critic's values of whole episodes.
+    """A recurrent critic's values over whole episodes.
 
     Returns:
-      Values ``[R]``; the targets ``[R]``, where its own estimate stands beyond a truncation; and
-      what it remembers at the start of each sequence ``[C, H]``.
+      Values ``[R]``; targets ``[R]``, bootstrapped from the critic's own value at a truncation;
+      and the hidden state ``[C, H]`` at the start of each sequence.
     """
     cuts, stats, rows = _cuts(returns), state.policy.obs_stats, len(returns.reward_to_go)
 
     def visit(total: PyTree, part: sequences.Part) -> tuple[PyTree, Array]:
         obs = _obs(returns, part.rows)
         value, passed = networks.follow_value(params, stats, obs, part.memory)
-        # What only fills up is written nowhere.
+        # Padding is dropped.
         return total.at[jnp.where(part.mask > 0, part.rows, rows)].set(value, mode="drop"), passed
 
     marked = jnp.asarray(cuts.parts) > 0
@@ -58,7 +58,7 @@ def fit(
 ) -> tuple[State, dict[str, Array]]:
     """Fit the critic to returns by regression, as :func:`jaxmaze.core.critic.fit`.
 
-    A minibatch has as many sequences as make up ``batch_size`` steps.
+    A minibatch has enough sequences to make up ``batch_size`` steps.
     """
     cuts, stats = _cuts(returns), state.policy.obs_stats
     real = jnp.asarray(cuts.length) > 0
@@ -86,7 +86,7 @@ def fit(
             )
             return params, opt_state, total + loss
 
-        # As many steps as the critic has sequences for, whatever the others have.
+        # Only as many steps as this critic's own sequences fill, whatever other members have.
         steps = -(-real.sum() // size)
         *carry, total = jax.lax.fori_loop(0, steps, minibatch, (*carry, jnp.zeros(())))
         return tuple(carry), total / steps

@@ -1,4 +1,4 @@
-"""Actions that are choices: one of ``n``, several at once, or yes and no."""
+"""Discrete actions: one of ``n``, several choices at once, or binary ones."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ TINY = np.float32(1e-30)
 
 
 def _fill_gumbel(rng: np.random.Generator, out: np.ndarray) -> None:
-    # Minus the logarithm of an exponential is Gumbel.
+    # Minus the logarithm of an exponential variable is Gumbel distributed.
     out[...] = rng.standard_exponential(out.shape, np.float32)
     np.negative(np.log(np.maximum(out, TINY, out=out), out=out), out=out)
 
 
 def _choose(rng: np.random.Generator, allowed: np.ndarray) -> np.ndarray:
-    """A uniform choice along the last axis of what is allowed there (any, where nothing is)."""
+    """A uniform choice among the allowed entries of the last axis (all if none is allowed)."""
     return np.where(allowed, rng.random(allowed.shape), -1.0).argmax(-1)
 
 
 def _accuracy(name: str, hit: Array, weight: Array) -> dict[str, Array]:
-    """The share of right choices ``[B, K]``, of rows with all of them right, and of each."""
+    """Accuracy over all choices ``[B, K]``, over rows with every choice right, and per choice."""
     means = {
         name: losses.weighted_mean(hit.mean(-1), weight),
         f"{name}_all": losses.weighted_mean(hit.min(-1), weight),
@@ -53,8 +53,8 @@ class Discrete(OneArray):
     """One of ``n`` actions.
 
     Attributes:
-      n: how many.
-      start: the environment's number for the first; inside they are counted from 0.
+      n: number of actions.
+      start: the environment's number of the first action; internally they are counted from 0.
     """
 
     n: int
@@ -96,7 +96,7 @@ class Discrete(OneArray):
         return divided_head(params, temperature)
 
     def entropy_of_share(self, share: float) -> float:
-        """That share of the uniform choice's entropy."""
+        """``share`` of the uniform distribution's entropy."""
         return share * math.log(self.n)
 
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
@@ -109,7 +109,7 @@ class Discrete(OneArray):
         return np.asarray(actions) - self.start if self.start else np.asarray(actions)
 
     def each(self, actions: PyTree) -> Sequence[PyTree]:
-        return actions.tolist()  # type: ignore[no-any-return]  # Python's integers
+        return actions.tolist()  # type: ignore[no-any-return]  # as Python integers
 
     def problem(self, actions: PyTree, env: str) -> str:
         if actions.ndim != 1 or not np.issubdtype(actions.dtype, np.integer):
@@ -151,15 +151,15 @@ class Discrete(OneArray):
 
 @dataclasses.dataclass(frozen=True)
 class MultiDiscrete(OneArray):
-    """``K`` choices at once, of their own numbers of actions.
+    """``K`` choices at once, each with its own number of actions.
 
-    The policy's head gives ``K * W`` logits, ``W`` the largest of those numbers; those that stand
-    for no action are left out. Masks are one after another: ``sum(nvec)`` entries.
+    The policy head outputs ``K * W`` logits, where ``W`` is the largest number of actions; logits
+    that belong to no action are ignored. Masks are concatenated: ``sum(nvec)`` entries.
 
     Attributes:
-      nvec: of how many, for each choice.
-      starts: the environment's numbers for the first of each; all 0 if empty.
-      dims: how the environment arranges the choices; in a row if None.
+      nvec: number of actions of each choice.
+      starts: the environment's number of each choice's first action; all 0 if empty.
+      dims: the shape in which the environment arranges the choices; one row if None.
     """
 
     nvec: tuple[int, ...]
@@ -193,11 +193,11 @@ class MultiDiscrete(OneArray):
         return (sum(self.nvec),)
 
     def _there(self) -> np.ndarray:
-        """Which logits ``[K, W]`` stand for actions."""
+        """Which logits ``[K, W]`` belong to an action."""
         return np.arange(max(self.nvec)) < np.array(self.nvec)[:, None]
 
     def _by_choice(self, mask: PyTree) -> PyTree:
-        """A mask ``[..., sum(nvec)]`` as booleans ``[..., K, W]``."""
+        """Convert a mask ``[..., sum(nvec)]`` to booleans ``[..., K, W]``."""
         there = self._there()
         place = np.zeros(there.shape, int)
         place[there] = np.arange(sum(self.nvec))
@@ -224,7 +224,7 @@ class MultiDiscrete(OneArray):
         return divided_head(params, temperature)
 
     def entropy_of_share(self, share: float) -> float:
-        """That share of the uniform choices' entropy."""
+        """``share`` of the entropy of uniform choices."""
         return share * sum(math.log(n) for n in self.nvec)
 
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
@@ -304,11 +304,11 @@ class MultiDiscrete(OneArray):
 
 @dataclasses.dataclass(frozen=True)
 class MultiBinary(OneArray):
-    """Several times yes or no.
+    """Several binary choices.
 
     Attributes:
-      n: how many.
-      dims: how the environment arranges them; in a row if None.
+      n: number of choices.
+      dims: the shape in which the environment arranges them; one row if None.
     """
 
     n: int
@@ -343,14 +343,14 @@ class MultiBinary(OneArray):
         return self
 
     def fill_noise(self, rng: np.random.Generator, out: np.ndarray) -> None:
-        # The difference of two Gumbels is logistic.
+        # The difference of two Gumbel variables has a logistic distribution.
         out[...] = rng.logistic(size=out.shape)
 
     def temper(self, params: Params, temperature: Array | float) -> Params:
         return divided_head(params, temperature)
 
     def entropy_of_share(self, share: float) -> float:
-        """That share of the entropy of fair coins."""
+        """``share`` of the entropy of fair coins."""
         return share * self.n * math.log(2)
 
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
@@ -367,7 +367,7 @@ class MultiBinary(OneArray):
         return list(actions)
 
     def accept(self, actions: np.ndarray) -> np.ndarray:
-        """Booleans are taken for 0 and 1."""
+        """Convert booleans to 0 and 1."""
         return actions.astype(np.int8) if actions.dtype == bool else actions
 
     def problem(self, actions: PyTree, env: str) -> str:

@@ -15,14 +15,14 @@ import numpy as np
 from jaxmaze.core.types import Array, PyTree
 
 LOG_STD_MIN = -3.0
-"""Floor of a Gaussian's log standard deviation, so that a likelihood cannot grow without bound."""
+"""Lower limit of a Gaussian's log standard deviation, which keeps the likelihood bounded."""
 LOG_STD_MAX = 2.0
 FORBIDDEN = -1e8
-"""The logit of what cannot be chosen: its probability is exactly 0, and nothing becomes NaN."""
+"""The logit of a forbidden action: its probability is exactly 0, without producing NaN."""
 BORDER = 1e-6
-"""How far from their bounds, at +-1, squashed actions are kept before tanh is undone."""
+"""Minimum distance of squashed actions from their bounds at +-1 before tanh is inverted."""
 _NODES = 32
-"""Points of the quadrature that the entropy of a squashed Gaussian is computed by."""
+"""Number of quadrature points for the entropy of a squashed Gaussian."""
 
 
 class Categorical(NamedTuple):
@@ -37,7 +37,7 @@ class Categorical(NamedTuple):
     def log_prob(self, action: Array) -> Array:
         """Log-probability ``[...]`` of ``action`` ``[...]`` (integers)."""
         log_p = jax.nn.log_softmax(self.logits)
-        # Not by an index: its gradient would be a scatter, which the CPU does one by one.
+        # One-hot, not indexing: the gradient of indexing is a scatter, which is slow on a CPU.
         chosen = jnp.arange(self.logits.shape[-1]) == action.astype(jnp.int32)[..., None]
         return jnp.where(chosen, log_p, 0.0).sum(-1)
 
@@ -52,15 +52,15 @@ class Categorical(NamedTuple):
         return (jnp.exp(log_p) * (log_p - log_q)).sum(-1)
 
     def exploration(self) -> dict[str, Array]:
-        """What is logged of it beside the entropy: nothing."""
+        """Metrics of exploration beside the entropy: none."""
         return {}
 
     def tempered_loss(self, action: Array, temperature: Array) -> Array:
-        """``-log p(action)`` at a temperature that divides the logits, the mean over rows."""
+        """The mean of ``-log p(action)`` over rows, with the logits divided by a temperature."""
         return -Categorical(self.logits / temperature).log_prob(action).mean()
 
     def pick(self, noise: Array) -> Array:
-        """The actions, int32 ``[...]``, that Gumbel ``noise`` ``[..., A]`` makes a sample.
+        """Sample actions, int32 ``[...]``, using Gumbel ``noise`` ``[..., A]``.
 
         ``argmax_a logits(a) + g(a)``; Maddison, Tarlow & Minka (2014), "A* Sampling", section 2.
         """
@@ -80,7 +80,7 @@ class DiagGaussian(NamedTuple):
 
     Attributes:
       mean: ``[..., A]``.
-      log_std: ``[..., A]`` or broadcastable; kept within ``[LOG_STD_MIN, LOG_STD_MAX]``.
+      log_std: ``[..., A]`` or broadcastable; clipped to ``[LOG_STD_MIN, LOG_STD_MAX]``.
     """
 
     mean: Array
@@ -111,20 +111,20 @@ class DiagGaussian(NamedTuple):
         return (0.5 * (ratio + shift - 1.0) + b - a).sum(-1)
 
     def exploration(self) -> dict[str, Array]:
-        """What is logged of it beside the entropy: the mean standard deviation."""
+        """Metrics of exploration beside the entropy: the mean standard deviation."""
         return {"action_std": self.std().mean()}
 
     def tempered_loss(self, action: Array, temperature: Array) -> Array:
-        """``-log p(action)`` at a temperature that multiplies deviations, the mean over rows.
+        """The mean of ``-log p(action)`` over rows, with deviations multiplied by a temperature.
 
-        Less a constant, and without the limits of a standard deviation: where they cut in, the
-        likelihood would be flat.
+        A constant is left out, and the standard deviations are not clipped, as the likelihood would
+        be flat beyond the limits.
         """
         z = (action - self.mean) / (temperature * self.std())
         return (0.5 * z**2 + jnp.log(temperature)).sum(-1).mean()
 
     def pick(self, noise: Array) -> Array:
-        """The actions ``[..., A]``, unbounded, that standard normal ``noise`` makes a sample."""
+        """Sample unbounded actions ``[..., A]`` using standard normal ``noise``."""
         return self.mean + jnp.exp(self._log_std()) * noise
 
     def sample(self, key: Array) -> Array:
@@ -140,7 +140,7 @@ class MultiCategorical(NamedTuple):
     """``K`` independent choices among up to ``W`` actions each.
 
     Attributes:
-      logits: ``[..., K, W]``; ``FORBIDDEN`` for what is no action.
+      logits: ``[..., K, W]``; ``FORBIDDEN`` for entries that belong to no action.
     """
 
     logits: Array
@@ -161,15 +161,15 @@ class MultiCategorical(NamedTuple):
         return self._each().kl(other).sum(-1)
 
     def exploration(self) -> dict[str, Array]:
-        """What is logged of it beside the entropy: nothing."""
+        """Metrics of exploration beside the entropy: none."""
         return {}
 
     def tempered_loss(self, action: Array, temperature: Array) -> Array:
-        """``-log p(action)`` at a temperature that divides the logits, the mean over rows."""
+        """The mean of ``-log p(action)`` over rows, with the logits divided by a temperature."""
         return -MultiCategorical(self.logits / temperature).log_prob(action).mean()
 
     def pick(self, noise: Array) -> Array:
-        """The actions, int32 ``[..., K]``, that Gumbel ``noise`` ``[..., K * W]`` picks."""
+        """Sample actions, int32 ``[..., K]``, using Gumbel ``noise`` ``[..., K * W]``."""
         return self._each().pick(noise.reshape(self.logits.shape))
 
     def sample(self, key: Array) -> Array:
@@ -182,7 +182,7 @@ class MultiCategorical(NamedTuple):
 
 
 class Bernoulli(NamedTuple):
-    """Independently 0 or 1 in each of ``A`` places.
+    """``A`` independent binary choices.
 
     Attributes:
       logits: ``[..., A]`` the log-odds of 1.
@@ -197,12 +197,12 @@ class Bernoulli(NamedTuple):
         return -jax.nn.softplus(-sign * self.logits).sum(-1)
 
     def entropy(self) -> Array:
-        """The sum of the places' entropies, in nats, ``[...]``."""
+        """The sum of the choices' entropies, in nats, ``[...]``."""
         p, log_p, log_q = self._terms()
         return -(p * log_p + (1 - p) * log_q).sum(-1)
 
     def _terms(self) -> tuple[Array, Array, Array]:
-        """The probability of 1, and the logarithms of those of 1 and 0."""
+        """The probability of 1, and the log-probabilities of 1 and of 0."""
         x = self.logits
         return jax.nn.sigmoid(x), -jax.nn.softplus(-x), -jax.nn.softplus(x)
 
@@ -213,15 +213,15 @@ class Bernoulli(NamedTuple):
         return (p * (one - other_one) + (1 - p) * (zero - other_zero)).sum(-1)
 
     def exploration(self) -> dict[str, Array]:
-        """What is logged of it beside the entropy: nothing."""
+        """Metrics of exploration beside the entropy: none."""
         return {}
 
     def tempered_loss(self, action: Array, temperature: Array) -> Array:
-        """``-log p(action)`` at a temperature that divides the logits, the mean over rows."""
+        """The mean of ``-log p(action)`` over rows, with the logits divided by a temperature."""
         return -Bernoulli(self.logits / temperature).log_prob(action).mean()
 
     def pick(self, noise: Array) -> Array:
-        """The actions, int32 ``[..., A]``, that logistic ``noise`` ``[..., A]`` makes a sample."""
+        """Sample actions, int32 ``[..., A]``, using logistic ``noise`` ``[..., A]``."""
         return (self.logits + noise > 0).astype(jnp.int32)
 
     def sample(self, key: Array) -> Array:
@@ -261,7 +261,7 @@ class SquashedGaussian:
         return DiagGaussian(self.mean, self.log_std)
 
     def _range(self) -> tuple[np.ndarray, np.ndarray]:
-        """Middle and half width of the bounds, ``[A]``."""
+        """Centre and half width of the bounds, ``[A]``."""
         low, high = np.array(self.low), np.array(self.high)
         return (0.5 * (high + low)).astype(np.float32), (0.5 * (high - low)).astype(np.float32)
 
@@ -270,7 +270,7 @@ class SquashedGaussian:
         return middle + half * jnp.tanh(x)
 
     def _raw(self, action: Array) -> Array:
-        """What was squashed into an action; one at a bound is taken for one close to it."""
+        """An action before squashing; actions at a bound are first moved slightly inside."""
         middle, half = self._range()
         return jnp.arctanh(jnp.clip((action - middle) / half, -1 + BORDER, 1 - BORDER))
 
@@ -296,19 +296,19 @@ class SquashedGaussian:
         return self._base().entropy() + total.sum(-1)
 
     def kl(self, other: PyTree) -> Array:
-        """``KL(self || other)`` in nats, ``[...]``: that before squashing, of the same bounds."""
+        """``KL(self || other)`` in nats, ``[...]``: that before squashing; bounds must be equal."""
         return self._base().kl(other._base())
 
     def exploration(self) -> dict[str, Array]:
-        """What is logged of it beside the entropy: the mean standard deviation before squashing."""
+        """Metrics of exploration beside the entropy: the mean deviation before squashing."""
         return self._base().exploration()
 
     def tempered_loss(self, action: Array, temperature: Array) -> Array:
-        """``-log p(action)``, less a constant, at a temperature as of a Gaussian."""
+        """``-log p(action)`` without a constant; temperature as in :class:`DiagGaussian`."""
         return self._base().tempered_loss(self._raw(action), temperature)
 
     def pick(self, noise: Array) -> Array:
-        """The actions ``[..., A]`` that standard normal ``noise`` makes a sample."""
+        """Sample actions ``[..., A]`` using standard normal ``noise``."""
         return self._squash(self._base().pick(noise))
 
     def sample(self, key: Array) -> Array:
@@ -316,7 +316,7 @@ class SquashedGaussian:
         return self._squash(self._base().sample(key))
 
     def mode(self) -> Array:
-        """The squashed mean, ``[..., A]``: the median, which policies of this kind act by."""
+        """The squashed mean, ``[..., A]``: the median, used as the deterministic action."""
         return self._squash(self.mean)
 
 
@@ -325,12 +325,12 @@ class SquashedGaussian:
 )
 @dataclasses.dataclass(frozen=True)
 class Joint:
-    """Independent distributions, whose actions stand side by side in one row ``[..., A]``.
+    """Independent distributions, whose actions are concatenated into one row ``[..., A]``.
 
     Attributes:
       parts: the distributions.
       widths: columns of each part's actions; 0 for one column without an axis of its own.
-      noises: columns of the noise that each part picks with.
+      noises: columns of noise that each part needs for sampling.
     """
 
     parts: tuple[PyTree, ...]
@@ -363,7 +363,7 @@ class Joint:
         return sum((part.kl(theirs) for part, theirs in pairs), start=jnp.zeros(()))
 
     def exploration(self) -> dict[str, Array]:
-        """The means over the parts that log something."""
+        """Each metric's mean over the parts that have it."""
         found: dict[str, list[Array]] = {}
         for part in self.parts:
             for name, x in part.exploration().items():
@@ -371,13 +371,13 @@ class Joint:
         return {name: jnp.stack(x).mean() for name, x in found.items()}
 
     def tempered_loss(self, action: Array, temperature: Array) -> Array:
-        """The sum of the parts' losses at one temperature."""
+        """The sum of the parts' losses at the same temperature."""
         pairs = zip(self.parts, self._split(action), strict=True)
         losses = (part.tempered_loss(x, temperature) for part, x in pairs)
         return sum(losses, start=jnp.zeros(()))
 
     def pick(self, noise: Array) -> Array:
-        """The actions ``[..., A]`` that the parts' noises, side by side, make a sample."""
+        """Sample actions ``[..., A]`` using the parts' noise, concatenated."""
         noises = jnp.split(noise, np.cumsum(self.noises)[:-1].tolist(), -1)
         return self._rows([p.pick(x) for p, x in zip(self.parts, noises, strict=True)])
 
@@ -387,7 +387,7 @@ class Joint:
         return self._rows([p.sample(k) for p, k in zip(self.parts, keys, strict=True)])
 
     def mode(self) -> Array:
-        """The parts' modes side by side, ``[..., A]``."""
+        """The parts' modes, concatenated, ``[..., A]``."""
         return self._rows([part.mode() for part in self.parts])
 
 

@@ -1,6 +1,6 @@
-"""Encoders: observations to features, on which the heads of policy and critic sit.
+"""Encoders, which map observations to the features that the policy and value heads take.
 
-To add one, write a module like :class:`MLP` and give it a line in ``ENCODERS``.
+To add one, write a module like :class:`MLP` and register it in ``ENCODERS``.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": nn.gelu,
 }
 IMAGE = "image_"
-"""With what the names of networks of images begin."""
+"""Name prefix of the image networks."""
 AUTO = "auto"
-"""The encoder that observations ask for: ``nature`` for images, else ``mlp``."""
+"""Choose the encoder by the observations: ``nature`` for images, else ``mlp``."""
 Inputs: TypeAlias = Array | tuple[Array, tuple[Array, ...]]
 """Rows ``[..., D]``; with images, rows (``D`` may be 0) and images ``[..., H, W, channels]``."""
 
 
 class MLP(nn.Module):
-    """Dense layers over all numbers of an observation, those of images included.
+    """Dense layers on all numbers of an observation, including the pixels of images.
 
     Attributes:
-      obs: what observations are made of.
-      spec: sizes and activation.
+      obs: structure of the observations.
+      spec: layer sizes and activation.
     """
 
     obs: Observations
@@ -43,7 +43,7 @@ class MLP(nn.Module):
 
     @staticmethod
     def carry_size(spec: NetworkSpec) -> int:
-        """Numbers that are passed on from step to step: none, this encoder remembers nothing."""
+        """Size of the hidden state: 0, as this encoder is not recurrent."""
         return 0
 
     @nn.compact
@@ -51,9 +51,9 @@ class MLP(nn.Module):
         """One step.
 
         Args:
-          rows: ``[..., D]`` normalised observations, and images where there are some.
-          carry: ``[..., carry_size]`` what the step before passed on.
-          begin: ``[...]`` 1.0 where an episode begins, and nothing counts of the carry.
+          rows: ``[..., D]`` normalised observations, and images if there are any.
+          carry: ``[..., carry_size]`` hidden state after the previous step.
+          begin: ``[...]`` 1.0 where an episode begins and the carry is ignored.
 
         Returns:
           Features ``[..., F]`` and the carry for the next step.
@@ -68,19 +68,19 @@ class MLP(nn.Module):
         return rows, carry
 
     def see(self, number: int, images: Array) -> Array:
-        """Features ``[..., F]`` of one of the observation's images: its pixels."""
+        """Features ``[..., F]`` of the observation's image ``number``: here, its pixels."""
         return convolutions.scaled(images)
 
 
 class Nature(MLP):
-    """A convolutional network for each image; the dense layers take its features and the rest."""
+    """The Nature CNN for each image; the dense layers take its features and all other numbers."""
 
     def see(self, number: int, images: Array) -> Array:
         return convolutions.Nature(name=f"{IMAGE}{number}")(images)
 
 
 class Impala(MLP):
-    """A deeper convolutional network for each image, likewise."""
+    """As :class:`Nature`, with the deeper IMPALA network for each image."""
 
     def see(self, number: int, images: Array) -> Array:
         return convolutions.Impala(name=f"{IMAGE}{number}")(images)
@@ -89,4 +89,4 @@ class Impala(MLP):
 ENCODERS: dict[str, type[MLP]] = {"mlp": MLP, "nature": Nature, "impala": Impala}
 """Encoders by name."""
 CONVOLUTIONAL = ("nature", "impala")
-"""Those that need images."""
+"""Encoders that need images."""

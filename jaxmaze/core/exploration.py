@@ -1,8 +1,7 @@
-"""How much a policy explores: measured, and set for a clone by one temperature.
+"""Measures how much a policy explores, and sets it for a cloned policy by one temperature.
 
 A temperature ``T`` divides the logits of a categorical policy and multiplies the standard
-deviation of a Gaussian one. It moves no mode: what the policy does deterministically stays what the
-clone did.
+deviation of a Gaussian one. It leaves the mode, and so the deterministic policy, unchanged.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Policy, PyTree
 
 LOWEST, HIGHEST = 0.05, 20.0
-"""The range in which a temperature is looked for."""
+"""The range in which a temperature is searched."""
 _HALVINGS = 40
 
 
 def _root(increasing: Callable[[Array], Array]) -> Array:
-    """Where a function of the temperature that increases crosses 0; an end of the range if none."""
+    """The root of an increasing function of the temperature; an end of the range if it has none."""
 
     def halve(bounds: PyTree, _: None) -> tuple[PyTree, None]:
         low, high = bounds
@@ -37,18 +36,18 @@ def _root(increasing: Callable[[Array], Array]) -> Array:
 def likely_temperature(
     networks: Networks, policy: Policy, obs: Array, action: Array, begin: Array | None = None
 ) -> Array:
-    """The temperature under which demonstrated actions are most likely.
+    """The temperature that maximises the likelihood of demonstrated actions.
 
     Guo et al. (2017), "On Calibration of Modern Neural Networks", section 4.2. The likelihood has
-    one maximum in the temperature, so its derivative is followed to 0 by bisection.
+    one maximum in the temperature, so the root of its derivative is found by bisection.
 
     Args:
       networks: static.
-      policy: the clone.
-      obs: ``[B, *obs_shape]`` states, best such that the clone was not fitted to.
-      action: ``[B, ...]`` what the teacher did there.
-      begin: ``[B]`` 1.0 where an episode begins, for states one after another; None for single
-        ones.
+      policy: the cloned policy.
+      obs: ``[B, *obs_shape]`` observations, preferably held-out ones.
+      action: ``[B, ...]`` the teacher's actions there.
+      begin: ``[B]`` 1.0 where an episode begins, for consecutive steps; None for independent
+        observations.
     """
     memory = None if begin is None else networks.blank(begin)
     dist = networks.distribution(policy.params, policy.obs_stats, obs, memory)
@@ -63,7 +62,7 @@ def entropy_temperature(
     entropy: Array | float,
     begin: Array | None = None,
 ) -> Array:
-    """The temperature that gives the policy a mean entropy (nats) over states ``[B, ...]``.
+    """The temperature at which the policy's mean entropy over ``obs`` ``[B, ...]`` is ``entropy``.
 
     ``begin`` as in :func:`likely_temperature`.
     """

@@ -12,7 +12,7 @@ from jaxmaze.core.types import Array
 
 
 class PolicyLoss(NamedTuple):
-    """PPO's policy loss and what is logged of it; scalars."""
+    """PPO's policy loss and its metrics; scalars."""
 
     loss: Array
     surrogate: Array
@@ -27,7 +27,7 @@ def weighted_mean(x: Array, weight: Array) -> Array:
 
 
 def mean(x: Array, weight: Array | None = None) -> Array:
-    """The mean of ``x``, over the rows that ``weight`` marks if there is one; any shape."""
+    """The mean of ``x`` (any shape), over the rows that ``weight`` marks if it is given."""
     return x.mean() if weight is None else weighted_mean(x, weight)
 
 
@@ -52,7 +52,7 @@ def cloning_loss(
 
 
 def normalize_advantages(advantage: Array, weight: Array | None = None) -> Array:
-    """Zero mean and unit variance over all (marked) rows of the batch (any shape)."""
+    """Normalise to zero mean and unit variance over all (marked) rows of the batch (any shape)."""
     centred = advantage - mean(advantage, weight)
     return centred / (jnp.sqrt(mean(centred**2, weight)) + 1e-8)
 
@@ -74,10 +74,10 @@ def clipped_policy_loss(
     Divergence").
 
     Args:
-      log_prob: ``[B]`` of the actions under the policy that learns.
-      old_log_prob: ``[B]`` under the policy that acted.
+      log_prob: ``[B]`` log-probabilities of the actions under the current policy.
+      old_log_prob: ``[B]`` log-probabilities under the behaviour policy.
       advantage: ``[B]``.
-      entropy: ``[B]`` of the policy that learns.
+      entropy: ``[B]`` entropy of the current policy.
       clip_range: epsilon.
       entropy_coef: weight of the entropy bonus.
       weight: ``[B]`` 0 for rows that do not count; all do by default.
@@ -100,7 +100,7 @@ def clipped_policy_loss(
 def value_loss(value: Array, target: Array, weight: Array | None = None) -> Array:
     """Half the mean squared error of values ``[B]`` against their targets ``[B]``.
 
-    Stable-Baselines3's is the whole of it, so that its ``vf_coef`` is half of ours.
+    Stable-Baselines3 uses the full mean squared error, so that its ``vf_coef`` is half of ours.
     """
     chex.assert_equal_shape([value, target])
     return 0.5 * mean((value - target) ** 2, weight)

@@ -1,6 +1,6 @@
-"""Memories: what stands between an encoder and the heads and passes something on from step to step.
+"""Recurrent layers (memories) between an encoder and the heads.
 
-To add one, write a module like :class:`GRU` and give it a line in ``MEMORIES``.
+To add one, write a module like :class:`GRU` and register it in ``MEMORIES``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ GATES = 3
 
 
 class Memory(NamedTuple):
-    """What steps of one after another need to know of those before.
+    """Hidden state and episode starts, for consecutive steps of a recurrent network.
 
     Attributes:
-      carry: ``[..., C]`` what the step before the first passed on.
-      begin: ``[T, ...]`` 1.0 where an episode begins, so that nothing counts of the carry.
+      carry: ``[..., C]`` hidden state before the first step.
+      begin: ``[T, ...]`` 1.0 where an episode begins, so that the carry is ignored there.
     """
 
     carry: Array
@@ -30,7 +30,7 @@ class Memory(NamedTuple):
 
 
 class _Kernel(nn.Module):
-    """A kernel alone, for whoever multiplies by it."""
+    """A kernel parameter without a layer; the caller multiplies by it."""
 
     shape: tuple[int, int]
 
@@ -44,33 +44,33 @@ class GRU(nn.Module):
     """A gated recurrent unit.
 
     Cho et al. (2014), "Learning Phrase Representations using RNN Encoder-Decoder", with the reset
-    gate after the multiplication, as cuDNN has it: ``r = s(W_r x + b_r + U_r h)``, ``z = s(W_z x +
+    gate after the multiplication, as in cuDNN: ``r = s(W_r x + b_r + U_r h)``, ``z = s(W_z x +
     b_z + U_z h)``, ``n = tanh(W_n x + b_n + r * U_n h)``, ``h' = (1 - z) * n + z * h``, where ``s``
     is the logistic function and ``h`` is 0 where an episode begins.
 
     Attributes:
-      size: units; what it gives is what it passes on.
+      size: number of units; the output equals the new hidden state.
     """
 
     CARRIED: ClassVar[int] = 1
-    """Times ``size``: what is passed on."""
+    """Size of the hidden state, in multiples of ``size``."""
     size: int
 
     @nn.compact
     def __call__(self, features: Array, carry: Array, begin: Array) -> tuple[Array, Array]:
-        """One step, or steps one after another.
+        """One step, or several consecutive steps.
 
         Args:
           features: ``[..., F]`` of one step; ``[T, ..., F]`` of several.
-          carry: ``[..., size]`` what the step before (the first) passed on.
-          begin: as ``features`` without the last axis; 1.0 where an episode begins.
+          carry: ``[..., size]`` hidden state before the (first) step.
+          begin: shaped as ``features`` without the last axis; 1.0 where an episode begins.
 
         Returns:
-          Features ``[..., size]``, and what each step passes on, which is the same; both with an
-          axis of time where ``features`` has one.
+          Features ``[..., size]``, and the hidden state after each step, which equals them; both
+          have a time axis if ``features`` has one.
         """
         zeros = nn.initializers.zeros
-        # Of all steps at once: only what depends on the step before has to wait for it.
+        # Computed for all steps at once: only the recurrent part depends on the previous step.
         inputs = nn.Dense(GATES * self.size, kernel_init=zeros, name="input")(features)
         kernel = _Kernel((self.size, GATES * self.size), name="recurrent")()
         keeps = 1.0 - begin[..., None]
@@ -91,24 +91,24 @@ class GRU(nn.Module):
 
 
 class DeltaGRU(nn.Module):
-    """A GRU that also sees what has changed since the step before.
+    """A GRU that also takes the change of its input features since the previous step.
 
     Delta features: Furui (1986), "Speaker-independent isolated word recognition using dynamic
-    features of speech spectrum". A velocity is a small difference of two places; a GRU finds it
-    only by weights that are large and cancel each other nearly. Here changes are scaled by factors
-    that are learned, ``exp(gain)``; there are none where an episode begins.
+    features of speech spectrum". A velocity is a small difference of two positions; a GRU can
+    compute it only with large weights that nearly cancel. Here changes are scaled by learned
+    factors, ``exp(gain)``; they are 0 where an episode begins.
 
     Attributes:
-      size: units.
+      size: number of units.
     """
 
     CARRIED: ClassVar[int] = 2
-    """Times ``size``: what is passed on, the GRU's units and what changes are of."""
+    """Size of the hidden state, in multiples of ``size``: GRU units and the previous features."""
     size: int
 
     @nn.compact
     def __call__(self, features: Array, carry: Array, begin: Array) -> tuple[Array, Array]:
-        """As :class:`GRU`; what is passed on is ``[..., 2 * size]``."""
+        """As :class:`GRU`; the hidden state is ``[..., 2 * size]``."""
         zeros = nn.initializers.zeros
         seen = nn.Dense(self.size, kernel_init=zeros, name="seen")(features)
         carry, before = jnp.split(carry, 2, -1)
@@ -130,6 +130,6 @@ MEMORIES: dict[str, type[GRU] | type[DeltaGRU] | None] = {
 
 
 def carry_size(memory: str, size: int) -> int:
-    """Numbers that a memory of so many units passes on from step to step."""
+    """Size of the hidden state of a memory with ``size`` units."""
     known = MEMORIES[memory]
     return 0 if known is None else known.CARRIED * size

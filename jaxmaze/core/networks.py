@@ -1,4 +1,4 @@
-"""Policy and value networks as pure functions: an encoder, and a head on its features."""
+"""Policy and value networks as pure functions: an encoder with a head on its features."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from jaxmaze.core.types import Array, NetworkSpec, Params, Policy, PyTree
 
 
 def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
-    """A matrix ``shape`` whose rows or columns, the fewer, are orthogonal, of norm ``scale``.
+    """A matrix ``shape`` with orthogonal rows or columns, whichever are fewer, of norm ``scale``.
 
-    QR of a Gaussian matrix with the diagonal of R made positive, which is distributed uniformly:
+    The Q of a Gaussian matrix's QR, with R's diagonal made positive, is uniformly distributed:
     Mezzadri (2007), "How to generate random matrices from the classical compact groups". For deep
     networks: Saxe et al. (2014), "Exact solutions to the nonlinear dynamics of learning in deep
     linear neural networks".
@@ -37,10 +37,10 @@ def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -
 def orthogonal_of_image(
     rng: np.random.Generator, shape: tuple[int, ...], scale: float
 ) -> np.ndarray:
-    """The same for a network of images, whose kernels ``[..., outputs]`` are large and tall.
+    """As :func:`orthogonal`, but faster for the large, tall kernels of image networks.
 
-    By a Cholesky factorisation of ``A'A`` for a Gaussian ``A``, which is the R of its QR with a
-    positive diagonal: for 4096 x 512 numbers it takes a tenth of the time. Kernels that are not
+    The Cholesky factor of ``A'A`` for a Gaussian ``A`` is the R of its QR with a positive diagonal;
+    for 4096 x 512 numbers it takes a tenth of the time. Kernels ``[..., outputs]`` that are not
     taller than wide are drawn by QR, as ``A`` may be nearly singular there.
     """
     matrix = (math.prod(shape[:-1]), shape[-1])
@@ -54,7 +54,7 @@ def orthogonal_of_image(
 def _features(
     obs: Observations, spec: NetworkSpec, rows: Inputs, carry: Array, begin: Array
 ) -> tuple[Array, Array]:
-    """What the heads see: the encoder's features, or what a memory makes of them; and the carry."""
+    """Features for the heads, from the encoder and the memory if there is one; and the carry."""
     encoder, memory = ENCODERS[spec.encoder](obs, spec, name="encoder"), MEMORIES[spec.memory]
     if memory is None:
         return encoder(rows, carry, begin)
@@ -65,7 +65,7 @@ def _features(
 
 
 class PolicyNetwork(nn.Module):
-    """An encoder's inputs to an action distribution ``[...]`` and the next carry."""
+    """Maps an encoder's inputs to an action distribution ``[...]`` and the next carry."""
 
     obs: Observations
     action: ActionSpace
@@ -84,7 +84,7 @@ class PolicyNetwork(nn.Module):
 
 
 class ValueNetwork(nn.Module):
-    """An encoder's inputs to scaled values ``[...]`` and the next carry."""
+    """Maps an encoder's inputs to scaled values ``[...]`` and the next carry."""
 
     obs: Observations
     spec: NetworkSpec
@@ -101,8 +101,8 @@ class Networks:
     """The networks of one agent as pure functions. Hashable, so that jit can take it as static.
 
     Attributes:
-      spaces: of the environment.
-      spec: which encoder, of which sizes.
+      spaces: observation and action spaces of the environment.
+      spec: kind and sizes of the networks.
     """
 
     spaces: Spaces
@@ -110,24 +110,24 @@ class Networks:
 
     @property
     def action(self) -> ActionSpace:
-        """The kind of the actions, as the policy draws them."""
+        """The kind of action that the policy outputs."""
         return self.spaces.action.squashed() if self.spec.squash_actions else self.spaces.action
 
     @property
     def carry_size(self) -> int:
-        """Numbers that are passed on from step to step; 0 if nothing is remembered."""
+        """Size of the hidden state; 0 for feed-forward networks."""
         of_memory = carry_size(self.spec.memory, self.spec.memory_size)
         return ENCODERS[self.spec.encoder].carry_size(self.spec) + of_memory
 
     @property
     def _one_by_one(self) -> bool:
-        """Whether the encoder itself remembers, and so has to be given one step at a time."""
+        """Whether the encoder itself is recurrent, and so has to be given one step at a time."""
         return ENCODERS[self.spec.encoder].carry_size(self.spec) > 0
 
     def blank(self, begin: Array) -> Memory | None:
-        """What is known before the first of steps ``[T, ...]`` that ``begin`` describes: nothing.
+        """A memory with hidden state zero, before steps ``[T, ...]`` whose starts ``begin`` marks.
 
-        None for networks that remember nothing.
+        None for feed-forward networks.
         """
         if not self.carry_size:
             return None
@@ -152,17 +152,17 @@ class Networks:
         return self._shapes(self._policy())
 
     def init_policy(self, seed: np.random.SeedSequence) -> Params:
-        """Parameters of a fresh policy network, as numpy arrays.
+        """Initial parameters of a policy network, as numpy arrays.
 
         Orthogonal kernels with gains of sqrt(2) for hidden layers and 0.01 for the head, all else
         0: Andrychowicz et al. (2021), "What Matters in On-Policy Reinforcement Learning?", section
-        3.2. Drawn on the host: compiling this would take longer than a small network's training,
-        and running it, for a large network, half a minute instead of half a second.
+        3.2. Drawn on the host: in JAX, compiling takes longer than training a small network, and
+        running takes half a minute instead of half a second for a large one.
         """
         return self._drawn(self.policy_shapes(), seed, 0.01)
 
     def init_value(self, seed: np.random.SeedSequence) -> Params:
-        """Parameters of a fresh value network, likewise, with a gain of 1 for the head."""
+        """Initial parameters of a value network, likewise, with a gain of 1 for the head."""
         return self._drawn(self._shapes(self._value()), seed, 1.0)
 
     def _drawn(self, shapes: Params, seed: np.random.SeedSequence, head_scale: float) -> Params:
@@ -175,7 +175,7 @@ class Networks:
             if names[1].startswith(IMAGE):
                 return orthogonal_of_image(rng, x.shape, math.sqrt(2.0))
             if "memory" in names and names[-2] in ("input", "recurrent"):
-                # Each gate's part, with a gain of 1.
+                # Each gate's kernel separately, with a gain of 1.
                 shape = (x.shape[0], x.shape[1] // GATES)
                 return np.concatenate([orthogonal(rng, shape, 1.0) for _ in range(GATES)], 1)
             return orthogonal(rng, x.shape, head_scale if "head" in names else math.sqrt(2.0))
@@ -183,21 +183,21 @@ class Networks:
         return jax.tree_util.tree_map_with_path(draw, shapes)
 
     def init_stats(self) -> normalization.RunningStats:
-        """Observation statistics of nothing yet."""
+        """Observation statistics before any data."""
         return normalization.init_stats((self.spaces.features.num_measured,))
 
     def flatten_obs(self, obs: PyTree) -> Array:
-        """What of observations ``[..., *shape]`` the statistics are of, as float32 rows.
+        """The numbers of observations ``[..., *shape]`` that are normalised, as float32 rows.
 
-        Without the action mask, which is no feature.
+        Without the action mask, which is not a feature.
         """
         return self.spaces.features.measured(self.spaces.features_of(obs))
 
     def inputs(self, stats: normalization.RunningStats, obs: PyTree) -> Inputs:
-        """What encoders take of raw observations ``[..., *shape]``.
+        """Encoder inputs for raw observations ``[..., *shape]``.
 
-        Vectors normalised, integers as one-hot vectors, all in one row ``[..., D]``; of
-        observations with images that row and the images, uint8 ``[..., H, W, channels]``.
+        Normalised vectors and one-hot encoded integers, concatenated into one row ``[..., D]``;
+        if there are images, that row and the images, uint8 ``[..., H, W, channels]``.
         """
         spec, seen = self.spaces.features, self.spaces.features_of(obs)
         rows = spec.measured(seen)
@@ -210,22 +210,22 @@ class Networks:
         return (rows, images) if images else rows
 
     def _allowed(self, dist: Distribution, obs: PyTree) -> Distribution:
-        """A distribution without the actions that the observations' mask forbids."""
+        """The distribution restricted to actions that the observations' mask allows."""
         return self.action.masked(dist, obs[MASK]) if self.spaces.masked else dist
 
     def step(
         self, policy: Policy, obs: PyTree, carry: Array, begin: Array
     ) -> tuple[Distribution, Array]:
-        """The policy at one step, as it acts.
+        """One step of the policy, as used for acting.
 
         Args:
           policy: parameters and statistics.
           obs: ``[..., *shape]`` raw observations.
-          carry: ``[..., carry_size]`` what the step before passed on.
+          carry: ``[..., carry_size]`` hidden state after the previous step.
           begin: ``[...]`` 1.0 where an episode begins.
 
         Returns:
-          The distribution ``[...]``, and what the next step is to be given.
+          The distribution ``[...]``, and the carry for the next step.
         """
         inputs = self.inputs(policy.obs_stats, obs)
         found: PyTree = self._policy().apply({"params": policy.params}, inputs, carry, begin)
@@ -239,7 +239,7 @@ class Networks:
         obs: PyTree,
         memory: Memory | None,
     ) -> tuple[PyTree, Array]:
-        """What a network gives, and what each step passes on."""
+        """The network's output, and the hidden state after each step."""
         inputs, lead = self.inputs(stats, obs), self.spaces.obs.lead(obs)
         if memory is None or not self.carry_size:  # single steps, each the first of an episode
             memory = Memory(jnp.zeros((*lead, self.carry_size)), jnp.ones(lead))
@@ -251,7 +251,7 @@ class Networks:
     def _over(
         self, module: nn.Module, params: Params, rows: Inputs, memory: Memory
     ) -> tuple[PyTree, Array]:
-        """Step after step along the leading axis of time."""
+        """Apply a recurrent network step by step along the leading time axis."""
 
         def step(carry: Array, x: tuple[PyTree, Array]) -> tuple[Array, PyTree]:
             applied: PyTree = module.apply({"params": params}, x[0], carry, x[1])
@@ -267,13 +267,13 @@ class Networks:
         obs: PyTree,
         memory: Memory | None = None,
     ) -> Distribution:
-        """The policy at raw observations.
+        """The action distribution at raw observations.
 
         Args:
           params: the policy's parameters.
           stats: observation statistics.
-          obs: ``[..., *shape]``; with a memory ``[T, ..., *shape]``, steps one after another.
-          memory: what the steps before left. Only networks that remember need it.
+          obs: ``[..., *shape]``; with a memory ``[T, ..., *shape]``, consecutive steps.
+          memory: hidden state before the first step, and episode starts; for recurrent networks.
         """
         return self.follow(params, stats, obs, memory)[0]
 
@@ -284,7 +284,7 @@ class Networks:
         obs: PyTree,
         memory: Memory | None,
     ) -> tuple[Distribution, Array]:
-        """As :meth:`distribution`, and what each step passes on ``[T, ..., carry_size]``."""
+        """As :meth:`distribution`, and hidden states after each step ``[T, ..., carry_size]``."""
         dist, carry = self._apply(self._policy(), params, stats, obs, memory)
         return self._allowed(dist, obs), carry
 
@@ -295,7 +295,7 @@ class Networks:
         obs: PyTree,
         memory: Memory | None = None,
     ) -> Array:
-        """The (scaled) value ``[...]`` of raw observations, as :meth:`distribution` takes them."""
+        """The (scaled) value ``[...]`` of raw observations; arguments as :meth:`distribution`."""
         return self.follow_value(params, stats, obs, memory)[0]
 
     def follow_value(
@@ -305,7 +305,7 @@ class Networks:
         obs: PyTree,
         memory: Memory | None,
     ) -> tuple[Array, Array]:
-        """As :meth:`value`, and what each step passes on ``[T, ..., carry_size]``."""
+        """As :meth:`value`, and hidden states after each step ``[T, ..., carry_size]``."""
         return self._apply(self._value(), params, stats, obs, memory)
 
     def values_in_turn(
@@ -316,29 +316,29 @@ class Networks:
         next_obs: PyTree,
         memory: Memory,
     ) -> tuple[Array, Array, Array]:
-        """Values of a segment's observations and of those that follow, of a critic that remembers.
+        """Values of a segment's observations and next observations, by a recurrent critic.
 
         Args:
           params: the critic's parameters.
           stats: observation statistics.
           obs: ``[T, N, *shape]``.
-          next_obs: ``[T, N, *shape]`` what each step led to, also at an episode's end.
-          memory: what the critic remembers before the first step.
+          next_obs: ``[T, N, *shape]`` true next observations, final ones of episodes included.
+          memory: the critic's hidden state before the first step, and episode starts.
 
         Returns:
           Values ``[T, N]``, values of ``next_obs`` ``[T, N]``, and the carry after the last step.
         """
         value, carries = self.follow_value(params, stats, obs, memory)
-        # Each of the steps that follow is a single one, with what was passed on to it.
+        # Each next observation is evaluated as a single step from the hidden state before it.
         beyond = self.value_after(params, stats, next_obs, carries)
         return value, beyond, carries[-1]
 
     def value_after(
         self, params: Params, stats: normalization.RunningStats, obs: PyTree, carry: Array
     ) -> Array:
-        """Values ``[...]`` of single observations, with the carries ``[..., C]`` passed on to them.
+        """A recurrent critic's values ``[...]`` of single observations, given carries ``[..., C]``.
 
-        Of a critic that remembers; none of them is an episode's first.
+        None of the observations is the first of an episode.
         """
         single, going_on = self.inputs(stats, obs), jnp.zeros(self.spaces.obs.lead(obs))
         found: PyTree = self._value().apply({"params": params}, single, carry, going_on)
@@ -347,7 +347,7 @@ class Networks:
     def act(self, policy: Policy, obs: PyTree, key: Array | None = None) -> tuple[Array, Array]:
         """Actions and their log-probabilities; the mode without a key, a sample with one.
 
-        Actions are unclipped; :meth:`to_env` makes of them what an environment takes.
+        Actions are unclipped; :meth:`to_env` converts them to the environment's form.
         """
         dist = self.distribution(policy.params, policy.obs_stats, obs)
         action = dist.mode() if key is None else dist.sample(key)
@@ -356,12 +356,12 @@ class Networks:
     def act_on(
         self, policy: Policy, obs: PyTree, carry: Array, begin: Array, key: Array | None = None
     ) -> tuple[Array, Array]:
-        """One step's actions and what is passed on, as :meth:`step` is given it."""
+        """Actions and carry of one step; arguments as for :meth:`step`, and ``key`` for samples."""
         dist, carry = self.step(policy, obs, carry, begin)
         return dist.mode() if key is None else dist.sample(key), carry
 
     def project(self, params: Params) -> Params:
-        """Policy parameters put back into the range where they have a gradient."""
+        """Clip policy parameters to the range where they have a gradient."""
         return self.action.project(params)
 
     def temper(self, params: Params, temperature: Array | float) -> Params:
@@ -369,5 +369,5 @@ class Networks:
         return self.action.temper(params, temperature)
 
     def to_env(self, action: PyTree) -> PyTree:
-        """Actions as the environment takes them: continuous ones clipped to their bounds."""
+        """Convert actions to the environment's form: continuous ones are clipped to bounds."""
         return self.action.to_env(action)

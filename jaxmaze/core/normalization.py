@@ -1,4 +1,4 @@
-"""Running mean and variance as a pytree, and what is scaled by them."""
+"""Running mean and variance as a pytree, and normalisation by them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CLIP = 10.0
 
 
 class RunningStats(NamedTuple):
-    """Mean and (population) variance of everything seen so far.
+    """Running mean and (population) variance.
 
     Attributes:
       count: scalar, number of samples; 0 before the first, when normalising is the identity.
-      mean: ``[*shape]``; None where nothing is measured (there are no files of arrays without
-        numbers).
+      mean: ``[*shape]``; None where nothing is normalised (empty arrays cannot be stored in
+        files).
       var: likewise.
     """
 
@@ -31,11 +31,11 @@ class RunningStats(NamedTuple):
 
 
 class ReturnStats(NamedTuple):
-    """Statistics of discounted returns, by whose standard deviation rewards are divided.
+    """Statistics of discounted returns; rewards are divided by their standard deviation.
 
     Attributes:
       stats: scalar running statistics of the accumulators' values.
-      accumulator: ``[N]`` discounted sum of the rewards of the running episode of each environment.
+      accumulator: ``[N]`` discounted sum of rewards in each environment's current episode.
     """
 
     stats: RunningStats
@@ -43,7 +43,7 @@ class ReturnStats(NamedTuple):
 
 
 def init_stats(shape: tuple[int, ...] = ()) -> RunningStats:
-    """Statistics of nothing yet: mean 0 and variance 1."""
+    """Statistics before any data: mean 0 and variance 1."""
     if 0 in shape:
         return RunningStats(np.zeros((), np.float32), None, None)
 
@@ -65,7 +65,7 @@ def update_stats(stats: RunningStats, batch: Array, weight: Array | None = None)
       weight: ``[B]`` non-negative weights, ones by default; rows with weight 0 do not count.
 
     Returns:
-      Statistics of all samples, the old ones and the batch's.
+      Statistics of all samples, old ones and the batch's.
     """
     batch = jnp.asarray(batch, jnp.float32)
     weight = jnp.ones(batch.shape[0]) if weight is None else weight
@@ -103,8 +103,8 @@ def scale_rewards(
 ) -> tuple[ReturnStats, Array]:
     """Divide rewards by the standard deviation of the discounted return.
 
-    The accumulator of each environment follows ``G <- gamma * G + r`` and starts anew after an
-    episode's end; the running variance of ``G`` is the scale. Engstrom et al. (2020),
+    Each environment's accumulator is updated by ``G <- gamma * G + r`` and reset at an episode's
+    end; the running variance of ``G`` determines the scale. Engstrom et al. (2020),
     "Implementation Matters in Deep Policy Gradients", section 3.
 
     Args:

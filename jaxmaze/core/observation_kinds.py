@@ -1,8 +1,9 @@
-"""Kinds of observation: what an array holds, and how it becomes the numbers that a network takes.
+"""Kinds of observation: what an array contains, and how it is converted to network inputs.
 
-A kind is one class, which is asked instead of being told apart. To add one, write such a class,
-give it a line in ``KINDS``, and let :func:`jaxmaze.envs.observation_spaces.observations_of` make
-it. All are hashable, so that they can be static.
+Each kind is one class; callers use its methods and never test for a particular kind. To add one,
+write such a class, register it in ``KINDS``, and construct it in
+:func:`jaxmaze.envs.observation_spaces.observations_of`. All are hashable, so that they can be
+static.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ import numpy as np
 from jaxmaze.core.types import Array
 
 MAX_ONE_HOT = 2**16
-"""Numbers of the longest one-hot vector; kernels above it would be larger than the rest."""
+"""Maximum length of a one-hot vector; kernels for longer ones would dominate the network."""
 
 
 class Kind(Protocol):
-    """What one array of an observation holds.
+    """What one array of an observation contains.
 
     Attributes:
-      name: in files.
+      name: the name used in saved files.
       measured: whether it is normalised by running statistics.
-      image: whether it is kept as bytes, and goes through a convolutional encoder.
+      image: whether it is stored as bytes and may go through a convolutional encoder.
     """
 
     name: ClassVar[str]
@@ -35,16 +36,16 @@ class Kind(Protocol):
     image: ClassVar[bool]
 
     def features(self, x: Array, shape: tuple[int, ...]) -> Array:
-        """Features of arrays ``[..., *shape]``: float32 ``[..., F]``; uint8 of images."""
+        """Features of arrays ``[..., *shape]``: float32 ``[..., F]``, or uint8 for images."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Arrays ``[n, *shape]`` that could be observed; ``shape`` begins with ``n`` here."""
+        """Random plausible observations; here ``shape`` includes the leading batch axis."""
 
     def problem(self, x: np.ndarray) -> str:
-        """What is wrong with the numbers in arrays ``[N, *shape]``; empty if nothing is."""
+        """Returns an error message if arrays ``[N, *shape]`` are invalid, else an empty string."""
 
     def describe(self, shape: tuple[int, ...]) -> str:
-        """Arrays of that shape in words."""
+        """A readable description of an array of this kind and shape."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +71,10 @@ class Vector:
 
 @dataclasses.dataclass(frozen=True)
 class OneHot:
-    """Integers, each of which becomes a vector with a 1 in its place.
+    """Integers, each of which is one-hot encoded.
 
     Attributes:
-      sizes: how many values each integer of the array, flattened, can have.
+      sizes: number of values of each integer in the flattened array.
       start: the lowest value of each.
     """
 
@@ -113,7 +114,7 @@ class OneHot:
 
 
 def _short(numbers: tuple[int, ...]) -> str:
-    """Numbers in words, the one they are if they are alike."""
+    """Numbers as text; a single number if all are equal."""
     if len(set(numbers)) == 1:
         return str(numbers[0])
     shown = ", ".join(map(str, numbers[:8]))
@@ -122,7 +123,7 @@ def _short(numbers: tuple[int, ...]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Binary:
-    """Zeros and ones of any shape, taken as they are."""
+    """Zeros and ones of any shape, used without normalisation."""
 
     name: ClassVar[str] = "binary"
     measured: ClassVar[bool] = False
@@ -144,10 +145,10 @@ class Binary:
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """Pixels from 0 to 255, kept as bytes and scaled to 1 by the encoder.
+    """Pixels from 0 to 255, stored as bytes and scaled to [0, 1] by the encoder.
 
     Attributes:
-      layout: what its axes are, in order: H(eight), W(idth), C(hannels) and K frames of a stack.
+      layout: its axes in order: H(eight), W(idth), C(hannels) and K stacked frames.
     """
 
     layout: str
@@ -157,10 +158,10 @@ class Image:
 
     @classmethod
     def of(cls, shape: tuple[int, ...]) -> Image:
-        """By the shape.
+        """Infer the layout from the shape.
 
-        Two axes are gray; of three, the first is of channels if it is the smallest, else the last;
-        of four, the first is of frames.
+        Two axes mean a grayscale image. With three, the first is the channel axis if it is the
+        smallest, else the last. With four, the first is the frame axis.
         """
         if len(shape) == 2:
             return cls("HW")
@@ -169,7 +170,7 @@ class Image:
         return cls("K" * len(stack) + ("CHW" if channels_first else "HWC"))
 
     def features(self, x: Array, shape: tuple[int, ...]) -> Array:
-        """Pixels ``[..., H, W, channels]``, of a stack those of all frames, as uint8."""
+        """Pixels ``[..., H, W, channels]`` as uint8; stacked frames are merged into channels."""
         lead = x.shape[: x.ndim - len(shape)]
         axes = [self.layout.index(a) for a in "HWKC" if a in self.layout]
         turned = x.transpose((*range(len(lead)), *(len(lead) + a for a in axes)))
@@ -190,7 +191,7 @@ class Image:
 
 
 def _flat(x: Array, shape: tuple[int, ...]) -> Array:
-    """Arrays ``[..., *shape]`` as rows."""
+    """Flatten arrays ``[..., *shape]`` to rows."""
     return x.reshape((*x.shape[: x.ndim - len(shape)], math.prod(shape)))
 
 
@@ -198,11 +199,11 @@ VECTOR = Vector()
 KINDS: dict[str, type[Vector] | type[OneHot] | type[Binary] | type[Image]] = {
     kind.name: kind for kind in (Vector, OneHot, Binary, Image)
 }
-"""The kinds by their name in files."""
+"""The kinds by their name in saved files."""
 
 
 def to_plain(kind: Kind) -> dict[str, object]:
-    """As JSON can hold it."""
+    """Convert a kind to values that JSON can hold."""
     return {"name": kind.name} | dataclasses.asdict(kind)  # type: ignore[call-overload]
 
 

@@ -1,4 +1,4 @@
-"""Observations: a pytree of arrays, and all that depends on what it is made of."""
+"""Observations as a pytree of arrays, and the operations that depend on its structure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from jaxmaze.core.observation_kinds import VECTOR, Kind
 from jaxmaze.core.types import Array, PyTree
 
 Index: TypeAlias = int | tuple[int, ...] | EllipsisType
-"""Where in an array ``[K, ...]`` or ``[T, K, ...]``."""
+"""An index into an array ``[K, ...]`` or ``[T, K, ...]``."""
 NUMBERS_AT_ONCE = 2**22
-"""Pixels of the images that pass through a network at once where many are to; float32 then."""
+"""Maximum number of pixels, as float32, in one forward pass over many images."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Part:
     """One array of an observation.
 
     Attributes:
-      path: where it stands in the observation: names in a dict, numbers in a tuple; empty if the
+      path: its path in the observation: names in a dict, indices in a tuple; empty if the
         observation is this one array.
-      shape: of one observation.
-      dtype: as the environment gives it. Not compared: what is kept is of the type ``stored``.
-      kind: what it holds.
+      shape: shape in one observation.
+      dtype: the environment's data type. Not compared: data are stored as the type ``stored``.
+      kind: what it contains.
     """
 
     path: tuple[str | int, ...]
@@ -43,17 +43,17 @@ class Part:
 
     @property
     def stored(self) -> DTypeLike:
-        """The type of what is collected and learned from: bytes for images, else float32."""
+        """The data type for storage and training: uint8 for images, else float32."""
         return np.uint8 if self.kind.image else np.float32
 
     @property
     def size(self) -> int:
-        """Numbers in one observation."""
+        """Number of elements in one observation."""
         return math.prod(self.shape)
 
     @property
     def name(self) -> str:
-        """The path in words."""
+        """The path as text."""
         return ".".join(map(str, self.path))
 
 
@@ -69,30 +69,30 @@ class Observations:
 
     @classmethod
     def array(cls, *shape: int, dtype: DTypeLike = "float32") -> Observations:
-        """Observations of one array of real numbers."""
+        """Observations that consist of one array of real numbers."""
         return cls((Part((), tuple(shape), str(np.dtype(dtype))),))
 
     @functools.cached_property
     def size(self) -> int:
-        """Numbers in one observation, without those of images."""
+        """Number of elements in one observation, not counting images."""
         return sum(part.size for part in self.parts if not part.kind.image)
 
     @functools.cached_property
     def num_pixels(self) -> int:
-        """Numbers in the images of one observation."""
+        """Number of elements in the images of one observation."""
         return sum(part.size for part in self.parts if part.kind.image)
 
     @functools.cached_property
     def num_measured(self) -> int:
-        """Numbers in one observation that are normalised by statistics."""
+        """Number of elements in one observation that are normalised by running statistics."""
         return sum(part.size for part in self.parts if part.kind.measured)
 
     def at_once(self, most: int) -> int:
-        """Observations to send through a network at once: fewer than ``most`` where large."""
+        """Batch size for one forward pass: ``most``, or fewer if observations are large."""
         return min(most, max(1, NUMBERS_AT_ONCE // max(1, self.num_pixels)))
 
     def build(self, leaves: Sequence[PyTree]) -> PyTree:
-        """An observation out of its arrays."""
+        """Build an observation from its arrays."""
         if not self.parts[0].path:
             return leaves[0]
         tree: dict[str | int, PyTree] = {}
@@ -108,30 +108,30 @@ class Observations:
         return any(isinstance(name, int) for part in self.parts for name in part.path)
 
     def zeros(self, *lead: int) -> PyTree:
-        """Room for observations ``[*lead, ...]`` of the environment's types."""
+        """A zero-filled buffer for observations ``[*lead, ...]`` in the environment's types."""
         return self.build([np.zeros((*lead, *p.shape), p.dtype) for p in self.parts])
 
     def stored(self, *lead: int) -> PyTree:
-        """Room for observations ``[*lead, ...]`` of the types that are kept."""
+        """A zero-filled buffer for observations ``[*lead, ...]`` in the storage types."""
         return self.build([np.zeros((*lead, *p.shape), p.stored) for p in self.parts])
 
     def put(self, room: PyTree, index: Index, obs: PyTree) -> None:
-        """Write an observation into ``room`` ``[K, ...]``."""
-        if not self.parts[0].path:  # the usual case, at every step of every environment
+        """Write an observation into the buffer ``room`` ``[K, ...]`` at ``index``."""
+        if not self.parts[0].path:  # fast path for the usual case
             room[index] = obs
             return
-        # By name: environments may give OrderedDicts, whose leaves JAX lists in their own order.
+        # By name: environments may return OrderedDicts, whose leaves JAX lists in insertion order.
         for target, source in zip(jax.tree.leaves(room), self.leaves(obs), strict=True):
             target[index] = source
 
     def arrays(self, obs: PyTree) -> PyTree:
-        """Observations of the types that are kept, out of whatever numpy makes arrays of.
+        """Convert anything that numpy can make arrays of to observations in the storage types.
 
-        Nested lists, say.
+        For example, nested lists.
 
         Raises:
           KeyError: if a part is missing; IndexError or TypeError likewise.
-          ValueError: if an image is of another type.
+          ValueError: if an image has the wrong data type.
         """
         return self.build(
             [self._array(part, x) for part, x in zip(self.parts, self.leaves(obs), strict=True)]
@@ -149,7 +149,7 @@ class Observations:
         return found.astype(part.stored, copy=False)
 
     def leaves(self, obs: PyTree) -> Iterator[PyTree]:
-        """The arrays of an observation of any mappings, in the order of the parts."""
+        """The arrays of an observation, with any type of mapping, in the order of the parts."""
         for part in self.parts:
             inner = obs
             for name in part.path:
@@ -157,13 +157,13 @@ class Observations:
             yield inner
 
     def take(self, room: PyTree, index: int) -> PyTree:
-        """A copy of one observation in ``room`` ``[K, ...]``."""
+        """A copy of one observation in the buffer ``room`` ``[K, ...]``."""
         if not self.parts[0].path:
             return room[index].copy()
         return jax.tree.map(lambda x: x[index].copy(), room)
 
     def stack(self, observations: Sequence[PyTree]) -> PyTree:
-        """Observations ``[N, ...]`` of the environment's types out of single ones."""
+        """Stack single observations to ``[N, ...]``, in the environment's types."""
         columns = zip(*(jax.tree.leaves(x) for x in observations), strict=True)
         listed = [list(x) for x in columns] or [[] for _ in self.parts]
         return self.build([np.array(x, p.dtype) for x, p in zip(listed, self.parts, strict=True)])
@@ -193,18 +193,20 @@ class Observations:
         return rows[0] if len(rows) == 1 else jnp.concatenate(rows, -1)
 
     def pixels(self, obs: PyTree) -> np.ndarray:
-        """The images of observations in numpy's arrays as uint8 rows ``[..., num_pixels]``."""
+        """The images of numpy observations as uint8 rows ``[..., num_pixels]``."""
         lead, leaves = self.lead(obs), jax.tree.leaves(obs)
         each = zip(self.parts, leaves, strict=True)
         rows = [x.reshape((*lead, -1)).astype(np.uint8) for part, x in each if part.kind.image]
         return np.concatenate([np.zeros((*lead, 0), np.uint8), *rows], -1)
 
     def unflatten(self, rows: PyTree, pixels: PyTree = None) -> PyTree:
-        """Observations out of rows ``[..., size]`` and ``[..., num_pixels]``, as views of numpy's.
+        """Rebuild observations from rows ``[..., size]`` and ``[..., num_pixels]``.
+
+        Views if the rows are numpy arrays.
 
         Args:
-          rows: what :meth:`flatten` gives.
-          pixels: what :meth:`pixels` gives; None if there are no images.
+          rows: as returned by :meth:`flatten`.
+          pixels: as returned by :meth:`pixels`; None if there are no images.
         """
         return self.build(list(self._split(rows, pixels)))
 
@@ -216,7 +218,7 @@ class Observations:
             yield source[..., begin:end].reshape((*source.shape[:-1], *part.shape))
 
     def encoded(self, obs: PyTree) -> list[Array]:
-        """Features ``[..., F]`` of the parts that are neither measured nor images."""
+        """Features ``[..., F]`` of the parts that are neither normalised nor images."""
         each = zip(self.parts, jax.tree.leaves(obs), strict=True)
         return [
             part.kind.features(x, part.shape)
@@ -230,7 +232,7 @@ class Observations:
         return tuple(part.kind.features(x, part.shape) for part, x in each if part.kind.image)
 
     def problem(self, obs: PyTree, env: str) -> str:
-        """What is wrong with observations ``[N, ...]`` of ``env``; empty if nothing is."""
+        """Returns an error message if observations ``[N, ...]`` are invalid, else ``""``."""
         found = [(name, np.shape(leaf)[1:]) for name, leaf in self.named(obs)]
         wanted = [(part.name, part.shape) for part in self.parts]
         for (name, shape), (other, needed) in zip(found, wanted, strict=False):
@@ -249,19 +251,19 @@ class Observations:
         return ""
 
     def named(self, obs: PyTree) -> list[tuple[str, PyTree]]:
-        """The arrays of observations with their names; the one array has none."""
+        """The arrays of observations with their names; a single array has an empty name."""
         listed = jax.tree_util.tree_flatten_with_path(obs)[0]
         return [(".".join(map(_name_of, path)), leaf) for path, leaf in listed]
 
     def batch(self) -> str:
-        """How a batch of them looks, in words."""
+        """A readable description of a batch."""
         return " and ".join(
             ".".join((*map(str, p.path), f"[{', '.join(map(str, ('N', *p.shape)))}]"))
             for p in self.parts
         )
 
     def describe(self) -> str:
-        """The observations in words."""
+        """A readable description of the observations."""
         return " and ".join(
             ".".join((*map(str, p.path), p.kind.describe(p.shape)))
             if p.kind == VECTOR
@@ -271,7 +273,7 @@ class Observations:
 
 
 def to_plain(observations: Observations) -> list[dict[str, object]]:
-    """As JSON can hold them."""
+    """Convert observations to values that JSON can hold."""
     return [
         {"path": list(p.path), "shape": list(p.shape), "dtype": p.dtype}
         | ({} if p.kind == VECTOR else {"kind": observation_kinds.to_plain(p.kind)})
@@ -302,15 +304,15 @@ def draw(
     std: np.ndarray | None,
     members: int,
 ) -> PyTree:
-    """Some observations ``[M, count, ...]``, such as statistics say, or else drawn uniformly.
+    """Random observations ``[M, count, ...]``: normal where there are statistics, else uniform.
 
     Args:
-      observations: what they are made of.
-      rng: draws.
-      count: how many for each of ``M``.
-      mean: of what is measured, ``[M, num_measured]``; None where nothing is.
-      std: likewise.
-      members: ``M``.
+      observations: structure of the observations.
+      rng: random number generator.
+      count: number of observations per member.
+      mean: mean of the normalised numbers, ``[M, num_measured]``; None if there are none.
+      std: standard deviation, likewise.
+      members: number of members, ``M``.
     """
     rows = rng.normal(size=(count, observations.num_measured)).astype(np.float32)
     if mean is not None and std is not None:
@@ -327,7 +329,7 @@ def draw(
 
 
 def _with_tuples(tree: PyTree) -> PyTree:
-    """Dicts whose keys are numbers as the tuples that they stand for."""
+    """Convert dicts with integer keys to the tuples that they represent."""
     if not isinstance(tree, dict):
         return tree
     inner = {name: _with_tuples(part) for name, part in tree.items()}
@@ -335,5 +337,5 @@ def _with_tuples(tree: PyTree) -> PyTree:
 
 
 def _name_of(key: PyTree) -> str:
-    """One step of a path in a pytree."""
+    """The name of one key in a pytree path."""
     return str(key.idx if isinstance(key, jax.tree_util.SequenceKey) else key.key)

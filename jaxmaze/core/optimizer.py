@@ -1,4 +1,7 @@
-"""Adam whose step size, decay and gradient limit are data, so that members may differ in them."""
+"""AdamW whose step size, weight decay and gradient clipping are array inputs.
+
+So members that train together can differ in them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ _ADAM = optax.scale_by_adam(eps=1e-5)
 
 
 def init(params: Params) -> optax.OptState:
-    """Moments of zero, as numpy arrays."""
+    """Adam's initial moments (zeros), as numpy arrays."""
     shapes = jax.eval_shape(_ADAM.init, params)
     return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
@@ -29,7 +32,7 @@ def step(
     """One step of AdamW after clipping the gradient by its global norm.
 
     ``p <- p - lr * (adam(g) + wd * p)``; Loshchilov & Hutter (2019), "Decoupled Weight Decay
-    Regularization". With ``learning_rate`` 0 the parameters stay the same to the bit.
+    Regularization". With ``learning_rate`` 0 the parameters stay bitwise identical.
 
     Returns:
       New parameters, new moments, and the gradient's norm before clipping.
@@ -42,5 +45,5 @@ def step(
 
 
 def where(condition: Array, new: Params, old: Params) -> Params:
-    """``new`` where a scalar condition holds, else ``old``, leaf by leaf and to the bit."""
+    """``new`` if a scalar condition holds, else ``old``, bitwise, for each leaf."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

@@ -1,8 +1,8 @@
-"""Proximal policy optimisation: one member's state and its whole update as one pure function.
+"""Proximal policy optimisation: initial state and update of one member, as pure functions.
 
-Schulman et al. (2017), "Proximal Policy Optimization Algorithms", algorithm 1. Policy and value
-have networks and optimizers of their own, so that a critic can be burnt in while nothing of the
-policy changes, not even the age of its moments.
+Schulman et al. (2017), "Proximal Policy Optimization Algorithms", algorithm 1. Policy and critic
+have separate networks and optimizers, so that during the critic's burn-in nothing of the policy
+changes, not even its optimizer state.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ __all__ = [
 
 Metrics = dict[str, Array]
 OF_VALUE = ("value_loss", "value_grad_norm")
-"""Metrics that the critic's update gives."""
+"""Metrics of the critic's update."""
 
 
 def init(networks: Networks, seed: np.random.SeedSequence, num_envs: int) -> State:
-    """A state at iteration 0 with fresh networks and statistics of nothing, as numpy arrays."""
+    """A state at iteration 0 with initial networks and empty statistics, as numpy arrays."""
     policy = Policy(networks.init_policy(shuffle.child(seed, 0)), networks.init_stats())
     value_params, carries = networks.init_value(shuffle.child(seed, 1)), networks.carry_size
     carry = np.zeros((num_envs, carries), np.float32) if carries else None
@@ -94,9 +94,9 @@ def update(
       state: the member's state.
       rollout: a segment ``[T, N, ...]`` collected with ``state.policy``.
       hyper: the member's hyper-parameters.
-      clone: what the member started from, or anything where nothing holds it to a clone.
-      demonstrations: ``R`` rows to go on cloning from; None where nothing does.
-      learns: whether the policy, and whether the critic, is updated now; else it stays as it is.
+      clone: the reference policy of the KL, which the member started from; any policy if unused.
+      demonstrations: ``R`` rows for the cloning loss; None without one.
+      learns: whether the policy, and whether the critic, is updated in this iteration.
 
     Returns:
       The new state, and means over the minibatches (scalars).
@@ -128,7 +128,7 @@ def update(
 
 
 def _burnt_in(state: State, hyper: Hyper, explained: Array) -> tuple[Array, Array]:
-    """Whether the critic's burn-in is over, and how many iterations it has lasted."""
+    """Whether the critic's burn-in is over, and how many iterations it has taken so far."""
     ready = (
         state.ready | (state.burn_in >= hyper.critic_burn_in) | (explained >= hyper.burn_in_until)
     )
@@ -143,7 +143,7 @@ def _context(
     rows: Rows,
     demonstrations: Demonstrations | None,
 ) -> Context:
-    """What an iteration's updates have in common."""
+    """Context shared by the policy and value updates of one iteration."""
     age = state.iteration - state.burn_in
     rates = _rates(static, age, state.burn_in, state.anchor_factor, hyper)
     key = jax.random.fold_in(shuffle.key_of(state.key), state.iteration)
@@ -154,10 +154,10 @@ def _context(
 def estimate(
     networks: Networks, static: Static, state: State, rollout: Rollout, hyper: Hyper, clone: Policy
 ) -> tuple[Rows, State, Metrics]:
-    """Scale rewards, estimate advantages, and lay out what the losses need.
+    """Scale rewards, estimate advantages, and arrange the data for the losses.
 
     Returns:
-      The rows; the state with the new scale of rewards, and what the critic remembers; metrics.
+      The rows; the state with updated reward scaling and critic hidden state; and metrics.
     """
     done = jnp.maximum(rollout.terminated, rollout.truncated)
     return_stats, reward = normalization.scale_rewards(
@@ -203,19 +203,19 @@ def estimate(
 
 
 def _memory(carry: Array | None, begin: Array | None) -> Memory | None:
-    """What steps know of those before; None for networks that remember nothing."""
+    """Hidden state and episode starts of recurrent networks; None for feed-forward ones."""
     return None if carry is None or begin is None else Memory(carry, begin)
 
 
 def values(networks: Networks, state: State, rollout: Rollout) -> tuple[Array, Array, Array | None]:
-    """Values ``[T, N]`` of the observations and of those that follow; what the critic remembers."""
+    """Values ``[T, N]`` of observations and of next observations; the critic's hidden state."""
     stats = state.policy.obs_stats
     memory = _memory(state.value_carry, rollout.begin)
     if memory is not None:
         return networks.values_in_turn(
             state.value_params, stats, rollout.obs, rollout.next_obs, memory
         )
-    if networks.spaces.obs.num_pixels:  # in two parts, as images are too large to be copied
+    if networks.spaces.obs.num_pixels:  # in two parts, to avoid copying images
         last = jax.tree.map(lambda x: x[-1:], rollout.next_obs)
         each = [networks.value(state.value_params, stats, x) for x in (rollout.obs, last)]
         value: Array = jnp.concatenate(each)
@@ -228,21 +228,21 @@ def values(networks: Networks, state: State, rollout: Rollout) -> tuple[Array, A
     def cut_short() -> Array:
         return networks.value(state.value_params, stats, rollout.next_obs)
 
-    # What follows is the next row, but where an episode ended; beyond a terminal state no value
-    # counts, so that only a truncation asks for others.
+    # The next observation is the next row's, except at an episode's end. After a termination its
+    # value is not used, so that only a truncation needs a separate evaluation.
     next_value = jax.lax.cond((rollout.truncated > 0).any(), cut_short, lambda: value[1:])
     return value[:-1], next_value, None
 
 
 def orders(static: Static, key: Array, rows: Rows) -> Array:
-    """Which rows make each minibatch ``[epochs * minibatches, ...]``: each row once an epoch."""
+    """Row indices of each minibatch ``[epochs * minibatches, ...]``; each row once per epoch."""
     count, size = rows.advantage.shape[0], static.batch_size
-    if rows.memory is not None:  # whole sequences, as many as make up such a batch
+    if rows.memory is not None:  # whole sequences, enough to make up a batch
         steps, count = rows.advantage.shape
         most = min(max(size // steps, 1), count)
         size = max(d for d in range(1, most + 1) if count % d == 0)
     keys = jax.random.split(key, static.num_epochs)
-    # A loop, not a batch and not written out: neither costs less, and both take longer to compile.
+    # Rolled loop: batching or unrolling it is no faster, and takes longer to compile.
     each = jax.vmap(lambda k: shuffle.permutation(k, count))(keys)
     return each.reshape(-1, size)
 
@@ -250,7 +250,7 @@ def orders(static: Static, key: Array, rows: Rows) -> Array:
 def policy_loss(
     context: Context, params: Params, rows: Rows, shown: ppo_cloning.Shown | None
 ) -> tuple[Array, Metrics]:
-    """PPO's loss, with KL(clone || policy) and the cloning loss where they are asked for."""
+    """PPO's loss, plus KL(clone || policy) and the cloning loss where they are enabled."""
     networks, hyper, static = context.networks, context.hyper, context.static
     dist = networks.distribution(params, context.stats, rows.obs, rows.memory)
     loss = losses.clipped_policy_loss(
@@ -283,7 +283,7 @@ def policy_loss(
 def update_policy(
     context: Context, params: Params, opt_state: optax.OptState
 ) -> tuple[tuple[Params, optax.OptState], Metrics]:
-    """All gradient steps of the policy; means over the minibatches."""
+    """Run all gradient steps of the policy; metrics are means over the minibatches."""
     hyper, order, demonstrations = context.hyper, context.order, context.demonstrations
     chosen: Array = jnp.zeros((len(order), 0), jnp.int32)
     shows: ppo_cloning.Shows | None = None
@@ -317,7 +317,7 @@ def update_policy(
 def policy_at_rest(
     context: Context, params: Params, opt_state: optax.OptState
 ) -> tuple[tuple[Params, optax.OptState], Metrics]:
-    """What :func:`update_policy` gives where the policy does not move, for one forward pass."""
+    """The result of :func:`update_policy` for a frozen policy, from a single forward pass."""
     shown = None
     if context.demonstrations is not None:
         shows, (first, count), size = ppo_cloning.shows(context, params, context.demonstrations)
@@ -329,7 +329,7 @@ def policy_at_rest(
 def update_value(
     context: Context, params: Params, opt_state: optax.OptState
 ) -> tuple[tuple[Params, optax.OptState], Metrics]:
-    """All gradient steps of the critic; means over the minibatches."""
+    """Run all gradient steps of the critic; metrics are means over the minibatches."""
     networks, hyper = context.networks, context.hyper
 
     def minibatch(carry: PyTree, index: PyTree) -> tuple[PyTree, Metrics]:
@@ -353,7 +353,7 @@ def update_value(
 def _advanced(
     context: Context, state: State, params: Params, moves: Array
 ) -> tuple[State, Metrics]:
-    """The state after the gradient steps: statistics, EMA of parameters, weight of the KL."""
+    """Update the rest of the state: statistics, EMA of parameters, weight of the KL."""
     networks, hyper, rows = context.networks, context.hyper, context.rows
     flat = networks.flatten_obs(rows.obs)
     flat = flat.reshape(math.prod(flat.shape[:-1]), flat.shape[-1])
@@ -368,7 +368,7 @@ def _advanced(
         jnp.zeros(()) if rows.clone is None else losses.mean(rows.clone.kl(after), rows.weight)
     )
     policy = Policy(params, stats)
-    # Single iterations differ by their luck with minibatches; their average does not.
+    # The EMA averages out the minibatch noise of single iterations.
     average = schedules.averaged(
         state.average, policy, state.iteration - state.burn_in, hyper.average_decay
     )
@@ -392,7 +392,7 @@ def _advanced(
 def _rates(
     static: Static, iteration: Array, burn_in: Array, anchor_factor: Array, hyper: Hyper
 ) -> Rates:
-    """What the schedules give ``iteration`` iterations after the burn-in."""
+    """Learning rates and loss weights by the schedules, ``iteration`` counted after the burn-in."""
     left = schedules.left(iteration, jnp.maximum(static.num_iterations - burn_in, 1))
     rate = left if static.linear_schedule else 1.0
     hold = left if static.decays_linearly else jnp.ones(())

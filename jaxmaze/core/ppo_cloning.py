@@ -1,4 +1,4 @@
-"""Demonstrations that PPO goes on cloning from: a member's own, in rows or in sequences."""
+"""Demonstration minibatches for PPO's cloning loss: each member's own rows or sequences."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from jaxmaze.core.types import Array, Demonstrations, Params
 
 
 def own_rows(hyper: Hyper, demonstrations: Demonstrations) -> tuple[Array, Array]:
-    """The first row of the member's own demonstrations, and how many there are."""
+    """Index of the member's first own demonstration row, and the number of its rows."""
     first = jnp.asarray(hyper.demo_first, jnp.int32)
     count = jnp.asarray(hyper.demo_count, jnp.int32)
     return first, jnp.where(count > 0, count, len(demonstrations.action))
 
 
 Shown = tuple[Demonstrations, Array, Memory | None]
-"""Demonstrations of a minibatch, what each counts, and what was remembered before them."""
+"""A minibatch of demonstrations, the weight of each row, and the hidden state before them."""
 Shows = Callable[[Array], Shown]
-"""What takes some of the demonstrations, by their numbers."""
+"""A function that takes demonstrations by index."""
 
 
 def shows(
     context: Context, params: Params, demonstrations: Demonstrations
 ) -> tuple[Shows, tuple[Array, Array], int]:
-    """How a minibatch of demonstrations is taken.
+    """How to take a minibatch of demonstrations.
 
     Returns:
-      What takes rows, or sequences, by their numbers; the first number of the member's own, and how
-      many there are; and how many make up a minibatch.
+      A function that takes rows, or sequences, by index; the first index and the number of the
+      member's own; and how many make up a minibatch.
     """
     first, count = own_rows(context.hyper, demonstrations)
     size, cuts = context.static.batch_size, demonstrations.sequences

@@ -1,4 +1,4 @@
-"""What PPO is given, what it keeps from one iteration to the next, and a segment's rows."""
+"""PPO's data types: settings, hyper-parameters, training state and training rows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Sc
 
 
 class Static(NamedTuple):
-    """What shapes the compiled program; the same for all members.
+    """Settings that determine the compiled program; the same for all members.
 
     Attributes:
       num_epochs: passes over each segment.
       batch_size: rows of a minibatch; divides the segment's ``T * N`` rows.
       num_iterations: iterations of the whole run, for the learning-rate schedule.
-      linear_schedule: whether the learning rate falls linearly to 0.
-      cloned: whether any member starts from a clone, whose distance is then measured.
+      linear_schedule: whether the learning rate decays linearly to 0.
+      cloned: whether any member starts from a clone; the KL to it is then logged.
       kickstarts: whether any member's loss has KL(clone || policy) (:attr:`Hyper.anchor_coef`);
         Schmitt et al. (2018), "Kickstarting Deep Reinforcement Learning".
       keeps_cloning: whether any member's loss has the cloning loss (:attr:`Hyper.cloning_coef`).
@@ -43,7 +43,7 @@ class Hyper(NamedTuple):
     """Hyper-parameters of one member, scalars.
 
     Attributes:
-      learning_rate: the policy's; 0 leaves policy and statistics as they are, to the bit.
+      learning_rate: the policy's; with 0, policy and statistics stay bitwise identical.
       value_learning_rate: the critic's.
       gamma: discount.
       gae_lambda: trace decay of the advantages.
@@ -51,18 +51,19 @@ class Hyper(NamedTuple):
       entropy_coef: weight of the entropy bonus.
       value_coef: weight of the value loss, half the mean squared error (before its gradient is
         clipped): 0.5 is 0.25 in terms of Stable-Baselines3's ``vf_coef``.
-      max_grad_norm: limit of each network's gradient norm.
-      target_kl: the policy stops for the rest of an update past 1.5 times this; inf for never.
-      critic_burn_in: at most so many first iterations only the critic learns.
-      burn_in_until: share of the variance of Monte-Carlo returns that the critic must explain to
-        end the burn-in sooner; inf for never.
+      max_grad_norm: each network's gradient is clipped to this norm.
+      target_kl: policy updates stop for the rest of an iteration once the KL exceeds 1.5 times this
+        (early stopping); inf for never.
+      critic_burn_in: maximum number of initial iterations in which only the critic learns.
+      burn_in_until: explained variance of Monte-Carlo returns at which the burn-in ends early; inf
+        for never.
       anchor_coef: weight of ``KL(clone || policy)`` in the policy's loss.
-      anchor_target_kl: divergence that the weight is adapted to; inf for the schedule instead.
+      anchor_target_kl: target KL that the weight is adapted to; inf for the schedule instead.
       cloning_coef: weight of the cloning loss on demonstrations in the policy's loss.
-      average_decay: how slowly the averaged policy follows, an iteration; 0 for no averaging.
-      adapt_stats: 1.0 if the observation statistics follow the data, 0.0 if they stay.
-      demo_first: the first row of the member's own demonstrations among all members'.
-      demo_count: how many rows are its own; 0 if all are.
+      average_decay: decay of the EMA of the policy's parameters per iteration; 0 for no averaging.
+      adapt_stats: 1.0 if the observation statistics are updated, 0.0 if they are frozen.
+      demo_first: index of the member's first own demonstration row among all members' rows.
+      demo_count: number of its own rows; 0 if all are.
     """
 
     learning_rate: Scalar
@@ -86,10 +87,10 @@ class Hyper(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What the losses need of a segment: rows ``[T * N, ...]``, or sequences ``[T, N, ...]``.
+    """Training data from a segment: rows ``[T * N, ...]``, or sequences ``[T, N, ...]``.
 
-    Sequences where networks remember. ``weight`` is 0 for rows that do not count, None where all
-    do. ``clone`` is the clone's distribution in each row, None where nobody starts from one.
+    Sequences are for recurrent networks. ``weight`` is 0 for rows that do not count, None if all
+    do. ``clone`` is the clone's distribution at each row, None if no member starts from a clone.
     """
 
     obs: PyTree
@@ -103,7 +104,7 @@ class Rows(NamedTuple):
     value_memory: Memory | None = None
 
     def take(self, index: Array) -> Rows:
-        """Some rows, or some environments' sequences."""
+        """The rows at ``index``, or the sequences of the environments at ``index``."""
         if self.memory is None or self.value_memory is None:
             return jax.tree.map(lambda x: x[index], self)
         memories = {
@@ -128,18 +129,18 @@ class State(NamedTuple):
 
     Attributes:
       policy: parameters and observation statistics; the critic shares the statistics.
-      average: the same, averaged over the latest iterations: what is evaluated and handed over.
+      average: EMA of ``policy``; this is evaluated and handed to the next stage.
       value_params: the critic's parameters; it predicts returns of scaled rewards.
       policy_opt: Adam's moments of the policy.
       value_opt: Adam's moments of the critic.
-      return_stats: the scale of rewards.
-      key: data ``[2]`` of the root key; folded with the iteration, never used up.
+      return_stats: statistics for reward scaling.
+      key: data ``[2]`` of the root key; the iteration is folded in, the key never changes.
       iteration: updates done.
-      burn_in: how many of them only the critic learned.
+      burn_in: number of these updates in which only the critic learned.
       ready: whether the burn-in is over.
-      anchor_factor: factor of the KL's weight, adapted to the divergence wanted.
-      value_carry: ``[N, C]`` what the critic remembers after its last segment; None for nothing.
-      clone_carry: the same of the clone, which sees what the policy sees.
+      anchor_factor: factor on the KL's weight, adapted to reach the target KL.
+      value_carry: ``[N, C]`` critic's hidden state after its last segment; None if not recurrent.
+      clone_carry: the clone's hidden state on the same observations, likewise.
     """
 
     policy: Policy
@@ -158,18 +159,18 @@ class State(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What the updates of policy and critic have in common in one iteration.
+    """Context shared by the policy and value updates of one iteration.
 
     Attributes:
       networks: static.
       static: static.
       hyper: the member's hyper-parameters.
-      stats: observation statistics, which stay as they are during an update.
-      rates: what the schedules give.
-      rows: the segment.
-      order: ``[minibatches, ...]`` which rows or sequences make each minibatch.
-      key: the iteration's.
-      demonstrations: rows to go on cloning from; None where nothing does.
+      stats: observation statistics, which are fixed during an update.
+      rates: scheduled learning rates and loss weights.
+      rows: the segment's training rows.
+      order: ``[minibatches, ...]`` indices of the rows or sequences in each minibatch.
+      key: the iteration's random key.
+      demonstrations: rows for the cloning loss; None without one.
     """
 
     networks: Networks

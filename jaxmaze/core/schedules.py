@@ -1,4 +1,4 @@
-"""What changes over a run: linear decay, an adaptive KL coefficient, an EMA of parameters."""
+"""Schedules: linear decay, an adaptive KL coefficient, and an EMA of parameters."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from jaxmaze.core.types import Array, PyTree, Scalar
 
 
 def left(iteration: Array, span: Array) -> Array:
-    """Linear decay: 1 until iteration 0, 0 from iteration ``span`` on."""
+    """Linear decay from 1 at (or before) iteration 0 to 0 at iteration ``span`` and after."""
     return 1.0 - jnp.clip(iteration / span, 0.0, 1.0)
 
 
 def adapted(factor: Array, divergence: Array, target: Scalar) -> Array:
-    """An adaptive KL coefficient's factor: doubled above the target, halved below it.
+    """The factor of an adaptive KL coefficient: doubled above the target, halved below it.
 
     Schulman et al. (2017), "Proximal Policy Optimization Algorithms", section 4, with the clone in
-    the old policy's place. Kept within 0.001 and 1000.
+    place of the old policy. Clipped to the range from 0.001 to 1000.
     """
     step = jnp.where(divergence > 1.5 * target, 2.0, jnp.where(divergence < target / 1.5, 0.5, 1.0))
     return jnp.clip(factor * step, 1e-3, 1e3)
 
 
 def averaged(average: PyTree, new: PyTree, iteration: Array, decay: Scalar) -> PyTree:
-    """The exponential moving average (EMA) of pytrees, with a decay that grows at first.
+    """The exponential moving average (EMA) of pytrees, with a decay that increases at first.
 
     Polyak & Juditsky (1992), "Acceleration of Stochastic Approximation by Averaging"; the decay is
-    ``min(decay, (1 + iteration) / (10 + iteration))``, so that the start is soon forgotten. With
-    ``decay`` 0 it is ``new``, to the bit.
+    ``min(decay, (1 + iteration) / (10 + iteration))``, so that the initial parameters soon lose
+    their weight. With ``decay`` 0 the result is bitwise ``new``.
     """
     slow = jnp.minimum(decay, (1.0 + iteration) / (10.0 + iteration))
     return jax.tree.map(

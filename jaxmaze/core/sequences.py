@@ -1,9 +1,9 @@
-"""Episodes as sequences, for networks that remember: cut, batched, and walked through in turn.
+"""Sequences for recurrent networks: cutting episodes, batching, and walking through in order.
 
-A network that remembers is trained on sequences of a few dozen steps. What it remembers at the
-start of each comes from the episode's steps before, as the network was at the start of the pass
+A recurrent network is trained on sequences of a few dozen steps. The hidden state at the start of
+each is computed from the episode's earlier steps, with the parameters at the start of the pass
 (the "stored state" of Kapturowski et al. (2019), "Recurrent Experience Replay in Distributed
-Reinforcement Learning", anew in each pass); gradients go back to the sequence's start.
+Reinforcement Learning", recomputed in each pass). Gradients stop at the sequence's start.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from jaxmaze.core.memory import Memory
 from jaxmaze.core.types import Array, PyTree, Sequences
 
 GROUP = 64
-"""Episodes that are walked through side by side."""
+"""Number of episodes that are processed in parallel."""
 
 
 def cut(lengths: np.ndarray, longest: int, steps: int | None = None) -> Sequences:
-    """Cut episodes into as few sequences as can be, of nearly equal lengths.
+    """Cut episodes into as few sequences as possible, of nearly equal lengths.
 
     Args:
-      lengths: ``[E]`` steps of each episode; their rows lie one after another.
-      longest: the most steps of a sequence; one as long as the longest episode leaves all whole.
-      steps: room for the steps of a sequence, ``L``; as many as the longest has by default.
+      lengths: ``[E]`` steps of each episode; the rows of the episodes are consecutive.
+      longest: maximum length of a sequence; with that of the longest episode, none is cut.
+      steps: padded length ``L`` of the sequences; by default the length of the longest.
 
     Returns:
       Numpy arrays.
@@ -39,7 +39,7 @@ def cut(lengths: np.ndarray, longest: int, steps: int | None = None) -> Sequence
     first, row = np.cumsum(count) - count, np.cumsum(lengths) - lengths
     episode = np.repeat(np.arange(len(lengths)), count)
     k = np.arange(len(episode)) - first[episode]
-    # Of nearly equal lengths: a short rest would weigh as much in a minibatch as the others.
+    # Nearly equal lengths: a short remainder would weigh as much in a minibatch as the others.
     low, high = (i * lengths[episode] // count[episode] for i in (k, k + 1))
     room = int((high - low).max()) if steps is None else steps
     whole = Sequences(
@@ -58,7 +58,7 @@ def cut(lengths: np.ndarray, longest: int, steps: int | None = None) -> Sequence
 
 
 def filled(sequences: Sequences, count: int, episodes: int) -> Sequences:
-    """The same with room for ``count`` sequences of as many ``episodes``."""
+    """Pad to ``count`` sequences and ``episodes`` episodes."""
 
     def fill(x: np.ndarray, size: int) -> np.ndarray:
         return np.concatenate([x, np.zeros(size - len(x), x.dtype)])
@@ -71,9 +71,9 @@ def filled(sequences: Sequences, count: int, episodes: int) -> Sequences:
 
 
 def together(each: list[np.ndarray], longest: int) -> Sequences:
-    """Sequences ``[M, ...]`` of data sets with episodes of ``each`` so many steps, filled up.
+    """Sequences ``[M, ...]`` of ``M`` data sets, given the episode lengths of ``each``.
 
-    To powers of two, so that few sizes are ever compiled.
+    Padded to powers of two, so that few shapes are compiled.
     """
     steps = min(longest, max(int(lengths.max()) for lengths in each))
     parts = [cut(lengths, longest, steps) for lengths in each]
@@ -89,11 +89,11 @@ def take(sequences: Sequences, which: Array) -> tuple[Array, Array, Array]:
 
     Args:
       sequences: all of them.
-      which: ``[B]`` numbers of sequences; beyond the last they are the last.
+      which: ``[B]`` indices of sequences; an index out of range takes the last one.
 
     Returns:
-      ``[L, B]`` row numbers, which may be beyond the last row; 1.0 for those that are steps of the
-      sequence, else 0.0; and 1.0 where an episode begins.
+      Row indices ``[L, B]``, which may be out of range; a mask ``[L, B]``, 1.0 for steps of the
+      sequence and 0.0 for padding; and 1.0 where an episode begins, ``[L, B]``.
     """
     start, length, begin = (x.at[which].get(mode="clip") for x in map(jnp.asarray, sequences[:3]))
     time = jnp.asarray(sequences.time)[:, None]
@@ -105,12 +105,12 @@ def take(sequences: Sequences, which: Array) -> tuple[Array, Array, Array]:
 
 
 class Part(NamedTuple):
-    """The next sequences of the episodes that are being walked through, ``B`` side by side.
+    """The next sequences of ``B`` episodes that are processed in parallel.
 
     Attributes:
-      rows: ``[L, B]`` their rows; some may be beyond the last.
-      mask: ``[L, B]`` 1.0 for steps, 0.0 for what only fills up.
-      memory: what was passed on to them.
+      rows: ``[L, B]`` their row indices; some may be out of range.
+      mask: ``[L, B]`` 1.0 for steps, 0.0 for padding.
+      memory: hidden state before the first step, and episode starts.
     """
 
     rows: Array
@@ -119,14 +119,14 @@ class Part(NamedTuple):
 
 
 class Carries(NamedTuple):
-    """What was remembered: ``start`` ``[C, H]`` of each sequence, and ``end`` ``[E, H]``."""
+    """Hidden states at the ``start`` ``[C, H]`` of sequences and ``end`` ``[E, H]`` of episodes."""
 
     start: Array
     end: Array
 
 
 def marked_episodes(sequences: Sequences, weight: Array) -> Array:
-    """Which episodes ``[E]`` those are whose rows ``weight`` ``[R]`` marks."""
+    """Which episodes ``[E]`` are marked, given the ``weight`` ``[R]`` of their rows."""
     row = jnp.asarray(sequences.start)[sequences.first]
     return (jnp.asarray(weight)[row] > 0) & (jnp.asarray(sequences.parts) > 0)
 
@@ -138,20 +138,20 @@ def walk(
     visit: Callable[[PyTree, Part], tuple[PyTree, Array]],
     total: PyTree,
 ) -> tuple[PyTree, Carries]:
-    """Walk through marked episodes, each from its first step to its last, many side by side.
+    """Process marked episodes from their first step to their last, many in parallel.
 
-    Episodes of like length go together, so that little is computed for nothing.
+    Episodes of similar length are grouped, so that little computation is wasted on padding.
 
     Args:
       sequences: of all episodes.
-      marked: ``[E]`` which episodes.
-      carry_size: ``H``.
-      visit: takes ``total`` and a part, and gives the new total and what each step passed on
+      marked: ``[E]`` which episodes to process.
+      carry_size: size of the hidden state, ``H``.
+      visit: takes ``total`` and a part; returns the new total and the hidden state after each step
         ``[L, B, H]``.
-      total: to begin with.
+      total: the initial total.
 
     Returns:
-      The total, and what was remembered in the marked episodes (0 in others).
+      The total, and the hidden states in the marked episodes (0 in others).
     """
     episodes = len(sequences.parts)
     size = min(GROUP, episodes)
@@ -173,7 +173,7 @@ def walk(
             total, passed = visit(total, Part(index, mask * there, Memory(carry, begin)))
             last = jnp.maximum(length.at[which].get(mode="clip") - 1, 0)
             carry = passed[last, jnp.arange(size)]
-            # What is beyond the arrays is written nowhere.
+            # Writes out of range are dropped.
             onwards = jnp.where(k + 1 < depth, which + 1, len(length))
             ends = jnp.where(k + 1 == depth, who, episodes)
             carries = Carries(

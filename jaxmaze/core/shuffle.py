@@ -12,30 +12,30 @@ ROUNDS = 8
 
 
 def child(seed: np.random.SeedSequence, number: int) -> np.random.SeedSequence:
-    """One of the seeds that belong to ``seed``; always the same, unlike what ``spawn`` gives."""
+    """Child ``number`` of ``seed``; always the same, unlike with ``spawn``."""
     return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, number))
 
 
 def fresh_key(seed: np.random.SeedSequence) -> np.ndarray:
-    """The data of a JAX key, drawn on the host, for ``jax.random.wrap_key_data``."""
+    """Data of a new JAX key, drawn on the host, for ``jax.random.wrap_key_data``."""
     shape = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
     return np.random.default_rng(seed).integers(0, 2**32, shape, np.uint32)
 
 
 def key_of(data: Array) -> Array:
-    """The key whose data ``[2]`` a state holds."""
+    """The JAX key with the given data ``[2]``, which is how a state stores it."""
     return jax.random.wrap_key_data(jnp.asarray(data))
 
 
 def permutation(key: Array, num: int) -> Array:
     """A pseudo-random order ``[num]`` of the numbers ``0 ... num - 1``, int32.
 
-    A Feistel network is a bijection of the numbers of some bits whatever its round function is
-    (Luby & Rackoff (1988), "How to construct pseudorandom permutations from pseudorandom
-    functions"); numbers that it maps beyond ``num`` are mapped again until they fall inside (cycle
-    walking: Black & Rogaway (2002), "Ciphers with arbitrary finite domains"). Every element costs a
-    few integer operations, where sorting random numbers, which is what ``jax.random.permutation``
-    does, took a third of a whole PPO update on the CPU.
+    A Feistel network is a bijection on n-bit numbers, whatever its round function (Luby & Rackoff
+    (1988), "How to construct pseudorandom permutations from pseudorandom functions"); numbers
+    mapped to ``num`` or beyond are mapped again until they fall below it (cycle walking: Black &
+    Rogaway (2002), "Ciphers with arbitrary finite domains"). Every element costs a few integer
+    operations; ``jax.random.permutation``, which sorts random numbers, took a third of a whole PPO
+    update on the CPU.
 
     Args:
       key: a JAX key.

@@ -1,9 +1,9 @@
-"""Spaces: what networks must know of an environment, its actions and observations.
+"""Observation and action spaces of an environment, as the networks use them.
 
-A kind of action is one class, such as :class:`Discrete` or :class:`Box`, which is asked instead of
-being told apart (:class:`jaxmaze.core.action_space.ActionSpace` says what). To add one, write such
-a class, give it a line in ``ACTIONS``, and let :func:`jaxmaze.envs.space_kinds.actions_of` make it.
-All are hashable, so that they can be static.
+Each kind of action is one class, such as :class:`Discrete` or :class:`Box`, that implements
+:class:`jaxmaze.core.action_space.ActionSpace`; callers never test for a particular kind. To add
+one, write such a class, register it in ``ACTIONS``, and construct it in
+:func:`jaxmaze.envs.space_kinds.actions_of`. All are hashable, so that they can be static.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ MASK = "action_mask"
 ACTIONS: dict[str, Callable[..., ActionSpace]] = {
     space.kind: space for space in (Discrete, MultiDiscrete, MultiBinary, Box, Composite)
 }
-"""The kinds of action by their name in files."""
+"""The kinds of action by their name in saved files."""
 
 
 def _plain(value: PyTree) -> PyTree:
-    """A kind of action as JSON can hold it, without what is as by default."""
+    """Convert a kind of action to values that JSON can hold, leaving out defaults."""
     if isinstance(value, tuple):
         return [_plain(x) for x in value]
     if not dataclasses.is_dataclass(value):
@@ -68,12 +68,12 @@ def _from_plain(value: PyTree) -> PyTree:
 
 @dataclasses.dataclass(frozen=True)
 class Spaces:
-    """What a network must know of an environment.
+    """The observation and action spaces of an environment.
 
     Attributes:
       obs: its observations.
       action: its actions.
-      masked: whether the part :data:`MASK` of the observations says which actions are allowed.
+      masked: whether the part :data:`MASK` of the observations is an action mask.
     """
 
     obs: Observations
@@ -82,7 +82,7 @@ class Spaces:
 
     @property
     def features(self) -> Observations:
-        """What networks see of the observations: all but the mask."""
+        """The observations that networks take: all parts except the mask."""
         if not self.masked:
             return self.obs
         return Observations(tuple(p for p in self.obs.parts if p.path != (MASK,)))
@@ -92,18 +92,21 @@ class Spaces:
         return {k: v for k, v in obs.items() if k != MASK} if self.masked else obs
 
     def mask_of(self, obs: PyTree) -> PyTree:
-        """The mask ``[..., n]`` in observations; None where there is none."""
+        """The action mask ``[..., n]`` in observations; None if there is none."""
         return obs[MASK] if self.masked else None
 
     def with_mask(self, features: PyTree) -> PyTree:
-        """Observations, of numpy, with ``features`` where every action is allowed."""
+        """Numpy observations made of ``features`` and a mask that allows every action."""
         if not self.masked:
             return features
         lead = self.features.lead(features)
         return {**features, MASK: np.ones((*lead, self.action.mask_size), np.float32)}
 
     def violation(self, obs: PyTree, actions: PyTree) -> str:
-        """Which of the environment's actions ``[T, ...]`` its masks forbid; empty if none is."""
+        """Returns an error message if masks forbid any of the actions ``[T, ...]``, else ``""``.
+
+        The actions are in the environment's form.
+        """
         if not self.masked:
             return ""
         mask = np.asarray(obs[MASK])
@@ -118,12 +121,12 @@ class Spaces:
         return f"action {taken} at step {t}, which its action_mask forbids there"
 
     def describe(self) -> str:
-        """Both in words."""
+        """A readable description of both spaces."""
         masks = ", of which action_mask says what is allowed" if self.masked else ""
         return f"observations {self.obs.describe()} and {self.action.describe()}{masks}"
 
     def to_plain(self) -> dict[str, PyTree]:
-        """As JSON can hold them."""
+        """Convert the spaces to values that JSON can hold."""
         plain = {
             "observations": observations.to_plain(self.obs),
             "actions": _plain(self.action),
@@ -138,7 +141,7 @@ class Spaces:
         return cls(obs, _from_plain(values["actions"]), masked)
 
     def difference(self, other: Spaces) -> str:
-        """How these differ from others, in words; empty if they do not."""
+        """A readable description of the difference from ``other``; empty if they are equal."""
         for name in ("obs", "action"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:

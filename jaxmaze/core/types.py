@@ -1,4 +1,4 @@
-"""The data that flows between collection, updates and evaluation."""
+"""Data types shared by collection, updates and evaluation."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import jax
 import numpy as np
 
 Array: TypeAlias = jax.Array | np.ndarray
-"""On a device, or on the host on its way there."""
+"""A JAX array, or a numpy array on the host."""
 Scalar: TypeAlias = Array | float
 PyTree: TypeAlias = Any
-"""A pytree of arrays; mypy has no word for it."""
+"""A pytree of arrays, which mypy cannot express."""
 Params: TypeAlias = PyTree
 """A pytree of network parameters."""
 Json: TypeAlias = dict[str, Any]
-"""What a JSON object holds: a configuration, a summary, metrics."""
+"""A JSON object, such as a configuration, a summary or metrics."""
 JsonMap: TypeAlias = Mapping[str, Any]
-"""The same, only read."""
+"""A read-only JSON object."""
 
 
 class NetworkSpec(NamedTuple):
@@ -49,17 +49,17 @@ class Rollout(NamedTuple):
 
     Attributes:
       obs: ``[T, N, *obs_shape]``, as the environment gave them (not normalised).
-      action: ``[T, N]`` or ``[T, N, A]``, as :class:`jaxmaze.core.action_space.ActionSpace` has
-        them inside; continuous ones before clipping to their bounds.
-      log_prob: ``[T, N]`` log-probability of ``action`` under the policy that took it.
+      action: ``[T, N]`` or ``[T, N, A]``, in the internal form of
+        :class:`jaxmaze.core.action_space.ActionSpace`; continuous ones before clipping to bounds.
+      log_prob: ``[T, N]`` log-probability of ``action`` under the behaviour policy.
       reward: ``[T, N]`` in the environment's units.
       next_obs: ``[T, N, *obs_shape]``.
-      terminated: ``[T, N]`` 1.0 where the task ended (no value beyond), else 0.0.
-      truncated: ``[T, N]`` 1.0 where the episode was cut (a value beyond), else 0.0.
-      valid: ``[T, N]`` 0.0 for rows that are no steps and must not be learned from (the resets of
-        environments that reset in a step of their own), else 1.0; None if all are.
-      begin: ``[T, N]`` 1.0 where an episode begins; None for policies that remember nothing.
-      carry: ``[N, C]`` what the policy remembered before the first step; None likewise.
+      terminated: ``[T, N]`` 1.0 where the episode terminated (no bootstrap), else 0.0.
+      truncated: ``[T, N]`` 1.0 where the episode was truncated (bootstrap), else 0.0.
+      valid: ``[T, N]`` 0.0 for rows that are not steps and must not be learned from (the resets of
+        environments that take a separate step to reset), else 1.0; None if all are valid.
+      begin: ``[T, N]`` 1.0 where an episode begins; None for feed-forward policies.
+      carry: ``[N, C]`` hidden state before the first step; None likewise.
     """
 
     obs: PyTree
@@ -75,27 +75,27 @@ class Rollout(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """All that acting needs: parameters and the observation statistics that belong to them."""
+    """A policy's parameters and observation statistics: all that is needed to act."""
 
     params: Params
     obs_stats: PyTree
 
 
 class Sequences(NamedTuple):
-    """Where the episodes of a data set are cut, for networks that remember.
+    """How the episodes of a data set are cut into sequences, for recurrent networks.
 
-    ``E`` episodes, whose rows lie one after another, are cut into ``C`` sequences of at most ``L``
-    steps: :func:`jaxmaze.core.sequences.cut`.
+    ``E`` episodes with consecutive rows are cut into ``C`` sequences of at most ``L`` steps by
+    :func:`jaxmaze.core.sequences.cut`.
 
     Attributes:
       start: ``[C]`` int32, the first row of each sequence.
-      length: ``[C]`` int32, its steps; 0 for one that only fills up.
+      length: ``[C]`` int32, its steps; 0 for padding.
       begin: ``[C]`` 1.0 for an episode's first sequence, else 0.0.
       episode: ``[C]`` int32, the episode that it belongs to.
       first: ``[E]`` int32, the first sequence of each episode.
-      parts: ``[E]`` int32, how many it has; 0 for an episode that only fills up.
-      order: ``[E]`` int32, the episodes by falling number of sequences.
-      time: ``[L]`` int32, the numbers from 0, whose length says what ``L`` is.
+      parts: ``[E]`` int32, number of sequences of each episode; 0 for padding.
+      order: ``[E]`` int32, episodes sorted by decreasing number of sequences.
+      time: ``[L]`` int32, ``0 ... L - 1``; its length determines ``L``.
     """
 
     start: Array
@@ -109,13 +109,13 @@ class Sequences(NamedTuple):
 
 
 class Demonstrations(NamedTuple):
-    """What teachers did, one row a step; for cloning, and to be held to afterwards.
+    """Demonstrations of teachers, one row per step; for cloning, also during PPO.
 
     Attributes:
       obs: ``[R, *shape]`` raw observations.
       action: ``[R, ...]`` the teacher's actions, unclipped.
-      weight: ``[R]`` how much a row counts in a loss, of mean 1; None if all count alike.
-      sequences: where episodes are cut, for networks that remember; None for others.
+      weight: ``[R]`` weight of each row in a loss, with mean 1; None if all are equal.
+      sequences: how episodes are cut, for recurrent networks; None for others.
     """
 
     obs: PyTree

@@ -1,1 +1,1 @@
-"""Where experience comes from: environments, one file a backend, and what acts in them."""
+"""Environments, the backends that step them, and the actors that collect experience."""

@@ -1,9 +1,10 @@
-"""Actions of a whole population in one small call a step, made as cheap as such a call can be.
+"""Action selection for a whole population in one cheap compiled call per step.
 
-An environment's step takes some 20 microseconds, and calling a compiled function as long, most of
-it for each array that goes in or out. So everything goes in as two arrays (policies; observations
-with their random numbers) and comes out as one (actions with their log-probabilities). Images are
-a third, of bytes; policies that look at them are large, and would take longer to take apart.
+An environment step takes some 20 microseconds, and so does calling a compiled function, mostly
+because of the overhead per input and output array. So there are only two input arrays (policies;
+observations with their random numbers) and one output array (actions with their log-probabilities).
+Images are a third input, of bytes. Policies with image inputs are large, so that unpacking them
+from one array would take longer; they are passed as they are.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Packed(NamedTuple):
     """Policies of ``L`` members, ready to act.
 
     Attributes:
-      flat: all their numbers ``[L, P]``, on the device; of policies that see images, as they are.
+      flat: all their parameters ``[L, P]``, on the device; unpacked for policies with image inputs.
       act: the compiled function of ``flat`` and a :class:`Chooser`'s inputs.
     """
 
@@ -36,7 +37,7 @@ class Packed(NamedTuple):
 
 
 def pack(networks: Networks, policies: Policy) -> Packed:
-    """Policies with a leading axis ``[L]`` as a :class:`Chooser` takes them; all leaves float32."""
+    """Pack policies with a leading axis ``[L]`` for a :class:`Chooser`; all leaves are float32."""
     policies = jax.device_get(policies)
     leaves, tree = jax.tree.flatten(policies)
     act = _compiled(networks, tree, tuple(x.shape[1:] for x in leaves))
@@ -48,10 +49,10 @@ def pack(networks: Networks, policies: Policy) -> Packed:
 
 @functools.lru_cache(maxsize=16)
 def _compiled(networks: Networks, tree: PyTree, shapes: tuple[tuple[int, ...], ...]) -> PyTree:
-    """The compiled function that acts with policies of these shapes.
+    """The compiled function that selects actions with policies of these shapes.
 
-    Looked up once a segment, and not at every step as static arguments of one function would be:
-    hashing them takes a quarter of such a call.
+    Looked up once per segment. As static arguments of one function, the shapes would be hashed at
+    every step, which takes a quarter of such a call.
     """
     spaces, carries = networks.spaces, networks.carry_size
     size = spaces.obs.size
@@ -81,8 +82,8 @@ def _compiled(networks: Networks, tree: PyTree, shapes: tuple[tuple[int, ...], .
                 numbers.append(carry)
             return numbers[0] if len(numbers) == 1 else jnp.concatenate(numbers, -1)
 
-        # Written out shard by shard: the last bit of a product depends on the shapes, which must
-        # not depend on how many shards a process happens to have.
+        # Unrolled over shards: the last bit of a product depends on the array shapes, so these
+        # must not depend on how many shards a process has.
         shards = range(len(inputs))
         given = (inputs,) if pixels is None else (inputs, pixels)
         return jnp.stack([jax.vmap(one)(policies, *(x[s] for x in given)) for s in shards])
@@ -91,14 +92,15 @@ def _compiled(networks: Networks, tree: PyTree, shapes: tuple[tuple[int, ...], .
 
 
 class Chooser:
-    """Buffers for the observations of a fixed number of environments, and what acts on them.
+    """Observation buffers for a fixed number of environments, and action selection from them.
 
     Attributes:
-      rows: ``[K, D]`` the numbers of the observations, and
-      pixels: ``[K, B]`` those of their images, bytes; of both
-      obs: ``[K, *shape]`` is another view, to be written by whoever steps the environments.
-      begin: ``[K]`` to be set to 1 where the observation is an episode's first; and
-      carry: ``[K, C]`` what the policies remember. Both are empty if they remember nothing.
+      rows: ``[K, D]`` the observations without images.
+      pixels: ``[K, B]`` the images, as bytes.
+      obs: ``[K, *shape]`` a view of ``rows`` and ``pixels``; the caller writes observations here.
+      begin: ``[K]`` the caller sets it to 1 where an observation is an episode's first; empty for
+        feed-forward policies.
+      carry: ``[K, C]`` the policies' hidden states; empty likewise.
     """
 
     def __init__(self, networks: Networks, lead: tuple[int, int, int], sampled: bool):
@@ -122,15 +124,15 @@ class Chooser:
             self._by_shard += (self.pixels.reshape(*lead, -1),)
 
     def __call__(self, policies: Packed, noise: np.ndarray | None = None) -> np.ndarray:
-        """What the policies do at ``obs``.
+        """The policies' actions at ``obs``.
 
         Args:
           policies: of all members.
-          noise: ``[K, A]``, a step of what :func:`draw` gives; for samples.
+          noise: ``[K, A]``, one step of what :func:`draw` returns; for sampled actions.
 
         Returns:
-          Numbers ``[K, A]`` of unclipped actions (``[K, 1]`` for discrete ones); of samples with a
-          last column of log-probabilities.
+          Unclipped actions ``[K, A]`` (``[K, 1]`` for discrete ones) as numbers; sampled actions
+          have a last column of log-probabilities.
         """
         if noise is not None:
             self._noise[...] = noise
@@ -152,18 +154,18 @@ def draw(
     num_steps: int,
     *path: int,
 ) -> np.ndarray:
-    """Random numbers ``[T, K, A]``, a function of members' seeds, ``path`` and shard.
+    """Random numbers ``[T, K, A]``, determined by the members' seeds, ``path`` and shard.
 
-    Those that distributions ``pick`` with. A whole segment's at once, in numpy: drawing them step
-    by step would cost more than the policy does, and there is nothing to compile.
+    They are the noise for ``Distribution.pick``. A whole segment's are drawn at once, in numpy:
+    drawing them step by step would cost more than the policy does, and numpy needs no compilation.
 
     Args:
-      action: says which, and how many (``A``).
+      action: the kind of action, which determines the type of noise and its size ``A``.
       seeds: root seeds of the ``L`` members.
       shards: the ``S`` shards.
       width: ``n``, environments of a member in a shard; ``K`` is ``S * L * n``.
       num_steps: ``T``.
-      *path: what they are for.
+      *path: identifies the purpose.
     """
     lead = (num_steps, len(shards), len(seeds), width, action.num_noise)
     noise = np.empty(lead, np.float32)

@@ -1,9 +1,9 @@
-"""Action masks: an environment's word on which actions are allowed now, as part of observations.
+"""Action masks, which say which actions an environment currently allows, as part of observations.
 
-Environments give them in three ways: ``info["action_mask"]`` (gymnasium's Taxi), a part
+Environments provide them in three ways: ``info["action_mask"]`` (gymnasium's Taxi), a part
 ``action_mask`` of a Dict observation (PettingZoo), or a method ``action_masks()`` (sb3-contrib's
-MaskablePPO). In the first and the last case :class:`ActionMasks` puts them into the observation,
-``{"observation": ..., "action_mask": ...}``, so that whatever keeps observations keeps them.
+MaskablePPO). In the first and the last case :class:`ActionMasks` adds them to the observation,
+``{"observation": ..., "action_mask": ...}``, so that masks are stored wherever observations are.
 """
 
 from __future__ import annotations
@@ -25,18 +25,17 @@ METHOD, OBSERVATION = "action_masks", "observation"
 
 
 def find(env: gym.Env, name: str, wanted: bool | None) -> Source:
-    """Where the masks of an environment come from.
+    """Find out where an environment's action masks come from.
 
-    Looks at the spaces, at the methods, and last at a first ``info``, for which the environment is
-    reset.
+    Looks at the spaces, then at the methods, and last at the ``info`` of a reset.
 
     Args:
       env: the environment.
       name: its id, for messages.
-      wanted: whether there must be some; None if there may be.
+      wanted: whether masks are required; None if they are optional.
 
     Raises:
-      UserError: if there must be some and are none, or none of the right size.
+      UserError: if masks are required and there are none, or none of the right size.
     """
     if wanted is False:
         return ""
@@ -53,7 +52,7 @@ def find(env: gym.Env, name: str, wanted: bool | None) -> Source:
         raise UserError(f"config.env.action_masks=True, but {name} {why}")
     if source == "observation" and space_kinds.mask_length(env.observation_space) != size:
         if not wanted:
-            return ""  # a part of the observation that happens to be called so
+            return ""  # a part of the observation that only has the same name
         raise UserError(
             f"{name} has observations {env.observation_space}, but a part {MASK} for its actions "
             f"is one array of {size} entries"
@@ -69,16 +68,16 @@ def _source(env: gym.Env) -> Source:
         return "method"
     try:
         info = env.reset(seed=0)[1]
-    except Exception:  # Whatever is wrong is said when an episode begins.
+    except Exception:  # Errors are reported when an episode begins.
         return ""
     return "info" if isinstance(info, dict) and MASK in info else ""
 
 
 class ActionMasks(gym.Wrapper):
-    """Checks an environment's masks and, unless they are there, puts them into the observations.
+    """Checks an environment's masks, and adds them to the observations unless they are there.
 
     Attributes:
-      observation_space: with the mask.
+      observation_space: the observation space, mask included.
     """
 
     def __init__(self, env: gym.Env, source: Source, name: str):
@@ -98,18 +97,18 @@ class ActionMasks(gym.Wrapper):
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[PyTree, dict[str, object]]:
-        """Reset the environment; a mask comes with the observation."""
+        """Reset the environment; the observation includes a mask."""
         obs, info = self.env.reset(seed=seed, options=options)
         return self._with_mask(obs, info, False), info
 
     def step(self, action: PyTree) -> tuple[PyTree, PyTree, bool, bool, dict[str, object]]:
-        """One step; a mask comes with the observation."""
+        """One step; the observation includes a mask."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         obs = self._with_mask(obs, info, bool(terminated or truncated))
         return obs, reward, terminated, truncated, info
 
     def _with_mask(self, obs: PyTree, info: dict[str, object], over: bool) -> PyTree:
-        """An observation with its mask, checked unless the episode is over and nobody chooses."""
+        """An observation with its mask, which is checked unless the episode is over."""
         if self._source == "observation":
             self._check(obs[MASK], over)
             return obs

@@ -1,8 +1,8 @@
-"""Environments of a whole population with its policies: training segments and evaluations.
+"""Stepping a population's environments with its policies: training segments and evaluations.
 
 An :class:`Actor` holds the environments of some shards; a shard is a fixed number of environments
 of every member. Actors live in this process or in worker processes (:mod:`jaxmaze.envs.workers`),
-and do the same in both: whatever they compute is computed shard by shard, in arrays of one shape.
+with equal results: everything is computed shard by shard, in arrays of the same shape.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from jaxmaze.envs import acting, environment
 from jaxmaze.envs.episodes import run_episodes
 
 NOISE_BLOCK = 128
-"""Steps of an evaluation for which random numbers are drawn at once."""
+"""Number of evaluation steps for which random numbers are drawn at once."""
 
 
 class EpisodeResult(NamedTuple):
-    """How an evaluated episode went."""
+    """Result of an evaluation episode."""
 
     member: int
     episode: int
@@ -37,7 +37,7 @@ class EpisodeResult(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """What a collection gives: experience, and the episodes that ended in it.
+    """A segment of collected experience, and the episodes that ended in it.
 
     Attributes:
       rollout: arrays ``[L, T, N, ...]`` of the ``L`` members in training.
@@ -49,13 +49,13 @@ class Segment(NamedTuple):
 
 
 class ActorConfig(NamedTuple):
-    """What an actor needs to know; can be sent to another process.
+    """Configuration of an actor; can be sent to another process.
 
     Attributes:
-      env: which environment.
+      env: the environment's configuration.
       networks: the policy as a pure function.
       seeds: a root seed for each of ``M`` members.
-      num_envs: environments a member over all shards, ``N``.
+      num_envs: environments per member over all shards, ``N``.
       num_shards: shards, each with ``N / num_shards`` environments of every member.
       training: the ``L`` members that experience is collected for; all by default.
     """
@@ -73,7 +73,7 @@ class ActorConfig(NamedTuple):
 
 
 class Actor:
-    """The environments of some shards and what is done with them."""
+    """The environments of some shards, for collecting experience and for evaluation."""
 
     def __init__(self, config: ActorConfig, shards: Sequence[int]):
         self.config, self.shards = config, list(shards)
@@ -101,10 +101,10 @@ class Actor:
         return [environment.make(self.config.env) for _ in range(count)]
 
     def reset(self, epoch: int) -> None:
-        """Reset all training environments, to episodes that belong to this ``epoch`` alone.
+        """Reset all training environments, to episodes that are unique to this ``epoch``.
 
-        Environments cannot save their state; starting anew at each checkpoint makes a resumed run
-        see the same world as one that was never interrupted.
+        The state of environments cannot be saved; resetting them at each checkpoint makes a resumed
+        run see the same episodes as one that was never interrupted.
         """
         learners = self.config.learners()
         self.slots = self._slots(learners)
@@ -131,7 +131,7 @@ class Actor:
             self._chooser.begin[k] = 1.0
 
     def collect(self, policies: Policy, iteration: int, num_steps: int) -> list[Segment]:
-        """``num_steps`` steps of every training environment with sampled actions.
+        """Take ``num_steps`` steps in every training environment with sampled actions.
 
         Args:
           policies: a policy for each member in training, leading axis ``[L]``.
@@ -166,7 +166,7 @@ class Actor:
         next_obs = spaces.obs.unflatten(rows[1:].copy(), pixels[1:].copy())
         episodes = []
         for t, k, final, over, *episode in ends:
-            # The next observation is the episode's last, not the next one's first.
+            # next_obs is this episode's final observation, not the next episode's first.
             spaces.obs.put(next_obs, (t, k), final)
             terminated[t, k], truncated[t, k] = over, not over
             episodes.append((k, (self.slots[k][0], *episode)))
@@ -189,7 +189,7 @@ class Actor:
         carry: np.ndarray | None,
         episodes: list[tuple[int, tuple[int, float, int]]],
     ) -> list[Segment]:
-        """A segment for each shard out of arrays ``[T, K, ...]`` of all environments."""
+        """Split arrays ``[T, K, ...]`` of all environments into one segment per shard."""
         lead = (len(self.shards), len(self.config.learners()), self.width)
 
         def apart(x: np.ndarray) -> np.ndarray:
@@ -213,7 +213,7 @@ class Actor:
         return acting.draw(self._spaces.action, seeds, self.shards, self.width, num_steps, *path)
 
     def _step(self, action: np.ndarray, reward: np.ndarray, t: int, ends: list) -> None:
-        """One step of every environment; ``reward`` ``[K]`` is filled in, ends are noted."""
+        """Step every environment; fills ``reward`` ``[K]`` and appends episode ends to ``ends``."""
         progress, put = self._progress, self._spaces.obs.put
         sent = self._spaces.action.each(self._spaces.action.to_env(action))
         for k, env in enumerate(self._training):
@@ -228,7 +228,7 @@ class Actor:
                     continue
             except Exception as error:  # whatever a user's environment raises
                 raise environment.failed(env, "step", error) from error
-            # A copy: the environment may use the same memory for its next observation.
+            # A copy: the environment may reuse the memory for its next observation.
             ends.append((t, k, copy.deepcopy(observation), bool(over), run[0], run[1]))
             self._start(k)
 
@@ -239,8 +239,8 @@ class Actor:
 
         Args:
           policies: a policy for each member, leading axis ``[M]``.
-          seeds: ``[E]`` episodes; of ``S`` shards, shard ``s`` plays ``seeds[s::S]``.
-          deterministic: the mode of the distribution instead of a sample.
+          seeds: ``[E]`` seeds of episodes; of ``S`` shards, shard ``s`` plays ``seeds[s::S]``.
+          deterministic: whether actions are the distribution's mode instead of samples.
           active: ``[M]`` booleans, members to evaluate.
         """
         config, members = self.config, range(len(self.config.seeds))
@@ -248,8 +248,8 @@ class Actor:
         if not self._evaluation:
             self._evaluation = self._make(len(slots))
         jobs = list(enumerate(int(s) for s in seeds))
-        # A shard's environments of a member share its part: none waits while another has more to
-        # play. Which shard plays what stays fixed, so that workers do not matter.
+        # A member's environments within a shard share a queue of episodes, so that none is idle.
+        # Which shard plays which episode is fixed, so that results do not depend on workers.
         parts = {
             (m, shard): deque(jobs[shard :: config.num_shards] if active[m] else [])
             for m in members
@@ -283,10 +283,10 @@ class Actor:
 
 
 def join(segments: Sequence[Segment]) -> Segment:
-    """The segments of all shards as one, shard after shard along the environment axis."""
+    """Concatenate the segments of all shards along the environment axis."""
     rollouts = [s.rollout for s in segments]
     episodes = [episode for s in segments for episode in s.episodes]
-    carries: PyTree = [r.carry for r in rollouts]  # the one thing without an axis of time
+    carries: PyTree = [r.carry for r in rollouts]  # the only leaf without a time axis
     rollout = jax.tree.map(
         lambda *x: np.concatenate(x, axis=2), *[r._replace(carry=None) for r in rollouts]
     )

@@ -1,6 +1,6 @@
-"""Collectors: what gathers experience for a population, and plays its evaluations.
+"""Collectors, which collect experience for a population and play its evaluation episodes.
 
-A backend is a file of this folder with a class like :class:`Collector`, and a line in ``BACKENDS``.
+A backend is a file in this folder with a class like :class:`Collector`, registered in ``BACKENDS``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Collector(Protocol):
     """The environments of a population.
 
     Attributes:
-      masked: whether rollouts say by ``valid`` which of their rows are steps.
+      masked: whether rollouts have ``valid``, as some of their rows are not steps.
       config: the environment, the networks, and the members.
     """
 
@@ -34,44 +34,46 @@ class Collector(Protocol):
     def __init__(
         self, config: ActorConfig, info: EnvInfo, workers: int | None, say: Callable[[str], None]
     ) -> None:
-        """Take ``workers`` processes, as many as there are cores if None; ``say`` prints a note."""
+        """Use ``workers`` processes, or one per core if None; ``say`` prints a note."""
 
     @staticmethod
     def check(info: EnvInfo) -> None:
-        """Check that the environment can be had; else a UserError."""
+        """Check that the backend supports the environment; raises UserError otherwise."""
 
     def reset(self, epoch: int) -> None:
-        """Reset all training environments, to episodes that belong to this ``epoch`` alone."""
+        """Reset all training environments, to episodes that are unique to this ``epoch``."""
 
     def begin(self, policies: Policy, iteration: int, num_steps: int) -> Callable[[], Segment]:
-        """Start to collect a segment of ``num_steps`` steps of every training environment.
+        """Start collecting a segment of ``num_steps`` steps of every training environment.
 
         Args:
           policies: of the ``L`` members in training, ``[L, ...]``.
-          iteration: tells the random numbers of one segment from another's.
+          iteration: makes the random numbers of each segment different.
           num_steps: ``T``.
 
         Returns:
-          What waits for the segment, ``[L, T, N, ...]``; nothing else may be asked for before.
+          A function that waits for the segment, ``[L, T, N, ...]``, and must be called before any
+          other method.
         """
 
     def evaluate(
         self, policies: Policy, seeds: np.ndarray, deterministic: bool, active: np.ndarray
     ) -> list[EpisodeResult]:
-        """Play an episode a seed ``[E]`` with each of the ``M`` members that are active ``[M]``."""
+        """Play one episode per seed ``[E]`` with each of ``M`` members that is active ``[M]``."""
 
     def close(self) -> None:
         """Close environments and processes."""
 
 
 BACKENDS: dict[str, type[Collector]] = {"gymnasium": Pool, "envpool": EnvpoolCollector}
-"""What ``env.backend`` may be."""
+"""Possible values of ``env.backend``."""
 
 
 def num_shards(num_envs: int, most: int) -> int:
-    """The most shards, up to ``most``, that ``num_envs`` environments divide into.
+    """The largest number of shards, up to ``most``, that divides ``num_envs``.
 
-    A setting and not the number of cores, so that results do not depend on the machine.
+    It depends on a setting, not on the number of cores, so that results do not depend on the
+    machine.
     """
     return max(s for s in range(1, most + 1) if num_envs % s == 0)
 
@@ -85,15 +87,15 @@ def open_collector(
     learners: Sequence[int] | None = None,
     say: Callable[[str], None] = print,
 ) -> Collector:
-    """The collector that the ``env`` section of a configuration asks for.
+    """Open the collector that the ``env`` section of a configuration selects.
 
     Args:
-      section: ``env``.
+      section: the section ``env``.
       info: the environment.
       networks: of all members.
       seeds: a root seed for each member.
-      num_envs: environments a member.
-      learners: positions of the members in training; all by default.
+      num_envs: environments per member.
+      learners: indices of the members in training; all by default.
       say: prints a line.
     """
     shards = num_shards(num_envs, section.shards)
@@ -103,7 +105,7 @@ def open_collector(
 
 
 def rollout_shapes(backend: str, networks: Networks, lead: tuple[int, int, int]) -> Rollout:
-    """Shapes and types of what a backend collects, for ``lead`` ``(L, T, N)``; nothing is run."""
+    """Shapes and types of a backend's rollouts, for ``lead`` ``(L, T, N)``; nothing is run."""
     spaces, carries = networks.spaces, networks.carry_size
 
     def of(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> PyTree:

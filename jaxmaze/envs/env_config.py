@@ -1,4 +1,4 @@
-"""Which environment, as a value that can be hashed and sent to another process."""
+"""Environment configurations as values that can be hashed and sent to other processes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jaxmaze.envs.action_masks import Source
 from jaxmaze.errors import UserError
 
 Wrapping: TypeAlias = tuple[importing.Code | str, str]
-"""A wrapper's import path, or the wrapper where it has none, and its arguments as JSON."""
+"""A wrapper's import path (or the wrapper if it has none), and its arguments as JSON."""
 
 
 class EnvSection(Protocol):
-    """The ``env`` section of the settings, as far as this room reads it."""
+    """The fields of the settings section ``env`` that this package reads."""
 
     @property
     def id(self) -> str | None: ...
@@ -52,21 +52,21 @@ class EnvSection(Protocol):
 
 
 class EnvConfig(NamedTuple):
-    """Which environment: all that is needed to make another one just like it.
+    """All that is needed to make an environment.
 
     Attributes:
-      id: a registered id; ``package.module:Name-v0`` imports the module first. Where ``make`` makes
-        the environment, what it is called.
+      id: a registered id; ``package.module:Name-v0`` imports the module first. With ``make``, only
+        the environment's name.
       kwargs: the arguments of the environment or of ``make``, as JSON, so that this is hashable.
       max_episode_steps: steps after which an episode is truncated; the registered limit if None.
-      make: a function that makes the environment: its import path, or itself where it has none.
+      make: a function that makes the environment: its import path, or the function if it has none.
       wrappers: import paths (or wrappers without one) and arguments as JSON, in order.
-      reset_options: what each reset is given as ``options``, as JSON; nothing if empty.
+      reset_options: ``options`` passed to each reset, as JSON; none if empty.
       frame_skip: steps for which an action is repeated.
-      frame_stack: how many of the last observations are one.
-      grayscale: whether images lose their colours.
-      resize: height and width that images are brought to; as they are if None.
-      action_masks: whether policies keep to its action masks; None for where it has some.
+      frame_stack: number of latest observations that are stacked.
+      grayscale: whether images are converted to grayscale.
+      resize: height and width that images are resized to; unchanged if None.
+      action_masks: whether policies respect its action masks; None for if it has any.
       mask_source: where the masks come from, as ``environment.describe`` found.
     """
 
@@ -96,7 +96,7 @@ class EnvConfig(NamedTuple):
                 "module:Name-v0 for one of your own, or a function in config.env.make"
             )
         make = None if section.make is None else _named(section.make)
-        sizes = section.resize  # one stands for both
+        sizes = section.resize  # a single number means both
         return cls(
             section.id or ("" if make is None else importing.text(make)),
             _json("kwargs", section.kwargs),
@@ -116,26 +116,26 @@ class EnvConfig(NamedTuple):
 
     @property
     def named(self) -> str:
-        """The field that says which environment, with its value."""
+        """The field that selects the environment, with its value."""
         return f"env.id={self.id}" if self.make is None else f"env.make={importing.text(self.make)}"
 
     def code(self) -> tuple[importing.Code | str, ...]:
-        """The user's code in it: the function that makes the environment, and wrappers."""
+        """The user's code it contains: the function that makes the environment, and wrappers."""
         made = () if self.make is None else (self.make,)
         return (*made, *(code for code, _ in self.wrappers))
 
 
 class EnvInfo(NamedTuple):
-    """What an environment looks like from outside.
+    """Description of an environment.
 
     Attributes:
-      config: which it is.
-      spec: its specification: arguments, wrappers and limit included. Where there are spaces alone,
-        of a data set, it has no entry point.
-      observation_space: of what policies see, wrapped.
-      action_space: of what they do.
-      spaces: what networks need to know of the two.
-      limit: actions after which every episode is cut; None if nothing is known to cut it.
+      config: its configuration.
+      spec: its specification: arguments, wrappers and limit included. If only a data set's spaces
+        are known, it has no entry point.
+      observation_space: space of the observations that policies see, after wrapping.
+      action_space: space of the policies' actions.
+      spaces: the two spaces in the form that networks use.
+      limit: actions after which every episode is truncated; None if no limit is known.
     """
 
     config: EnvConfig
@@ -147,12 +147,12 @@ class EnvInfo(NamedTuple):
 
     @property
     def exists(self) -> bool:
-        """Whether there is an environment, and not only what a data set says of one."""
+        """Whether there is an actual environment, and not only a data set's spaces."""
         return self.spec.entry_point is not None
 
 
 def _named(code: object) -> importing.Code | str:
-    """An import path; the code itself where it has none."""
+    """An import path, or the code itself if it has none."""
     return code if isinstance(code, str) else importing.path_of(code) or code  # type: ignore
 
 

@@ -1,8 +1,8 @@
-"""gymnasium environments: the one door to making them and describing what they are.
+"""The public functions for making and describing gymnasium environments.
 
-What is behind it: which environment (``env_config``), making (``making``, ``importing``), what is
-put around it (``wrapping``), a first look (``trial``), its specification (``specs``), other
-processes (``sending``).
+The implementation is in: ``env_config`` (configuration), ``making`` and ``importing`` (creation),
+``wrapping`` (wrappers), ``trial`` (a first reset and step as a check), ``specs`` (specifications)
+and ``sending`` (other processes).
 """
 
 from __future__ import annotations
@@ -56,23 +56,23 @@ __all__ = [
 ]
 
 MissingPackageError = gym.error.DependencyNotInstalled
-"""What rendering raises without the package that it needs."""
+"""Raised by rendering if a package that it needs is missing."""
 ALWAYS_END = ("Blackjack",)
-"""gymnasium's environments without a limit whose episodes end whatever is done."""
+"""gymnasium's environments without a step limit whose episodes always terminate."""
 _tried: set[tuple[str, type]] = set()
-"""Environments that have been tried in this process, each with its class."""
+"""Environments that have been checked in this process, each with its class."""
 _noted: set[str] = set()
-"""Environments that were said to have no step limit."""
+"""Environments for which the note about a missing step limit was printed."""
 
 
 def describe(config: EnvConfig, say: Callable[[str], None] = print) -> EnvInfo:
     """The spaces and specification of an environment.
 
-    One that is not gymnasium's own is reset once and does one step, once in a process.
+    An environment that is not gymnasium's own is reset and stepped once per process, as a check.
 
     Args:
-      config: which environment.
-      say: prints a note, where nothing is known to end its episodes.
+      config: the environment's configuration.
+      say: prints a note if nothing is known to end its episodes.
 
     Raises:
       UserError: if it cannot be made, has a space that is not supported, or breaks gymnasium's
@@ -80,10 +80,10 @@ def describe(config: EnvConfig, say: Callable[[str], None] = print) -> EnvInfo:
     """
     env = make(config._replace(mask_source=""))
     try:
-        assert env.spec is not None  # making gives one
+        assert env.spec is not None  # set by making it
         spec, limit = env.spec, step_limit(env)
         key = (repr(config), type(env.unwrapped))
-        space_spec(env.observation_space, env.action_space)  # before anything is tried in them
+        space_spec(env.observation_space, env.action_space)  # raises before the trial step
         if key not in _tried and not is_gymnasiums(spec, config):
             trial.check(env, config.id)
             _tried.add(key)
@@ -100,7 +100,7 @@ def describe(config: EnvConfig, say: Callable[[str], None] = print) -> EnvInfo:
 
 
 def of_spaces(observation_space: gym.Space, action_space: gym.Space) -> EnvInfo:
-    """What a data set says of the environment that it comes from: its spaces and nothing else.
+    """Description of an environment of which only a data set's spaces are known.
 
     Raises:
       UserError: for spaces that are not supported.
@@ -110,7 +110,7 @@ def of_spaces(observation_space: gym.Space, action_space: gym.Space) -> EnvInfo:
 
 
 def _note_limit(info: EnvInfo, say: Callable[[str], None]) -> None:
-    """Say once that nothing is known to end an environment's episodes."""
+    """Print once that nothing is known to end an environment's episodes."""
     name = info.config.id
     ends = comes_with_gymnasium(info) and info.spec.name in ALWAYS_END
     if info.limit is None and not ends and name not in _noted:
@@ -122,5 +122,5 @@ def _note_limit(info: EnvInfo, say: Callable[[str], None]) -> None:
 
 
 def quiet() -> None:
-    """Keep gymnasium's advice about newer versions and the like out of a command's output."""
+    """Suppress gymnasium's warnings, such as those about newer versions, in a command's output."""
     gym.logger.min_level = logging.ERROR

@@ -1,7 +1,7 @@
 """envpool: environments in C++ threads, for training. Needs ``pip install 'jaxmaze[envpool]'``.
 
-Evaluation stays on gymnasium: envpool's physics differ slightly (LunarLander's contacts), and what
-is reported should not.
+Evaluation uses gymnasium: envpool's physics differ slightly (LunarLander's contacts), and reported
+results should not depend on that.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from jaxmaze.errors import UserError
 class EnvpoolCollector:
     """The training environments of a population in one envpool.
 
-    envpool resets an environment in a step of its own, which ignores the action and has no reward;
-    such rows are marked as not valid.
+    envpool takes a separate step to reset an environment, which ignores the action and has no
+    reward; such rows are marked as not valid.
     """
 
     masked: ClassVar[bool] = True
@@ -52,8 +52,8 @@ class EnvpoolCollector:
         """Check that envpool has the same environment.
 
         Raises:
-          UserError: if it is not installed, does not know the environment, or cannot set its
-            arguments or put anything around it.
+          UserError: if envpool is not installed, does not have the environment, or does not support
+            its arguments or wrappers.
         """
         if info.spaces.masked:
             raise UserError(
@@ -91,7 +91,7 @@ class EnvpoolCollector:
                 )
 
     def reset(self, epoch: int) -> None:
-        """Start anew, with episodes that belong to this ``epoch`` alone."""
+        """Restart all environments, with episodes that are unique to this ``epoch``."""
         import envpool
 
         config = self.config
@@ -110,11 +110,11 @@ class EnvpoolCollector:
         self._returns, self._lengths = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64)
 
     def begin(self, policies: Policy, iteration: int, num_steps: int) -> Callable[[], Segment]:
-        """What collects a segment when asked to; as :meth:`jaxmaze.envs.workers.Pool.begin`."""
+        """A function that collects a segment; see :meth:`jaxmaze.envs.workers.Pool.begin`."""
         return lambda: self.collect(policies, iteration, num_steps)
 
     def collect(self, policies: Policy, iteration: int, num_steps: int) -> Segment:
-        """``num_steps`` rows ``[L, T, N, ...]`` of every environment with sampled actions."""
+        """Collect ``num_steps`` rows ``[L, T, N, ...]`` per environment with sampled actions."""
         config, count = self.config, len(self._slots)
         spaces, packed = config.networks.spaces, acting.pack(config.networks, policies)
         seeds = [config.seeds[m] for m in config.learners()]
@@ -156,7 +156,7 @@ class EnvpoolCollector:
     def _episodes(
         self, reward: np.ndarray, done: np.ndarray, valid: np.ndarray
     ) -> list[tuple[int, float, int]]:
-        """Member, return and length of the episodes that ended, in the order of time."""
+        """Member, return and length of the episodes that ended, in chronological order."""
         episodes = []
         for t in range(len(reward)):
             self._returns += reward[t]
@@ -170,11 +170,11 @@ class EnvpoolCollector:
     def evaluate(
         self, policies: Policy, seeds: np.ndarray, deterministic: bool, active: np.ndarray
     ) -> list[EpisodeResult]:
-        """On gymnasium, whose episodes can be fixed by their seeds."""
+        """Evaluate on gymnasium, whose episodes are determined by their seeds."""
         return self._pool.evaluate(policies, seeds, deterministic, active)
 
     def close(self) -> None:
-        """End the environments' threads and the workers."""
+        """Stop the environments' threads and the workers."""
         self._pool.close()
         self._end()
 
@@ -185,7 +185,7 @@ class EnvpoolCollector:
 
 
 def _check_plain(config: EnvConfig) -> None:
-    """Check that the environment is a registered one as it is.
+    """Check that the environment is a registered one, without wrappers or other changes.
 
     Raises:
       UserError: one line that names the field.

@@ -1,4 +1,4 @@
-"""The host loop: whole episodes of environments and any policy, to numpy arrays."""
+"""The host loop, which plays whole episodes with any policy and records numpy arrays."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from jaxmaze.core.types import PyTree
 from jaxmaze.envs import environment, space_kinds
 
 Act = Callable[[np.ndarray], np.ndarray]
-"""Observations ``[K, ...]`` to actions ``[K, ...]`` as the environments take them."""
+"""Maps observations ``[K, ...]`` to actions ``[K, ...]`` in the environments' form."""
 
 
 HOOKS = ("begin", "end")
-"""What a policy may have beside being a function; whatever acts for it passes them on.
+"""Optional methods of a policy; functions that wrap the policy forward them.
 
-``begin(slot, env, seed)`` is called when an episode begins in the environment of a slot, a row of
-the observations; ``end(slot, episode)`` when it is over, and returns the episode to be kept.
+``begin(slot, env, seed)`` is called when an episode begins in the environment of a slot (a row of
+the observations); ``end(slot, episode)`` when it is over, and returns the episode to keep.
 """
 
 
 def acts_for(act: Act, policy: object) -> Act:
-    """A function that acts for a policy, told of episodes if the policy is."""
+    """Give ``act``, which wraps a policy, the policy's hooks (:data:`HOOKS`)."""
     for name in HOOKS:
         if hasattr(policy, name):
             setattr(act, name, getattr(policy, name))
@@ -38,16 +38,16 @@ class Episode:
     """One whole episode of length ``T``.
 
     Attributes:
-      index: its place in the list of episodes that was asked for.
-      seed: what the environment was reset with; replays the episode.
-      observations: ``[T + 1, *shape]`` raw, the final one included; a pytree of arrays where the
-        environment's are one; empty if not recorded.
-      actions: ``[T, ...]`` as the environment took them, nested dicts and tuples of arrays where
-        its actions are; empty if not recorded.
+      index: its index in the list of requested episodes.
+      seed: the seed of the environment's reset; replays the episode.
+      observations: ``[T + 1, *shape]`` raw, the final one included; a pytree of arrays if the
+        environment's are; empty if not recorded.
+      actions: ``[T, ...]`` in the environment's form, nested dicts and tuples of arrays if its
+        actions are; empty if not recorded.
       rewards: ``[T]`` float64, in the environment's units.
-      terminated: whether the task ended; otherwise the episode was truncated.
-      labels: ``[T, ...]`` what the teacher would have done, where that is not what was done; None
-        where the actions are the teacher's own.
+      terminated: whether the episode terminated; otherwise it was truncated.
+      labels: ``[T, ...]`` the teacher's actions, if others were taken; None if ``actions`` are
+        the teacher's own.
     """
 
     index: int
@@ -77,23 +77,24 @@ def run_episodes(
     after_step: Callable[[int], None] | None = None,
     on_start: Callable[[int], None] | None = None,
 ) -> Iterable[tuple[int, Episode]]:
-    """Play fixed episodes, several at once, each from its first to its last step.
+    """Play a fixed set of whole episodes, several in parallel.
 
-    Which episodes are played is fixed beforehand by their seeds, so that long ones count as much as
-    short ones ("the first N to finish" would favour the short).
+    The episodes are determined beforehand by their seeds, so that long ones count as much as short
+    ones (taking "the first N to finish" would favour short ones).
 
     Args:
       envs: ``K`` environments.
       act: the policy on all ``K`` observations; rows of environments that are done are ignored. It
         may have ``HOOKS``.
-      queues: for each environment the ``(index, seed)`` of the episodes it plays in turn; some may
-        share one and take from it as they get free. All are emptied.
+      queues: for each environment, the ``(index, seed)`` of the episodes it plays in order;
+        environments may share a queue. All queues are emptied.
       record: whether to keep observations, actions and rewards.
       after_step: called with the slot after each reset and step, for rendering.
       on_start: called with the slot before an episode's first action.
 
     Raises:
-      UserError: for an episode of :data:`jaxmaze.envs.environment.LONGEST` steps that nothing cuts.
+      UserError: if an episode without a step limit exceeds
+        :data:`jaxmaze.envs.environment.LONGEST` steps.
       WorkerError: if an environment raises.
 
     Yields:
@@ -174,13 +175,13 @@ def iter_episodes(
     Args:
       info: the environment.
       act: observations ``[K, ...]`` to actions ``[K, ...]``.
-      seeds: one a episode.
-      num_envs: environments stepped at once.
+      seeds: one per episode.
+      num_envs: environments stepped in parallel.
       record: whether the episodes keep their observations and actions.
       on_episode: called with each episode as it ends.
 
     Yields:
-      The episodes in the order of their seeds. Only those wait here that end before earlier ones.
+      The episodes in the order of their seeds; one that ends before an earlier one is held back.
     """
     count = min(num_envs, len(seeds))
     envs = [environment.make(info.config) for _ in range(count)]
@@ -209,5 +210,5 @@ def play_episodes(
     record: bool = False,
     on_episode: Callable[[Episode], None] | None = None,
 ) -> list[Episode]:
-    """What :func:`iter_episodes` yields, as a list."""
+    """The episodes of :func:`iter_episodes`, as a list."""
     return list(iter_episodes(info, act, seeds, num_envs, record, on_episode))

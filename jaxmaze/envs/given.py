@@ -1,4 +1,4 @@
-"""What data are checked against where there may be no environment: two spaces, or an object."""
+"""Environment descriptions, to check data against, from two spaces or an object with spaces."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from jaxmaze.envs.environment import EnvConfig, EnvInfo, of_spaces
 from jaxmaze.errors import UserError
 
 NAME = "the given spaces"
-"""What messages call spaces that belong to no environment."""
+"""The name that messages use for spaces without an environment."""
 
 
 class HasSpaces(Protocol):
-    """An environment, or anything else with two spaces."""
+    """An environment, or any other object with an observation and an action space."""
 
     observation_space: gym.Space
     action_space: gym.Space
 
 
 def has_spaces(env: object) -> bool:
-    """Whether an object has an observation and an action space, as an environment has."""
+    """Whether an object has an observation and an action space."""
     return hasattr(env, "observation_space") and hasattr(env, "action_space")
 
 
 def info_of(env: HasSpaces) -> EnvInfo:
-    """What an environment that is there already looks like.
+    """Description of an environment that exists already.
 
     Raises:
       UserError: for a space that is not supported.
@@ -37,10 +37,10 @@ def info_of(env: HasSpaces) -> EnvInfo:
 
 
 def info_of_spaces(pair: tuple[object, object]) -> EnvInfo:
-    """The same for an observation and an action space alone.
+    """Description of an environment of which only the two spaces are given.
 
     Raises:
-      UserError: for what are no spaces, and for spaces that are not supported.
+      UserError: for values that are not spaces, and for spaces that are not supported.
     """
     first, second = pair
     if not isinstance(first, gym.Space) or not isinstance(second, gym.Space):

@@ -1,6 +1,6 @@
-"""Import paths, ``module:name``: what they name, and the path of what was given in Python.
+"""Import paths, ``module:name``: loading the code they name, and finding the path of code.
 
-Nothing slow to load is imported here: the commands read configurations before they load JAX.
+Nothing slow is imported here: the commands read configurations before they load JAX.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from jaxmaze import trust
 from jaxmaze.errors import UserError
 
 Code: TypeAlias = Callable[..., object]
-"""A function, a class, or an object that can be called."""
+"""A function, a class or a callable object."""
 CONFIG_MODULE = "_jaxmaze_config_"
-"""How the modules of config files begin: they are read, and not there to import from."""
+"""Name prefix of the modules of config files, which cannot be imported from."""
 
 
 def searched() -> str:
-    """Where modules are looked for, in words."""
+    """A readable description of where modules are searched."""
     return f"{Path.cwd()}, the current folder"
 
 
 @contextlib.contextmanager
 def current_folder_first() -> Iterator[None]:
-    """Let imports find the user's own modules, whichever way this process was started."""
+    """Let imports find modules in the current folder, however this process was started."""
     here = str(Path.cwd())
     if here in sys.path:
         yield
@@ -42,18 +42,18 @@ def current_folder_first() -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):  # a module may set its own path
+        with contextlib.suppress(ValueError):  # a module may change the path
             sys.path.remove(here)
 
 
 def text(code: Code | str) -> str:
-    """What code is called: ``module:name``, with its arguments if it was given some."""
+    """The name of code: ``module:name``, with its arguments if it has any bound."""
     if isinstance(code, str):
         return code
     if isinstance(code, functools.partial):
         given = [*map(repr, code.args), *(f"{k}={v!r}" for k, v in code.keywords.items())]
         written = f"{text(code.func)}({', '.join(given)})"
-        return re.sub(r" at 0x[0-9a-f]+", "", written)  # the same when it is made again
+        return re.sub(r" at 0x[0-9a-f]+", "", written)  # without the address, which varies
     owner = getattr(code, "__self__", None)
     if isinstance(code, types.MethodType) and not isinstance(owner, type):
         return f"{text(type(owner))}().{code.__name__}"
@@ -63,10 +63,10 @@ def text(code: Code | str) -> str:
 
 
 def nameless(path: str) -> bool:
-    """Whether a path only says what was given in Python, and cannot be imported.
+    """Whether a path only describes code that was given in Python, and cannot be imported.
 
-    So it is with lambdas, functions in functions, objects, and code of a script, a notebook or a
-    config file.
+    This holds for lambdas, nested functions, objects, and code of a script, a notebook or a config
+    file.
     """
     module, _, name = path.partition(":")
     here_only = module == "__main__" or module.startswith(CONFIG_MODULE)
@@ -74,7 +74,7 @@ def nameless(path: str) -> bool:
 
 
 def path_of(code: Code) -> str | None:
-    """The path that code can be imported by; None if there is none."""
+    """The import path of code; None if it has none."""
     path = text(code)
     if nameless(path):
         return None
@@ -88,16 +88,16 @@ def path_of(code: Code) -> str | None:
 
 
 def of_gymnasium(path: str) -> bool:
-    """Whether a path names a wrapper that comes with gymnasium, and writes nothing."""
+    """Whether a path names one of gymnasium's own wrappers that writes no files."""
     found = re.fullmatch(r"gymnasium\.wrappers:([A-Za-z]\w*)", path)
     return found is not None and found[1] != "RecordVideo"
 
 
 def wrapping(entry: object) -> tuple[Code | str, Mapping[str, object]]:
-    """A wrapper and its arguments out of an entry of ``env.wrappers``.
+    """The wrapper and arguments of an entry of ``env.wrappers``.
 
     Raises:
-      UserError: if it is neither an import path or a wrapper, nor one of those with arguments.
+      UserError: if it is not an import path or a wrapper, nor one of these with arguments.
     """
     code: object = entry
     kwargs: object = {}
@@ -118,11 +118,11 @@ def import_module(module: str, named: str) -> types.ModuleType:
 
     Args:
       module: its name.
-      named: where it is named, for what is raised: ``"env.id=my_env:Ball-v0"``.
+      named: the setting that names it, for error messages: ``"env.id=my_env:Ball-v0"``.
 
     Raises:
-      UserError: if there is no such module, it lies in a run's folder, needs one that is missing,
-        or raises.
+      UserError: if the module does not exist, is in a run's folder, needs a missing module, or
+        raises.
     """
     if module not in sys.modules:
         trust.refuse_runs(module)
@@ -148,14 +148,14 @@ def import_module(module: str, named: str) -> types.ModuleType:
 
 
 def load(path: str, field: str) -> Code:
-    """What a path names.
+    """Load the code that a path names.
 
     Args:
       path: ``module:name``.
-      field: whose value it is, for what is raised.
+      field: the field that has this value, for error messages.
 
     Raises:
-      UserError: if it cannot be imported, or is nothing that can be called.
+      UserError: if it cannot be imported, or is not callable.
     """
     if nameless(path):
         raise UserError(
@@ -181,14 +181,14 @@ def load(path: str, field: str) -> Code:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an exception says."""
+    """The first line of an exception's message."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def place(error: BaseException) -> str:
-    """Where in the user's own code an exception comes from, in words; empty if nobody knows."""
+    """A readable location in the user's code where an exception was raised; empty if unknown."""
     found, trace = "", error.__traceback__
-    while trace is not None:  # the innermost one counts
+    while trace is not None:  # the innermost frame of the user's code
         file = Path(trace.tb_frame.f_code.co_filename)
         if file.is_file() and not _installed(file):
             found = f" ({file.name}, line {trace.tb_lineno})"
@@ -197,7 +197,7 @@ def place(error: BaseException) -> str:
 
 
 def _installed(file: Path) -> bool:
-    """Whether a file is jaxmaze's own, Python's, or of an installed package."""
+    """Whether a file belongs to jaxmaze, Python or an installed package."""
     parts = file.resolve().parts
     own = Path(__file__).resolve().parents[1]
     python = Path(importlib.__file__).resolve().parents[1]

@@ -1,7 +1,7 @@
-"""The arrays that observations and actions of any space are made of, each under a name.
+"""The named arrays that make up observations and actions of any space.
 
-For data of any environment, spaces included that nothing here learns from: a nested space is a flat
-list of arrays, and each array has bounds.
+For data of any environment, including spaces that the networks do not support: a nested space
+becomes a flat list of arrays with bounds.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class Leaf(NamedTuple):
     """One array of a space.
 
     Attributes:
-      name: its place in the space, ``"position.0"``; empty if the space is this one array.
-      shape: of one value.
-      discrete: whether each number is one of a few choices.
-      low: ``[*shape]`` the smallest values allowed.
-      high: ``[*shape]`` the largest.
+      name: its path in the space, such as ``"position.0"``; empty if the space is this one array.
+      shape: shape of one value.
+      discrete: whether each number is a discrete choice.
+      low: ``[*shape]`` lower bounds.
+      high: ``[*shape]`` upper bounds.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Leaf(NamedTuple):
 
 
 def leaves_of(space: gym.Space, name: str = "") -> list[Leaf]:
-    """The arrays of a space; texts, graphs and sequences have none."""
+    """The arrays of a space; text, graph and sequence spaces have none."""
     below = f"{name}." if name else ""
     if isinstance(space, gym.spaces.Dict):
         return [leaf for key, part in space.items() for leaf in leaves_of(part, f"{below}{key}")]
@@ -59,7 +59,7 @@ def _choices(name: str, start: np.ndarray, count: np.ndarray) -> Leaf:
 
 
 def arrays_of(value: PyTree, name: str = "") -> dict[str, np.ndarray]:
-    """The arrays in nested dicts and tuples, by the names that :func:`leaves_of` gives them."""
+    """The arrays in nested dicts and tuples, by their names in :func:`leaves_of`."""
     below = f"{name}." if name else ""
     if isinstance(value, Mapping):
         items = [(str(key), part) for key, part in value.items()]

@@ -1,4 +1,4 @@
-"""Making one environment, and saying in one line why it cannot be made."""
+"""Making an environment, with one-line error messages if that fails."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from jaxmaze.errors import UserError
 
 
 def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
-    """Make one environment, wrapped as the configuration says.
+    """Make one environment, wrapped as configured.
 
-    Modules are searched in the current folder first, as ``python -m`` does. Where
+    Modules are searched in the current folder first, as ``python -m`` does. If
     ``environment.describe`` has found action masks, they are part of the observations.
 
     Raises:
-      UserError: if it does not exist, is retired, or refuses its arguments; or a wrapper does.
+      UserError: if the environment or a wrapper does not exist, is retired, or rejects its
+        arguments.
     """
     with importing.current_folder_first():
         env = wrapping.wrap(_made(config, render_mode), config)
@@ -33,7 +34,7 @@ def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
 
 
 def _made(config: EnvConfig, render_mode: str | None) -> gym.Env:
-    """The environment with its limit, and with nothing else around it."""
+    """The environment with its step limit, but without any other wrapper."""
     kwargs = json.loads(config.kwargs)
     if render_mode is not None:
         kwargs["render_mode"] = render_mode
@@ -55,7 +56,7 @@ def _made(config: EnvConfig, render_mode: str | None) -> gym.Env:
 
 
 def _spec_of(config: EnvConfig) -> EnvSpec:
-    """A specification that is not registered, of what a function makes."""
+    """An unregistered specification of the environment that a function makes."""
     make = config.make
     assert make is not None
     code = importing.load(make, "env.make") if isinstance(make, str) else make
@@ -64,16 +65,16 @@ def _spec_of(config: EnvConfig) -> EnvSpec:
 
 
 def _entry_point(make: importing.Code | str, code: importing.Code) -> Any:
-    """What gymnasium is given to call: a path or a function that it can copy."""
+    """The entry point for gymnasium: an import path, or a function that it can copy."""
     if isinstance(make, str) and "." not in make.partition(":")[2]:
-        return make  # gymnasium looks up no names in names
+        return make  # gymnasium does not resolve nested names
     if isinstance(code, type | types.FunctionType | functools.partial):
         return code
-    return lambda **kwargs: code(**kwargs)  # of an object it would make another
+    return lambda **kwargs: code(**kwargs)  # gymnasium would copy an object
 
 
 def _cannot_be_made(config: EnvConfig, error: Exception) -> NoReturn:
-    """Raise a UserError for whatever was raised while an environment was made."""
+    """Raise a UserError for an exception raised while making an environment."""
     line = importing.first_line(error).partition(" was raised from the environment creator")[0]
     if isinstance(error, gym.error.DependencyNotInstalled):
         text = f"{config.named} needs a package that is missing: {error}"

@@ -1,4 +1,4 @@
-"""gymnasium's spaces of observations, as the kinds that networks take."""
+"""Conversion of gymnasium's observation spaces to the kinds that networks take."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ WAYS_ROUND = {
     gym.spaces.Sequence: "a wrapper (gymnasium.ObservationWrapper) that pads it to a fixed length",
     gym.spaces.OneOf: "a wrapper (gymnasium.ObservationWrapper) that gives a Dict of all of them",
 }
-"""What to do with the spaces of gymnasium that are not supported."""
+"""Advice for unsupported observation spaces of gymnasium."""
 
 
 def observations_of(space: gym.Space) -> Observations:
-    """What observations are made of.
+    """The structure of a space's observations.
 
     Raises:
       UserError: for a space that is not supported.
@@ -52,7 +52,7 @@ def _parts(space: gym.Space, path: Path) -> Iterator[Part]:
 
 
 def _kind(space: gym.Space, shape: tuple[int, ...], path: Path) -> Kind:
-    """What an array holds."""
+    """The kind of an array."""
     if isinstance(space, gym.spaces.Box):
         if 0 in shape:
             raise _refusal(space, path, "an array without numbers", "a Box with some")
@@ -76,7 +76,7 @@ def _kind(space: gym.Space, shape: tuple[int, ...], path: Path) -> Kind:
 
 
 def _is_image(space: gym.spaces.Box) -> bool:
-    """Whether a box holds pixels: bytes of the full range, in two to four dimensions."""
+    """Whether a box holds pixels: uint8 of the full range, with two to four axes."""
     if space.dtype != np.uint8 or not 2 <= len(space.shape) <= 4:
         return False
     return bool((space.low == 0).all() and (space.high == 255).all())
@@ -90,6 +90,6 @@ def _refusal(space: gym.Space, path: Path, what: str, way: str) -> UserError:
 
 
 def _shown(space: gym.Space) -> str:
-    """A space in one line."""
+    """A space as one line of text."""
     text = " ".join(str(space).split())
     return text if len(text) <= 100 else f"{text[:100]}..."

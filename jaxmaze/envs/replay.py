@@ -1,4 +1,4 @@
-"""Recorded actions played again from the recorded seeds."""
+"""Replaying recorded actions from the recorded seeds."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from jaxmaze.envs.leaves import arrays_of
 from jaxmaze.errors import UserError
 
 ROUNDING = 1e-5
-"""Relative and absolute difference that other machines and versions may make."""
+"""Relative and absolute tolerance for differences between machines and versions."""
 
 
 class Source(NamedTuple):
-    """Something to make an environment with.
+    """A way to make an environment.
 
     Attributes:
-      name: the environment's.
-      make: makes one.
+      name: the environment's name.
+      make: a function that makes one.
     """
 
     name: str
@@ -34,15 +34,15 @@ class Source(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Replay:
-    """How an episode went when it was played again.
+    """The result of replaying an episode.
 
     Attributes:
-      index: its number.
-      steps: how many were played.
+      index: the episode's index.
+      steps: number of steps that were played.
       differs_at: the first observation that differs (0: after the reset); None if none does.
-      difference: the largest one between finite numbers.
-      rewards_differ: whether the rewards do.
-      error: what the environment raised, in words; empty if nothing.
+      difference: the largest difference between finite numbers.
+      rewards_differ: whether any reward differs.
+      error: message of the exception that the environment raised; empty if none.
     """
 
     index: int
@@ -54,7 +54,7 @@ class Replay:
 
     @property
     def same(self) -> bool:
-        """Whether it went as recorded, up to rounding."""
+        """Whether the replay equals the recording, up to rounding."""
         return self.differs_at is None and not self.rewards_differ and not self.error
 
 
@@ -66,15 +66,15 @@ def source_of(config: environment.EnvConfig) -> Source:
 def source_in_data(text: object, trusted: bool) -> Source:
     """The environment that a data set names.
 
-    Only one that is registered in this process already is made without being asked: all else is
-    code that whoever wrote the data wants to have imported.
+    Without trust, only environments that are already registered in this process are made: anything
+    else would import code chosen by the author of the data.
 
     Args:
-      text: gymnasium's specification as JSON, as Minari keeps it.
+      text: gymnasium's specification as JSON, as Minari stores it.
       trusted: whether code that it names may be imported.
 
     Raises:
-      UserError: if it names none, or one that may not or cannot be made.
+      UserError: if it names no environment, or one that may not or cannot be made.
     """
     if not isinstance(text, str):
         raise UserError("the data name no environment; give one with --config")
@@ -101,7 +101,7 @@ def source_in_data(text: object, trusted: bool) -> Source:
 
 
 def _texts(value: PyTree) -> list[str]:
-    """All texts in nested JSON."""
+    """All strings in nested JSON."""
     if isinstance(value, str):
         return [value]
     parts = value.items() if isinstance(value, Mapping) else value
@@ -111,7 +111,7 @@ def _texts(value: PyTree) -> list[str]:
 
 
 def _from_spec(text: str, found: Json) -> gym.Env:
-    """Make an environment out of its specification; imports what that names."""
+    """Make an environment from its specification; imports the code that it names."""
     points = [
         found.get("entry_point"),
         *(w.get("entry_point") for w in found["additional_wrappers"]),
@@ -124,7 +124,7 @@ def _from_spec(text: str, found: Json) -> gym.Env:
             spec = gym.envs.registration.EnvSpec.from_json(text)
             spec.kwargs.pop("render_mode", None)
             return gym.make(spec, disable_env_checker=True)
-        except Exception as error:  # Whatever a stranger's code raises.
+        except Exception as error:  # Third-party code may raise anything.
             raise UserError(
                 f"{found['id']} cannot be made: {type(error).__name__}: {error}"
             ) from error
@@ -139,15 +139,15 @@ def play(
     observations: Mapping[str, np.ndarray],
     rewards: np.ndarray,
 ) -> Replay:
-    """Play an episode's actions again and compare.
+    """Replay an episode's actions and compare.
 
     Args:
       env: the environment.
-      index: the episode's number.
-      seed: what it was reset with.
-      options: likewise.
-      actions: ``[T, ...]`` a pytree as the environment takes them.
-      observations: ``[T + 1, ...]`` by name; what is not finite in them is not compared.
+      index: the episode's index.
+      seed: the seed of the reset.
+      options: the options of the reset.
+      actions: ``[T, ...]`` a pytree in the environment's form.
+      observations: ``[T + 1, ...]`` by name; values that are not finite are not compared.
       rewards: ``[T]`` likewise.
     """
     steps = len(rewards)
@@ -174,12 +174,12 @@ def play(
 
 
 def _copied(observation: PyTree) -> dict[str, np.ndarray]:
-    """An observation's arrays, which an environment may use again."""
+    """Copies of an observation's arrays, as the environment may reuse their memory."""
     return {name: array.copy() for name, array in arrays_of(observation).items()}
 
 
 def _at(actions: PyTree, t: int) -> PyTree:
-    """The action of one step."""
+    """The action at step ``t``."""
     if isinstance(actions, Mapping):
         return {key: _at(part, t) for key, part in actions.items()}
     if isinstance(actions, tuple):
@@ -190,7 +190,7 @@ def _at(actions: PyTree, t: int) -> PyTree:
 def _difference(
     seen: list[dict[str, np.ndarray]], recorded: Mapping[str, np.ndarray]
 ) -> tuple[int | None, float]:
-    """The first observation that differs, and by how much observations do at most."""
+    """The index of the first observation that differs, and the largest difference."""
     first: int | None = None
     largest = 0.0
     for name, theirs in recorded.items():

@@ -1,4 +1,4 @@
-"""Environments in other processes: what these must be told, and what they cannot make."""
+"""Describing environments to other processes, and refusing those that cannot be made there."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class CannotBeSentError(Exception):
 
 
 def to_send(info: EnvInfo) -> bytes | None:
-    """What another process must be told to make the environment, for :func:`register`.
+    """The data that another process needs to make the environment, for :func:`register`.
 
     Returns:
       The registered specification; None if the configuration names the module to import.
 
     Raises:
-      CannotBeSentError: if it is made of what only this process has: functions without a name, or
+      CannotBeSentError: if it uses code that only this process has: functions without a name, or
         code of a script or a notebook.
     """
     config = info.config
@@ -45,19 +45,19 @@ def to_send(info: EnvInfo) -> bytes | None:
 
 
 def _dump(value: object) -> bytes:
-    """A value pickled, if another process could read it."""
+    """Pickle a value, provided that another process could load it."""
     buffer = io.BytesIO()
     try:
         _Sender(buffer).dump(value)
     except CannotBeSentError:
         raise
-    except Exception as error:  # Objects say in many ways that they cannot be pickled.
+    except Exception as error:  # Objects that cannot be pickled raise many errors.
         raise CannotBeSentError(importing.first_line(error)) from error
     return buffer.getvalue()
 
 
 class _Sender(pickle.Pickler):
-    """Refuses code that another process would not find."""
+    """A pickler that rejects code which another process would not find."""
 
     def persistent_id(self, obj: object) -> None:
         if not callable(obj):
@@ -73,7 +73,7 @@ def _check_found_text(path: object) -> None:
 
 
 def _check_found(module: str) -> None:
-    """Check that a fresh process would find a module, which this one may have made up."""
+    """Check that a new process would find a module; it may have been created in this one."""
     top = module.partition(".")[0]
     if top == "__main__":
         raise CannotBeSentError("its code is in the script or notebook itself")
@@ -93,7 +93,7 @@ def comes_with_gymnasium(info: EnvInfo) -> bool:
 
 
 def is_gymnasiums(spec: EnvSpec, config: EnvConfig) -> bool:
-    """The same of an environment that is not described yet."""
+    """As :func:`comes_with_gymnasium`, for an environment without a description yet."""
     entry_point = spec.entry_point
     own = isinstance(entry_point, str) and entry_point.startswith("gymnasium.")
     theirs = (isinstance(code, str) and importing.of_gymnasium(code) for code in config.code())
@@ -101,7 +101,7 @@ def is_gymnasiums(spec: EnvSpec, config: EnvConfig) -> bool:
 
 
 def register(sent: bytes | None) -> None:
-    """Make known in this process what :func:`to_send` gave in another."""
+    """Register in this process what :func:`to_send` returned in another."""
     if sent is not None:
         with importing.current_folder_first():
             spec = pickle.loads(sent)

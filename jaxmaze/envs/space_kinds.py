@@ -1,4 +1,4 @@
-"""gymnasium's spaces as networks know them: kinds of observations and of actions."""
+"""Conversion of gymnasium's spaces to the kinds of observations and actions of networks."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ WAYS_ROUND = {
     "Sequence": "wrap the environment so that it takes a fixed number of them, as a Tuple",
     "OneOf": "wrap the environment so that it takes a Dict of the choice and of every alternative",
 }
-"""What to do about spaces of actions that are not supported, by their class."""
+"""Advice for unsupported action spaces, by their class."""
 
 
 def space_spec(
     observation_space: gym.Space, action_space: gym.Space, masked: bool | None = False
 ) -> Spaces:
-    """What networks need to know of the two spaces.
+    """Convert an environment's two spaces to the form that networks use.
 
     Args:
       observation_space: the environment's.
       action_space: the environment's.
-      masked: whether the part ``action_mask`` of the observations says which actions are allowed;
-        None for wherever there is one that fits.
+      masked: whether the part ``action_mask`` of the observations is an action mask; None for if
+        there is one of the right size.
 
     Raises:
       UserError: for spaces that are not supported.
@@ -50,7 +50,7 @@ def space_spec(
 
 
 def mask_length(observation_space: gym.Space) -> int | None:
-    """Entries of the part ``action_mask`` of observations; None if there is no such array."""
+    """Length of the part ``action_mask`` of observations; None if there is no such array."""
     if not isinstance(observation_space, gym.spaces.Dict) or MASK not in observation_space.spaces:
         return None
     space = observation_space.spaces[MASK]
@@ -60,7 +60,7 @@ def mask_length(observation_space: gym.Space) -> int | None:
 
 
 def actions_of(space: gym.Space) -> ActionSpace:
-    """The kind of the actions.
+    """The kind of a space's actions.
 
     Raises:
       UserError: for a space that is not supported.
@@ -95,7 +95,7 @@ def actions_of(space: gym.Space) -> ActionSpace:
 
 
 def _dims(space: gym.Space) -> tuple[int, ...] | None:
-    """How an array of actions is arranged, None for in a row."""
+    """The shape of an array of actions; None for a single row."""
     shape = tuple(int(n) for n in space.shape or ())
     return None if len(shape) == 1 else shape
 
@@ -111,12 +111,12 @@ def _leaf_types(space: gym.Space) -> list[np.dtype]:
 
 
 def action_types(space: gym.Space) -> list[np.dtype]:
-    """The types of the arrays of an environment's actions, in the order of their kinds' leaves."""
+    """Data types of an environment's action arrays, in the order of the leaves."""
     return _leaf_types(space)
 
 
 def stack_actions(space: gym.Space, actions: Sequence[PyTree]) -> PyTree:
-    """A batch ``[T, ...]``, of the space's own types, out of actions that were taken."""
+    """Stack actions to a batch ``[T, ...]`` in the space's own types."""
     if isinstance(space, gym.spaces.Dict):
         return {n: stack_actions(space[n], [a[n] for a in actions]) for n in sorted(space.spaces)}
     if isinstance(space, gym.spaces.Tuple):
@@ -126,10 +126,10 @@ def stack_actions(space: gym.Space, actions: Sequence[PyTree]) -> PyTree:
 
 
 def actions_from_groups(space: gym.Space, stored: PyTree) -> PyTree:
-    """Actions out of the nested dicts that Minari's infos are read as.
+    """Convert the nested dicts that Minari's infos are read as to actions.
 
     Raises:
-      KeyError, TypeError: if they are not of this space.
+      KeyError, TypeError: if they do not match the space.
     """
     if isinstance(space, gym.spaces.Dict):
         return {n: actions_from_groups(space[n], stored[n]) for n in sorted(space.spaces)}

@@ -1,4 +1,4 @@
-"""Specifications of environments: as JSON, for data sets, and as they are registered."""
+"""Environment specifications: as JSON, for data sets, and as registered."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from jaxmaze.envs.env_config import EnvConfig, EnvInfo
 
 
 def spec_dict(info: EnvInfo) -> Json:
-    """The specification as JSON can hold it, arguments and step limit included.
+    """The specification as values that JSON can hold, arguments and step limit included.
 
-    It is gymnasium's own JSON wherever that exists; functions, classes and other objects in it are
-    named, as ``"module:name"``.
+    It is gymnasium's own JSON if that exists; functions, classes and other objects are replaced by
+    their names, ``"module:name"``.
     """
     spec = info.spec
     fields = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec) if f.init}
@@ -26,13 +26,13 @@ def spec_dict(info: EnvInfo) -> Json:
         {f.name: getattr(wrapper, f.name) for f in dataclasses.fields(wrapper)}
         for wrapper in spec.additional_wrappers
     ]
-    if info.config.make is not None:  # by its own name, not by what stands in for it
+    if info.config.make is not None:  # its own name, not that of the substitute
         fields["entry_point"] = importing.text(info.config.make)
     return json.loads(json.dumps(fields, default=_in_words, skipkeys=True))
 
 
 def _in_words(value: object) -> PyTree:
-    """What stands in JSON for an object that it cannot hold."""
+    """The JSON replacement for an object that JSON cannot hold."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, gym.Space):
@@ -42,10 +42,10 @@ def _in_words(value: object) -> PyTree:
 
 
 def spec_for_data(info: EnvInfo) -> PyTree:
-    """The specification for a data set: one that is JSON.
+    """The specification for a data set, which must be JSON.
 
-    A wrapper whose arguments are not JSON has none there, so that gymnasium refuses to make the
-    environment from it, instead of making another one.
+    The arguments of a wrapper are left out if they are not JSON, so that gymnasium refuses to make
+    the environment instead of making a different one.
     """
     spec = EnvSpec.from_json(json.dumps(spec_dict(info)))
     for ours, written in zip(info.spec.additional_wrappers, spec.additional_wrappers, strict=True):
@@ -57,13 +57,13 @@ def spec_for_data(info: EnvInfo) -> PyTree:
 
 
 def registered_spec(info: EnvInfo) -> PyTree:
-    """The specification that is registered, without what the configuration sets in it."""
-    # Not of config.id: gym.spec knows no "module:Name-v0", nor names without a version.
+    """The registered specification, without changes by the configuration."""
+    # Not config.id: gym.spec supports neither "module:Name-v0" nor names without a version.
     return gym.spec(info.spec.id)
 
 
 def registered_limit(info: EnvInfo) -> int | None:
-    """Steps after which the environment truncates an episode if nothing else is asked for."""
+    """The step limit of the environment unless the configuration sets another."""
     config = info.config
     if config.make is None:
         return registered_spec(info).max_episode_steps

@@ -1,7 +1,7 @@
-"""One reset and one step of an environment that is not gymnasium's own, before anything is done.
+"""A trial reset and step of an environment that is not gymnasium's own, before it is used.
 
-gymnasium's contract is easily broken, and what comes of it later says little: here it is one line
-that names the environment and what gymnasium wants.
+Violations of gymnasium's API are common, and the errors they cause later are hard to understand.
+Here they are reported in one line that names the environment and what gymnasium requires.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ HELP = "gymnasium.utils.env_checker.check_env(env) finds more of the kind"
 
 
 def check(env: gym.Env, name: str) -> None:
-    """Reset an environment, let it do one step, and look at what comes of it.
+    """Reset an environment, take one step, and check the results.
 
     Args:
-      env: freshly made; of no use afterwards.
-      name: what it is called.
+      env: newly made; not to be used afterwards.
+      name: the environment's name.
 
     Raises:
-      UserError: one line, if it raises or gives what gymnasium does not allow.
+      UserError: one line, if it raises or violates gymnasium's API.
     """
     obs, info = _reset(env, name)
     _check_obs(env.observation_space, obs, name, "reset()", RESET)
@@ -70,13 +70,13 @@ def _reset(env: gym.Env, name: str) -> tuple[PyTree, JsonMap]:
 def _called(
     env: gym.Env, method: str, name: str, wanted: str, call: Callable[[], PyTree]
 ) -> PyTree:
-    """What a method returns; a UserError for what it raises."""
+    """The return value of a method; raises UserError if the method raises."""
     try:
         return call()
     except (UserError, gym.error.DependencyNotInstalled):
         raise
     except Exception as error:  # Whatever a user's environment raises.
-        # A wrapper that takes apart what it is given says little of what that was.
+        # A wrapper that fails to unpack a result does not show what the result was.
         if isinstance(error, ValueError) and "values to unpack" in str(error):
             _wrong(name, f"{method}() returned {_returned(env, method)}", wanted)
         raise UserError(
@@ -86,17 +86,17 @@ def _called(
 
 
 def _returned(env: gym.Env, method: str) -> str:
-    """What the environment itself returns, in words."""
+    """A readable description of what the unwrapped environment returns."""
     inner = env.unwrapped
     try:
         found = inner.reset(seed=0)
         return _shape(found if method == "reset" else inner.step(env.action_space.sample()))
-    except Exception:  # it is wrong already
+    except Exception:  # an error is being reported already
         return "other values"
 
 
 def _shape(found: PyTree) -> str:
-    """What was returned, in words."""
+    """A readable description of a return value."""
     if isinstance(found, tuple):
         return f"{len(found)} values"
     shape = f" of shape {found.shape}" if isinstance(found, np.ndarray) else ""
@@ -104,12 +104,12 @@ def _shape(found: PyTree) -> str:
 
 
 def _action(env: gym.Env, obs: PyTree, info: JsonMap) -> PyTree:
-    """A random action; one that is allowed, where the environment says which are."""
+    """A random action that the action mask, if there is one, allows."""
     masks = [x["action_mask"] for x in (info, obs) if isinstance(x, Mapping) and "action_mask" in x]
     if masks:
         try:
             return env.action_space.sample(np.asarray(masks[0], np.int8))
-        except Exception:  # a mask of another kind than gymnasium's
+        except Exception:  # a mask in another format than gymnasium's
             pass
     return env.action_space.sample()
 
@@ -121,7 +121,7 @@ def _check_obs(space: gym.Space, obs: PyTree, name: str, where: str, wanted: str
 
 
 def _problem(space: gym.Space, x: PyTree, what: str) -> str:
-    """What is wrong with an observation, in words; empty if nothing."""
+    """Returns an error message if an observation is invalid, else an empty string."""
     if isinstance(space, gym.spaces.Dict):
         if not isinstance(x, Mapping):
             return f"{what} that is a {type(x).__name__} and no dict, for {space}"
@@ -143,7 +143,7 @@ def _problem(space: gym.Space, x: PyTree, what: str) -> str:
 def _array_problem(space: gym.Space, x: PyTree, what: str) -> str:
     try:
         array = np.asarray(x)
-    except Exception:  # ragged lists, and whatever else calls itself an array
+    except Exception:  # such as ragged lists
         array = np.asarray(None)
     if array.dtype.kind not in "biuf":
         return f"{what} of type {type(x).__name__}, for {space}"
@@ -154,7 +154,7 @@ def _array_problem(space: gym.Space, x: PyTree, what: str) -> str:
     if np.dtype(space.dtype).kind in "biu":
         if array.dtype.kind == "f":
             return f"{what} of type {array.dtype}, for {space}"
-        # Numbers outside a box are numbers all the same; there is no other category than these.
+        # Values outside a box's bounds are usable, unlike categories outside a discrete range.
         if not isinstance(space, gym.spaces.Box) and not space.contains(array.astype(space.dtype)):
             return f"{what} {array} that is not in {space}"
     return ""
@@ -179,10 +179,10 @@ def _wrong(name: str, found: str, wanted: str) -> NoReturn:
 def reset_into(
     room: PyTree, slot: int, observations: Observations, env: gym.Env, seed: int
 ) -> None:
-    """Reset an environment and put its first observation into its slot of ``room``.
+    """Reset an environment and write its first observation to its slot of the buffer ``room``.
 
     Raises:
-      WorkerError: if it raises, or gives what does not fit.
+      WorkerError: if it raises, or returns an observation that does not fit.
     """
     try:
         observations.put(room, slot, env.reset(seed=seed)[0])
@@ -191,11 +191,11 @@ def reset_into(
 
 
 def failed(env: gym.Env, method: str, error: Exception) -> Exception:
-    """What is raised for what an environment raised, or for what it gave, in the midst of a run."""
+    """The exception to raise if an environment raises or returns invalid values during a run."""
     if isinstance(error, UserError | gym.error.DependencyNotInstalled):
         return error
     place = importing.place(error)
-    # Not in the user's code, so with what came out of it.
+    # Raised outside the user's code, so caused by the values it returned.
     wanted = STEP if method == "step" else RESET
     more = place or f"; {wanted}, with observations of {env.observation_space}"
     return WorkerError(
@@ -206,5 +206,5 @@ def failed(env: gym.Env, method: str, error: Exception) -> Exception:
 
 
 def name_of(env: gym.Env) -> str:
-    """What an environment is called where only itself is at hand."""
+    """The name of an environment object."""
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__

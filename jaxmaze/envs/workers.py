@@ -1,11 +1,11 @@
-"""Actors in worker processes: one message a segment, the policy inside the worker.
+"""Actors in worker processes, which run the policy themselves: one message per segment.
 
-A worker is a fresh interpreter, not a fork (JAX has threads) and not a ``multiprocessing`` spawn
-(which would run the caller's script or notebook again). What is computed does not depend on the
-number of workers: shards have a fixed size and are only spread over more or fewer processes.
+A worker is a new interpreter, not a fork (JAX has threads) and not a ``multiprocessing`` spawn
+(which would run the caller's script or notebook again). Results do not depend on the number of
+workers: shards have a fixed size and are only distributed over more or fewer processes.
 
-Starting a worker takes longer than many an evaluation, most of it imports. So workers are kept when
-a pool is closed, and the next one takes them over.
+Starting a worker, mostly its imports, takes longer than many evaluations. So workers are kept when
+a pool is closed, and reused by the next pool.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from jaxmaze.envs.actors import Actor, ActorConfig, EpisodeResult, Segment, join
 from jaxmaze.errors import UserError, WorkerError
 
 SETUP = "setup"
-"""The message that gives a worker other shards, or none; it has no answer."""
+"""The message that assigns shards to a worker, or none; it has no reply."""
 
 
 def default_workers() -> int:
-    """One worker a core this process may run on; 0 (in this process) where that is one core."""
+    """One worker per core this process may use; 0 (no other process) if that is a single core."""
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
@@ -45,13 +45,13 @@ def default_workers() -> int:
 
 
 _noted: set[str] = set()
-"""Environments that were said to run in this process."""
+"""Environments for which the note that they run in this process was printed."""
 
 
 def _sent(
     info: environment.EnvInfo, workers: int, say: Callable[[str], None]
 ) -> tuple[int, bytes | None]:
-    """How many workers an environment can have, and what they are told of it."""
+    """The number of workers an environment can have, and the data that they need to make it."""
     if workers == 0:
         return 0, None
     try:
@@ -97,12 +97,12 @@ class Pool:
 
     @staticmethod
     def check(info: environment.EnvInfo) -> None:
-        """Nothing more than that it could be made, which ``info`` shows."""
+        """Nothing to check: the existence of ``info`` shows that the environment can be made."""
 
     def _begin(self, method: str, *args: PyTree) -> Callable[[], list[PyTree]]:
-        """Let all actors start; what is returned waits for their results, worker by worker."""
+        """Start a method of all actors; returns a function that waits for each worker's result."""
         if self._actor is not None:
-            actor = self._actor  # in this process nothing goes on before it is waited for
+            actor = self._actor  # in this process, the work is done when waiting
             return lambda: [getattr(actor, method)(*args)]
         for worker in self._workers:
             worker.send((method, args))
@@ -113,15 +113,15 @@ class Pool:
         self._begin("reset", epoch)()
 
     def begin(self, policies: Policy, iteration: int, num_steps: int) -> Callable[[], Segment]:
-        """Start to collect a segment ``[L, T, N, ...]``, as :meth:`Actor.collect` does.
+        """Start collecting a segment ``[L, T, N, ...]``, as :meth:`Actor.collect` does.
 
         Returns:
-          What waits for the segment; nothing else may be asked of the pool before.
+          A function that waits for the segment; it must be called before any other method.
         """
         finish = self._begin("collect", jax.device_get(policies), iteration, num_steps)
 
         def wait() -> Segment:
-            results = finish()  # of each worker, for each of its shards
+            results = finish()  # per worker, one for each of its shards
             count = len(results)
             shards = range(self.config.num_shards)
             return join([results[s % count][s // count] for s in shards])
@@ -129,18 +129,18 @@ class Pool:
         return wait
 
     def collect(self, policies: Policy, iteration: int, num_steps: int) -> Segment:
-        """A segment ``[L, T, N, ...]`` of all members in training."""
+        """Collect a segment ``[L, T, N, ...]`` of all members in training."""
         return self.begin(policies, iteration, num_steps)()
 
     def evaluate(
         self, policies: Policy, seeds: np.ndarray, deterministic: bool, active: np.ndarray
     ) -> list[EpisodeResult]:
-        """All members' episodes (:meth:`jaxmaze.envs.actors.Actor.evaluate`)."""
+        """Play all members' evaluation episodes (:meth:`jaxmaze.envs.actors.Actor.evaluate`)."""
         parts = self._begin("evaluate", jax.device_get(policies), seeds, deterministic, active)()
         return [result for part in parts for result in part]
 
     def close(self) -> None:
-        """End the workers, or keep them for the next pool."""
+        """Stop the workers, or keep them for the next pool."""
         for worker in self._workers:
             worker.release() if self._keep else worker.close()
         self._workers = []
@@ -153,25 +153,25 @@ class Pool:
 
 
 _idle: list[_Worker] = []
-"""Workers that belong to no pool. They end with this process, which closes their connections."""
+"""Workers without a pool. They end with this process, which closes their connections."""
 
 
 def _environment() -> dict[str, str]:
     """Environment variables of a worker."""
-    # One thread a worker: its cores are shared with the other workers.
+    # One thread per worker: the cores are shared with the other workers.
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
     return os.environ | {
         "XLA_FLAGS": flags.strip(),
         "JAX_PLATFORMS": "cpu",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        # Modules are searched there, so a worker that was started elsewhere is another one.
+        # Modules are searched there, so workers started in other folders are not reused.
         "PWD": str(Path.cwd()),
     }
 
 
 class _Worker:
-    """This process's end of one worker."""
+    """The parent process's handle of one worker."""
 
     def __init__(self, environment: dict[str, str]):
         ours, theirs = Pipe()
@@ -188,7 +188,7 @@ class _Worker:
 
     @classmethod
     def take(cls) -> _Worker:
-        """An idle worker that would be started just like this, else a new one."""
+        """An idle worker that was started with the same environment variables, else a new one."""
         environment = _environment()
         while _idle:
             worker = _idle.pop()
@@ -198,7 +198,7 @@ class _Worker:
         return cls(environment)
 
     def release(self) -> None:
-        """Keep the worker for the next pool, unless something has gone wrong."""
+        """Keep the worker for the next pool, unless an error has occurred."""
         if self._awaited or self._process.poll() is not None:
             self.close()
             return
@@ -241,7 +241,7 @@ class _Worker:
         self._process.terminate()
         try:
             self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:  # an environment that will not be ended
+        except subprocess.TimeoutExpired:  # an environment that blocks
             self._process.kill()
             self._process.wait()
 
@@ -253,7 +253,7 @@ def _serve(connection: Connection) -> None:
         method, args = connection.recv()
         if method == SETUP:
             if actor is not None:
-                with contextlib.suppress(Exception):  # of no use to anyone any more
+                with contextlib.suppress(Exception):  # closing may fail, which does not matter
                     actor.close()
             actor = None
             if args is not None:
@@ -275,20 +275,20 @@ def _serve(connection: Connection) -> None:
 
 
 PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl(2)."""
+"""An option of Linux's prctl(2)."""
 
 
 def _end_with(parent: int) -> None:
-    """Let this process end when its parent does, whatever an environment is doing here.
+    """Make this process end with its parent, even while an environment is stepping.
 
-    A step that never returns would go on for ever: the connection, whose end is noticed between
-    steps, is no help then.
+    Otherwise a step that never returns would run for ever, as a closed connection is only noticed
+    between steps.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    def watch() -> None:  # where there is no such call, or the parent was gone before it
+    def watch() -> None:  # if there is no such call, or the parent had ended before it
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
@@ -299,12 +299,12 @@ def _end_with(parent: int) -> None:
 def main() -> None:
     """Entry point of a worker process."""
     _end_with(int(sys.argv[2]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C and ends the workers.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     environment.quiet()
-    if str(Path.cwd()) not in sys.path:  # what is unpickled may name the user's own modules
+    if str(Path.cwd()) not in sys.path:  # unpickling may import the user's modules
         sys.path.insert(0, str(Path.cwd()))
-    # The connection ends when the parent closes the pool, or is gone.
+    # The connection closes when the parent closes the pool or ends.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         _serve(Connection(int(sys.argv[1])))
 

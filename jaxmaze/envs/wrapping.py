@@ -1,4 +1,4 @@
-"""What is put around an environment: the user's wrappers, and fields for the usual ones."""
+"""Environment wrappers: the user's own, and the usual ones that fields enable."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from jaxmaze.envs.env_config import EnvConfig
 from jaxmaze.errors import UserError
 
 LONGEST = 100_000
-"""Steps after which an episode that nothing cuts is taken for one without an end."""
+"""Steps after which an episode without a step limit is considered endless."""
 
 
 class FrameSkip(gym.Wrapper, RecordConstructorArgs):
-    """Repeats each action, sums the rewards, and shows the last observation.
+    """Repeats each action, sums the rewards, and returns the last observation.
 
-    An episode that ends on the way ends there. (gymnasium's MaxAndSkipObservation shows the larger
+    Repetition stops when the episode ends. (gymnasium's MaxAndSkipObservation returns the maximum
     of the last two observations, pixel by pixel, which is for Atari's flickering screens.)
     """
 
@@ -34,7 +34,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
         self.skip = skip
 
     def step(self, action: PyTree) -> tuple[PyTree, SupportsFloat, bool, bool, Json]:
-        """``skip`` steps of the environment, or fewer at an end."""
+        """Take ``skip`` steps of the environment, or fewer if the episode ends."""
         total = 0.0
         for _ in range(self.skip):
             obs, reward, terminated, truncated, info = self.env.step(action)
@@ -45,7 +45,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
 
 
 class ResetOptions(gym.Wrapper, RecordConstructorArgs):
-    """Hands the same ``options`` to each reset."""
+    """Passes the same ``options`` to each reset."""
 
     def __init__(self, env: gym.Env, options: Json):
         RecordConstructorArgs.__init__(self, options=options)
@@ -53,22 +53,22 @@ class ResetOptions(gym.Wrapper, RecordConstructorArgs):
         self._options = json.dumps(options)
 
     def reset(self, *, seed: int | None = None, options: Json | None = None) -> tuple[PyTree, Json]:
-        """A reset with the options; those given here come on top."""
-        # A fresh copy: an environment may take out of it what it has read.
+        """Reset with the options; those given here take precedence."""
+        # A new copy: an environment may remove entries that it has read.
         return self.env.reset(seed=seed, options=json.loads(self._options) | (options or {}))
 
 
 class Resize(gym.wrappers.ResizeObservation):
-    """gymnasium's, which can be made again from a data set, whose JSON knows no tuples."""
+    """gymnasium's wrapper, but with a shape that may be a list, as in a data set's JSON."""
 
     def __init__(self, env: gym.Env, shape: Sequence[int]):
         super().__init__(env, (int(shape[0]), int(shape[1])))
 
 
 def wrap(env: gym.Env, config: EnvConfig) -> gym.Env:
-    """Put around an environment what the configuration asks for.
+    """Wrap an environment as configured.
 
-    From the inside: ``frame_skip``, ``wrappers`` in their order, ``grayscale``, ``resize``,
+    From the inside out: ``frame_skip``, ``wrappers`` in their order, ``grayscale``, ``resize``,
     ``frame_stack``, ``reset_options``.
 
     Raises:
@@ -99,7 +99,7 @@ def _wrapped(env: gym.Env, code: importing.Code | str, kwargs: Json) -> gym.Env:
         raise
     except gym.error.DependencyNotInstalled as error:
         raise UserError(f"env.wrappers: {name} needs a package that is missing: {error}") from error
-    except Exception as error:  # Whatever a user's wrapper raises.
+    except Exception as error:  # A user's wrapper may raise anything.
         raise UserError(
             f"env.wrappers: {name} cannot be put around {env} with {kwargs}: "
             f"{type(error).__name__}: {importing.first_line(error)}{importing.place(error)}"
@@ -114,10 +114,11 @@ def _wrapped(env: gym.Env, code: importing.Code | str, kwargs: Json) -> gym.Env:
 
 
 def _describe(wrapped: gym.Env, env: gym.Env, path: str, kwargs: Json | None) -> None:
-    """Let the specification of a wrapped environment say by what it was wrapped.
+    """Record a wrapper in the specification of the wrapped environment.
 
-    gymnasium's own says so of wrappers that record their arguments. Of others it knows the class
-    alone, and nothing of what is no gymnasium.Wrapper: then it could not be made again.
+    gymnasium does this only for wrappers that record their arguments. For others it records the
+    class alone, and nothing for objects that are no gymnasium.Wrapper, so that the environment
+    could not be made again.
     """
     if env.spec is None:
         return
@@ -161,9 +162,9 @@ def _resized(env: gym.Env, shape: tuple[int, int]) -> gym.Env:
 
 
 def step_limit(env: gym.Env) -> int | None:
-    """Actions after which every episode is cut by a wrapper; None if nobody knows of one.
+    """Actions after which a wrapper truncates every episode; None if none is known.
 
-    What repeats actions cuts episodes after as many fewer.
+    With repeated actions (``frame_skip``), the limit is divided accordingly.
     """
     limits, skip, spec = [], 1, env.spec
     while isinstance(env, gym.Wrapper):
@@ -175,12 +176,12 @@ def step_limit(env: gym.Env) -> int | None:
             skip *= env._skip
         env = env.env
     if not limits and spec is not None and spec.max_episode_steps is not None:
-        return spec.max_episode_steps  # of what is inside a user's own, which nobody can look into
+        return spec.max_episode_steps  # of an environment inside a user's own class
     return min(limits, default=None)
 
 
 class _Bounded(gym.Wrapper):
-    """Stops what plays an episode that does not end."""
+    """Raises an error in an episode that does not end."""
 
     _steps = 0
 
@@ -199,8 +200,8 @@ class _Bounded(gym.Wrapper):
 
 
 def bounded(env: gym.Env) -> gym.Env:
-    """The environment; if nothing is known to cut its episodes, one that raises a UserError.
+    """The environment, for playing whole episodes.
 
-    After :data:`LONGEST` steps of an episode. To play whole episodes with.
+    If it has no known step limit, a UserError is raised after :data:`LONGEST` steps of an episode.
     """
     return env if step_limit(env) is not None else _Bounded(env)

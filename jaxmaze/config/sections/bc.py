@@ -17,7 +17,7 @@ class BC:
         None,
         "recorded episodes: a folder or a Minari id, or several; the workflow's own if None",
         folder=True,
-        identity=False,  # what lies there is hashed
+        identity=False,  # the contents are hashed instead
     )
     data_weights: tuple[float, ...] | None = positive(
         None, "how much a step counts in the loss, one weight a data set; all alike if None"
@@ -48,10 +48,10 @@ class BC:
     eval_episodes: int = count(20, "of such an evaluation")
 
     def check(self, settings: object) -> None:
-        """What the fields say together.
+        """Check the combination of fields.
 
         Raises:
-          UserError: if there is not one weight a data set.
+          UserError: if the numbers of weights and data sets differ.
         """
         names, weights = names_of(self.data), self.data_weights
         # Data may be named later: by jaxmaze.clone, or by a workflow.

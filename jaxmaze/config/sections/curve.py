@@ -19,10 +19,10 @@ class Curve:
     )
 
     def check(self, settings: object) -> None:
-        """What the fields say together, given all settings.
+        """Check the combination of fields, given all settings.
 
         Raises:
-          UserError: one line that names the field and what it may be.
+          UserError: one line that names the field and its allowed values.
         """
         whole = all(isinstance(n, int) and not isinstance(n, bool) for n in self.episodes)
         if not (self.episodes and whole and min(self.episodes) > 0):

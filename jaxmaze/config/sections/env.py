@@ -12,14 +12,14 @@ from jaxmaze.errors import UserError
 
 
 class ChosenBy(Protocol):
-    """Of the section ``bc`` what this section's check reads."""
+    """The fields of section ``bc`` that this section's check reads."""
 
     @property
     def best_by(self) -> str: ...
 
 
 class HasBC(Protocol):
-    """Of all settings what this section's check reads."""
+    """The settings that this section's check reads."""
 
     @property
     def stage(self) -> str: ...
@@ -69,7 +69,7 @@ class Env:
         "worker processes; one a core if None, 0 for none",
         low=0,
         own=True,
-        identity=False,  # however many, they compute the same
+        identity=False,  # results do not depend on it
     )
     action_masks: bool | None = field(
         None, "whether policies keep to the environment's action masks; if None, where it has some"
@@ -80,14 +80,14 @@ class Env:
 
     @property
     def named(self) -> bool:
-        """Whether there is an environment at all; without one, a clone knows its data alone."""
+        """Whether an environment is configured; without one, a clone is trained from data alone."""
         return self.id is not None or self.make is not None
 
     def check(self, settings: HasBC) -> None:
-        """What the fields say together, and what an environment is needed for.
+        """Check the combination of fields, and whether an environment is needed.
 
         Raises:
-          UserError: one line that names the field and what it may be.
+          UserError: one line that names the field and its allowed values.
         """
         if not self.named:
             self._check_nameless(settings)

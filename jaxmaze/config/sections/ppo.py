@@ -12,7 +12,7 @@ SCHEDULES = ("linear", "constant")
 
 
 class HasStage(Protocol):
-    """Of all settings what this section's check reads."""
+    """The settings that this section's check reads."""
 
     @property
     def stage(self) -> str: ...
@@ -27,7 +27,7 @@ class PPO:
         "a run to start from; from scratch if None",
         own=True,
         folder=True,
-        identity=False,  # what lies there is hashed
+        identity=False,  # the contents are hashed instead
     )
     learning_rate: float = at_least_0(5e-4, "the policy's; 0 keeps it as it is", swept=True)
     value_learning_rate: float | None = at_least_0(
@@ -94,10 +94,10 @@ class PPO:
     )
 
     def check(self, settings: HasStage) -> None:
-        """What the fields say together, given all settings.
+        """Check the combination of fields, given all settings.
 
         Raises:
-          UserError: one line that names the field and what it may be.
+          UserError: one line that names the field and its allowed values.
         """
         segment = self.num_envs * self.num_steps
         if segment % self.batch_size:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from jaxmaze.config.fields import at_least_0, count, field, share
 from jaxmaze.errors import UserError
 
-# A namespace has two letters at least: Minari's own expression asks for them.
+# A namespace has at least two letters: Minari's own regular expression requires it.
 _MINARI_ID = re.compile(r"(?![-\w]/[^/]*$)(?:[-\w]+/)*[-\w]+-v\d+", re.ASCII)
 FORM = "it must look like cartpole/expert-v0, (namespace/)(env/)name-vN"
-"""What a Minari id must be, in words."""
+"""The required form of a Minari id, for messages."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Rollout:
     )
 
     def check(self, settings: object) -> None:
-        """What the fields say together.
+        """Check the combination of fields.
 
         Raises:
-          UserError: for an id that Minari does not take, or if there is none where it takes one.
+          UserError: if the Minari id is invalid, or is missing where one is required.
         """
         if self.dataset_id is None:
             if self.minari:
