@@ -26,7 +26,7 @@ from jaxmaze.core import (
 )
 from jaxmaze.core.memory import Memory
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.ppo_types import Context, Hyper, Rates, Rows, State, Static
+from jaxmaze.core.ppo_types import Context, Hyper, Rates, Rows, State, Static, rates_at
 from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Rollout
 
 __all__ = [
@@ -145,7 +145,7 @@ def _context(
 ) -> Context:
     """Context shared by the policy and value updates of one iteration."""
     age = state.iteration - state.burn_in
-    rates = _rates(static, age, state.burn_in, state.anchor_factor, hyper)
+    rates = rates_at(static, age, state.burn_in, state.anchor_factor, hyper)
     key = jax.random.fold_in(shuffle.key_of(state.key), state.iteration)
     order, stats = orders(static, key, rows), state.policy.obs_stats
     return Context(networks, static, hyper, stats, rates, rows, order, key, demonstrations)
@@ -387,19 +387,3 @@ def _advanced(
         "policy_l2_norm": optax.tree.norm(params),
         **after.exploration(),
     }
-
-
-def _rates(
-    static: Static, iteration: Array, burn_in: Array, anchor_factor: Array, hyper: Hyper
-) -> Rates:
-    """Learning rates and loss weights by the schedules, ``iteration`` counted after the burn-in."""
-    left = schedules.left(iteration, jnp.maximum(static.num_iterations - burn_in, 1))
-    rate = left if static.linear_schedule else 1.0
-    hold = left if static.decays_linearly else jnp.ones(())
-    adapts = jnp.isfinite(hyper.anchor_target_kl)
-    return Rates(
-        hyper.learning_rate * rate,
-        hyper.value_learning_rate * rate,
-        hyper.anchor_coef * jnp.where(adapts, anchor_factor, hold),
-        hyper.cloning_coef * hold,
-    )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from jaxmaze.core import normalization
+from jaxmaze.core import normalization, schedules
 from jaxmaze.core.distributions import Distribution
 from jaxmaze.core.memory import Memory
 from jaxmaze.core.networks import Networks
@@ -182,3 +183,19 @@ class Context(NamedTuple):
     order: Array
     key: Array
     demonstrations: Demonstrations | None
+
+
+def rates_at(
+    static: Static, iteration: Array, burn_in: Array, anchor_factor: Array, hyper: Hyper
+) -> Rates:
+    """Learning rates and loss weights by the schedules, ``iteration`` counted after the burn-in."""
+    left = schedules.left(iteration, jnp.maximum(static.num_iterations - burn_in, 1))
+    rate = left if static.linear_schedule else 1.0
+    hold = left if static.decays_linearly else jnp.ones(())
+    adapts = jnp.isfinite(hyper.anchor_target_kl)
+    return Rates(
+        hyper.learning_rate * rate,
+        hyper.value_learning_rate * rate,
+        hyper.anchor_coef * jnp.where(adapts, anchor_factor, hold),
+        hyper.cloning_coef * hold,
+    )

@@ -16,9 +16,10 @@ import numpy as np
 
 from jaxmaze.core import observations
 from jaxmaze.core.action_space import ActionSpace
+from jaxmaze.core.binary_actions import MultiBinary
 from jaxmaze.core.box_actions import Box
 from jaxmaze.core.composite_actions import Composite
-from jaxmaze.core.discrete_actions import Discrete, MultiBinary, MultiDiscrete
+from jaxmaze.core.discrete_actions import Discrete, MultiDiscrete
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.types import JsonMap, PyTree
 

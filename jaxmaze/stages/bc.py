@@ -24,6 +24,7 @@ from jaxmaze.runs import (
     report,
     run_folder,
     sources,
+    splits,
     trajectories,
 )
 from jaxmaze.training import audit, bc_learner, data_alone, evaluation, selection
@@ -77,7 +78,7 @@ def prepare(config: Settings, dataset: trajectories.Dataset, info: environment.E
     obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.action)
     held_out = np.stack(
         [
-            trajectories.split(len(dataset.episodes), config.bc.validation_percentage, seed)
+            splits.split(len(dataset.episodes), config.bc.validation_percentage, seed)
             for seed in bc_learner.member_seeds(config)
         ]
     )

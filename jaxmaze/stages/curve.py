@@ -32,6 +32,7 @@ from jaxmaze.runs import (
     report,
     run_folder,
     sources,
+    splits,
     trajectories,
 )
 from jaxmaze.training import bc_learner
@@ -194,7 +195,7 @@ def _at(
     lengths = np.array([e.length for e in episodes])
     percentage = _held_out(section.validation_percentage, len(episodes))
     smallest = min(
-        int(lengths[~trajectories.split(len(episodes), percentage, seed)].sum())
+        int(lengths[~splits.split(len(episodes), percentage, seed)].sum())
         for seed in bc_learner.member_seeds(seeded)
     )
     batch = min(section.batch_size, smallest)

@@ -16,7 +16,7 @@ from jaxmaze.config import Settings
 from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.collectors import BACKENDS
-from jaxmaze.runs import console, report, run_folder, trajectories
+from jaxmaze.runs import console, report, run_folder, splits
 from jaxmaze.stages import bc, compare, ppo, rollout
 from jaxmaze.training import evaluation
 
@@ -93,7 +93,7 @@ def _check(config: Settings, policy: object) -> None:
     info = environment.describe(environment.EnvConfig.of(config.env))
     BACKENDS[config.env.backend].check(info)
     policies.resolve(config.rollout.policy if policy is None else policy, info, config.seed)
-    trajectories.split(config.rollout.n_episodes, config.bc.validation_percentage, config.seed)
+    splits.split(config.rollout.n_episodes, config.bc.validation_percentage, config.seed)
 
 
 def _shown(summary: Json) -> tuple[Json, Json]:

@@ -10,7 +10,7 @@ from jaxmaze.core.spaces import Discrete
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
-from jaxmaze.runs import trajectories
+from jaxmaze.runs import splits, trajectories
 
 
 @pytest.fixture(scope="module")
@@ -160,21 +160,21 @@ def test_a_data_set_without_episodes_is_refused(info, written):
 
 
 def test_the_split_is_by_episode_and_differs_by_seed():
-    masks = {tuple(trajectories.split(20, 25, seed)) for seed in range(10)}
+    masks = {tuple(splits.split(20, 25, seed)) for seed in range(10)}
     assert all(sum(mask) == 5 for mask in masks) and len(masks) > 5
-    assert trajectories.split(3, 50, 0).sum() == 1
-    assert trajectories.split(3, 0, 0).sum() == 0
+    assert splits.split(3, 50, 0).sum() == 1
+    assert splits.split(3, 0, 0).sum() == 0
 
 
 @pytest.mark.parametrize("episodes,percentage,side", [(3, 10, "validate"), (3, 100, "train")])
 def test_a_split_that_leaves_nothing_on_one_side_is_refused(episodes, percentage, side):
     with pytest.raises(UserError, match=f"leaves none to {side} on"):
-        trajectories.split(episodes, percentage, 0)
+        splits.split(episodes, percentage, 0)
 
 
 def test_one_episode_cannot_be_split():
     with pytest.raises(UserError, match=r"of one episode.*set it to 0"):
-        trajectories.split(1, 50, 0)
+        splits.split(1, 50, 0)
 
 
 def test_rows_leave_out_the_last_observation(info):

@@ -11,7 +11,7 @@ from jaxmaze import api
 from jaxmaze.config import to_settings
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
-from jaxmaze.runs import curves, intervals, outcomes, trajectories
+from jaxmaze.runs import curves, intervals, outcomes, splits, trajectories
 from jaxmaze.stages import curve
 from tests.conftest import CONFIG, SMALL, command, flags
 
@@ -132,7 +132,7 @@ def test_at_least_one_episode_is_held_out_and_one_is_not():
     for share in (0, 1, 20, 50, 99):
         for n in range(1, 12):
             percentage = curve._held_out(share, n)
-            held_out = trajectories.split(n, percentage, 0).sum()
+            held_out = splits.split(n, percentage, 0).sum()
             if share == 0 or n == 1:
                 assert held_out == 0
             else:

@@ -12,7 +12,7 @@ from jaxmaze.core import normalization
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
-from jaxmaze.runs import checkpoint
+from jaxmaze.runs import checkpoint, splits
 from jaxmaze.training import audit, handover
 from tests.conftest import CONFIG, SMALL, command, flags
 
@@ -59,7 +59,7 @@ def test_the_record_is_of_held_out_demonstrations(small, cloned, recorded):
     dataset = trajectories.read(recorded.folder, info)
     record = audit.read(cloned.folder, cloned.policy().networks)
     for member in range(2):
-        mask = trajectories.split(6, small.bc.validation_percentage, small.seed + member)
+        mask = splits.split(6, small.bc.validation_percentage, small.seed + member)
         held_out = [e for e, out in zip(dataset.episodes, mask, strict=True) if out]
         states = {o.tobytes() for e in held_out for o in e.observations[:-1].astype(np.float32)}
         assert {o.tobytes() for o in record.obs[member]} <= states
