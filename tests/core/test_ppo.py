@@ -117,7 +117,7 @@ def one_update(state, clone=None, static=STATIC, demonstrations=None, **changes)
 
 def rates(static, iteration, burn_in=0, **changes):
     """The rates ``iteration`` iterations after a burn-in of ``burn_in``."""
-    return ppo._rates(static, jnp.int32(iteration), burn_in, jnp.ones(()), hyper(**changes))
+    return ppo.rates_at(static, jnp.int32(iteration), burn_in, jnp.ones(()), hyper(**changes))
 
 
 def test_nothing_of_the_policy_moves_during_burn_in_and_the_critic_does():
@@ -270,7 +270,7 @@ def test_the_anchor_follows_its_target():
     assert factors == [2.0, 1.0, 0.5]
     # The weight is the coefficient times the factor, and no schedule then.
     h = hyper(anchor_target_kl=0.1, anchor_coef=0.5)
-    r = ppo._rates(STATIC, jnp.int32(40), 0, jnp.float32(4.0), h)
+    r = ppo.rates_at(STATIC, jnp.int32(40), 0, jnp.float32(4.0), h)
     assert float(r.anchor) == 2.0
     static = STATIC._replace(kickstarts=True)
     start = ppo.init(NETWORKS, np.random.SeedSequence(0), N)

@@ -93,7 +93,7 @@ def rows_of(state):
 
 def context_of(state, rows, h, order, static=STATIC):
     """What the updates share, at iteration 0."""
-    rates = ppo._rates(static, jnp.int32(0), 0, jnp.ones(()), h)
+    rates = ppo.rates_at(static, jnp.int32(0), 0, jnp.ones(()), h)
     stats, key = state.policy.obs_stats, jax.random.key(0)
     return ppo.Context(NETWORKS, static, h, stats, rates, rows, order, key, None)
 
