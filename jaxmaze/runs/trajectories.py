@@ -23,7 +23,7 @@ from jaxmaze.envs.environment import EnvInfo, of_spaces, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.envs.space_kinds import actions_from_groups, space_spec
 from jaxmaze.errors import UserError
-from jaxmaze.runs import clipping, disk, memory
+from jaxmaze.runs import clipping, disk, memory, run_folder
 from jaxmaze.runs.about import About, metadata
 from jaxmaze.runs.dataset import Dataset
 
@@ -279,9 +279,24 @@ def _data_folder(path: Path) -> Path:
     raise UserError(f"{path} {state}; record one with python -m jaxmaze.rollout --record")
 
 
+def _check_names_no_code(folder: Path) -> None:
+    """Check that Minari need not make a stranger's environment to look up its spaces."""
+    about = run_folder.read_json(folder / "metadata.json")
+    if "observation_space" in about and "action_space" in about:
+        return
+    spec = json.loads(about.get("env_spec") or "{}")
+    points = [part.get("entry_point") for part in (spec, *(spec.get("additional_wrappers") or ()))]
+    if not all(isinstance(p, str) and p.startswith("gymnasium.") for p in points):
+        raise UserError(
+            f"{folder} does not say its spaces, and looking them up in the environment that it "
+            f"names would run code ({points[0]}); record it anew with its spaces in it"
+        )
+
+
 def _open(folder: Path) -> PyTree:
     from minari.dataset.minari_storage import MinariStorage
 
+    _check_names_no_code(folder)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -232,3 +232,25 @@ def test_a_fingerprint_tells_all_that_may_have_changed(info):
     ]
     digests = [trajectories.fingerprint([e]) for e in (whole, *others)]
     assert len(set(digests)) == 6 and digests[0] == trajectories.fingerprint([episode(info)])
+
+
+def test_reading_makes_no_environment_of_a_stranger(info, tmp_path, monkeypatch):
+    marker = tmp_path / "marker"
+    code = f"import pathlib\npathlib.Path({str(marker)!r}).write_text('ran')\n"
+    (tmp_path / "planted_env.py").write_text(code + "Env = None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    trajectories.write(tmp_path / "d", [episode(info)], info, {})
+    path = tmp_path / "d" / "data" / "metadata.json"
+    about = json.loads(path.read_text())
+    for name in ("observation_space", "action_space"):
+        del about[name]
+    path.write_text(json.dumps(about))
+    assert len(trajectories.read(tmp_path / "d", info).episodes) == 1  # gymnasium's own
+    about["env_spec"] = about["env_spec"].replace(
+        "gymnasium.envs.box2d.lunar_lander:LunarLander", "planted_env:Env"
+    )
+    assert "planted_env" in about["env_spec"]
+    path.write_text(json.dumps(about))
+    with pytest.raises(UserError, match=r"would run code \(planted_env:Env\)"):
+        trajectories.read(tmp_path / "d", info)
+    assert not marker.exists()
