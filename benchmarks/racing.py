@@ -3,8 +3,8 @@
     python benchmarks/racing.py --workdir=outputs/racing [--members=3] [--seed=9000]
         [--episodes=50] [--tested=50] [--epochs=12]
 
-The driver looks at the environment's track (it aims at a point of the road ahead, and brakes before
-bends); the clone sees grey images of 84 x 84 pixels, the last two, and learns from them with a Nature
+The driver looks at the environment's track: it aims at a point of the road ahead, and brakes before
+bends. The clone sees the last two grey images of 84 x 84 pixels, and learns from them with a Nature
 CNN. Each action lasts four frames. Driver and clone drive the same test tracks. Prints a table, and
 writes it with machine and versions to ``racing.json`` in the folder.
 """
@@ -36,8 +36,8 @@ SETTINGS: dict[str, Any] = {
     "bc": {"eval_every": 0, "learning_rate": 1e-3, "refit": False, "patience": 0},
 }
 AHEAD, TOP_SPEED, GRIP, GAIN = 3, 60.0, 80.0, 1.5
-"""Tiles of the track to the point that is aimed at, besides one for each 12 units of speed; the speed
-that is never passed; and the sideways acceleration that a bend may ask for."""
+"""Tiles of the track to the point that is aimed at, besides one for each 12 units of speed; the
+highest speed; the sideways acceleration that a bend may ask for; and the steering's gain."""
 
 
 class Driver:

@@ -59,15 +59,17 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
     config.bc = {
         # "data": recorded episodes; the workflow's own if not set
         "learning_rate": 3e-3,  # Adam
+        "learning_rate_schedule": "linear",  # to 0 at the end; or "constant"
         "batch_size": 128,
-        "num_epochs": 50,
+        "num_updates": 20_000,  # gradient steps, however many epochs these are
+        # "num_epochs": passes over the training episodes, instead
         "validation_percentage": 20.0,  # of the episodes
-        "patience": 10,  # epochs without improvement until a member stops; 0 for never
         "entropy_coef": 0.0,  # weight of the entropy bonus
         "weight_decay": 0.0,  # decoupled
-        "best_by": "validation_loss",  # or "return"
-        "refit": True,  # train anew on all episodes, for the epochs that validation chose
-        "eval_every": 10,  # epochs between evaluations by rollouts; 0 for none
+        "best_by": "last",  # which epoch's policy is kept; or "validation_loss", "return", and then
+        # "patience": epochs without improvement until a member stops, a fifth if not set
+        "refit": True,  # train anew on all episodes, for as many epochs as were right
+        # "eval_every": epochs between evaluations by rollouts, a fifth if not set; 0 for none
         "eval_episodes": 20,
     }
 
@@ -133,6 +135,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         config.rollout.n_episodes = 3
         config.bc.update(batch_size=32, num_epochs=40, validation_percentage=50.0, patience=0)
         config.bc.update(best_by="return", eval_every=5, eval_episodes=30)
+        config.bc.learning_rate_schedule = "constant"
         # Three episodes teach a critic nothing: it is burnt in, as the guide does it.
         config.ppo.update(critic_fit_epochs=0, critic_burn_in=10, burn_in_until=None)
         config.ppo.update(exploration="kept", entropy_coef=0.01, eval_episodes=100)

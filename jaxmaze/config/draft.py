@@ -16,7 +16,7 @@ FIRST = {
     "env": ("id", "kwargs", "max_episode_steps"),
     "network": ("encoder", "hidden_sizes", "activation"),
     "rollout": ("policy", "n_episodes"),
-    "bc": ("learning_rate", "batch_size", "num_epochs", "validation_percentage", "patience"),
+    "bc": ("learning_rate", "batch_size", "num_updates", "validation_percentage", "best_by"),
     "dagger": ("rounds", "n_episodes"),
     "ppo": ("learning_rate", "total_env_steps", "num_envs", "num_steps", "gamma", "entropy_coef"),
     "evaluation": ("episodes",),

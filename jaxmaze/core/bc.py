@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import chex
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxmaze.core import losses, normalization, optimizer, shuffle
+from jaxmaze.core import losses, normalization, optimizer, schedules, shuffle
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Demonstrations, Params, Policy, PyTree, Scalar
 
@@ -30,6 +31,7 @@ class Hyper(NamedTuple):
       weight_decay: decoupled weight decay.
       max_grad_norm: the gradient is clipped to this global norm.
       num_epochs: epochs after which the member stops; a huge number for no limit.
+      decay_epochs: epochs in which the step size decays linearly to 0; infinity for no decay.
     """
 
     learning_rate: Scalar
@@ -37,6 +39,7 @@ class Hyper(NamedTuple):
     weight_decay: Scalar
     max_grad_norm: Scalar
     num_epochs: Scalar
+    decay_epochs: Scalar = np.inf
 
 
 class State(NamedTuple):
@@ -112,6 +115,20 @@ def _counting(weight: Array, batch: Demonstrations) -> Array:
     return weight if batch.weight is None else weight * batch.weight
 
 
+def learning_rate(hyper: Hyper, epoch: Array, part: Array) -> Array:
+    """The step size after ``epoch`` epochs and a ``part`` of the next one."""
+    return hyper.learning_rate * schedules.left(epoch + part, jnp.asarray(hyper.decay_epochs))
+
+
+def repeated(
+    one_epoch: Callable[[State], tuple[State, Metrics]], state: State, count: Array
+) -> tuple[State, Metrics]:
+    """Run ``count`` epochs, at least one; returns the state and the last epoch's means."""
+    _, shapes = jax.eval_shape(one_epoch, state)
+    means = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return jax.lax.fori_loop(0, count, lambda _, carry: one_epoch(carry[0]), (state, means))
+
+
 def _loss(
     networks: Networks,
     stats: normalization.RunningStats,
@@ -166,8 +183,9 @@ def epoch(
         w = (place < count).astype(jnp.float32)
         batch = _take(data, _take(order, place))
         grads, metrics = jax.grad(loss_fn, has_aux=True)(params, batch, w)
+        rate = learning_rate(hyper, state.epoch, i / minibatches)
         new_params, new_opt, grad_norm = optimizer.step(
-            params, opt_state, grads, hyper.learning_rate, hyper.max_grad_norm, hyper.weight_decay
+            params, opt_state, grads, rate, hyper.max_grad_norm, hyper.weight_decay
         )
         new = (networks.project(new_params), new_opt)
         params, opt_state = optimizer.where(active, new, (params, opt_state))
@@ -233,19 +251,18 @@ def evaluate(
     }
 
 
-def select(state: State, better: Array, patience: int) -> State:
+def select(state: State, better: Array, patience: Scalar) -> State:
     """Early stopping: copy the policy if it is the best so far, and stop when patience runs out.
 
     Args:
       state: the member's state after an epoch.
       better: whether the policy is better than ``state.best``; ignored once stopped.
-      patience: static, epochs without improvement after which the member stops; 0 for never.
+      patience: epochs without improvement after which the member stops; 0 for never.
     """
     better = better & ~state.stopped
     best, best_epoch = optimizer.where(
         better, (state.policy, state.epoch), (state.best, state.best_epoch)
     )
-    stopped = state.stopped
-    if patience > 0:
-        stopped = stopped | (state.epoch - best_epoch >= patience)
+    out = (patience > 0) & (state.epoch - best_epoch >= patience)
+    stopped = state.stopped | out
     return state._replace(best=best, best_epoch=best_epoch, stopped=stopped)

@@ -112,8 +112,9 @@ def epoch(
         params, opt_state, totals = carry
         batch, w, memory = drawn(i)
         grads, metrics = jax.grad(loss_fn, has_aux=True)(params, batch, w, memory)
+        rate = bc.learning_rate(hyper, state.epoch, i / minibatches)
         new_params, new_opt, grad_norm = optimizer.step(
-            params, opt_state, grads, hyper.learning_rate, hyper.max_grad_norm, hyper.weight_decay
+            params, opt_state, grads, rate, hyper.max_grad_norm, hyper.weight_decay
         )
         new = (networks.project(new_params), new_opt)
         params, opt_state = optimizer.where(active, new, (params, opt_state))

@@ -10,9 +10,8 @@ import jax
 import numpy as np
 
 from jaxmaze.config import Settings
-from jaxmaze.core import bc, seeding, sequences
-from jaxmaze.core.types import Demonstrations, Json, Policy
-from jaxmaze.envs import environment
+from jaxmaze.core import bc, seeding
+from jaxmaze.core.types import Json, Policy
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
 from jaxmaze.runs import (
@@ -24,33 +23,10 @@ from jaxmaze.runs import (
     report,
     run_folder,
     sources,
-    splits,
-    trajectories,
 )
-from jaxmaze.training import audit, bc_learner, data_alone, evaluation, selection
+from jaxmaze.training import audit, bc_data, bc_learner, data_alone, evaluation, selection
 
 KIND = "bc"
-CHECKPOINT_EVERY = 10
-"""Epochs between checkpoints where ``bc.eval_every`` is 0."""
-
-
-class Problem(NamedTuple):
-    """The data of a cloning problem.
-
-    Attributes:
-      data: all rows, on the device.
-      train: ``[M, R]`` booleans, each member's training rows.
-      validation: ``[M, R]`` likewise.
-      steps: minibatches per epoch over all rows, also used for training on a part of them: one
-        compiled program serves training and refit.
-      episode: ``[R]`` the episode of each row.
-    """
-
-    data: Demonstrations
-    train: np.ndarray
-    validation: np.ndarray
-    steps: int
-    episode: np.ndarray
 
 
 class Progress(NamedTuple):
@@ -67,40 +43,6 @@ class Progress(NamedTuple):
     refit: bc.State
     selection: selection.Selection
     returns: np.ndarray
-
-
-def prepare(config: Settings, dataset: trajectories.Dataset, info: environment.EnvInfo) -> Problem:
-    """Rows and splits of a data set.
-
-    Raises:
-      UserError: if a split or the batch size does not fit the data.
-    """
-    obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.action)
-    held_out = np.stack(
-        [
-            splits.split(len(dataset.episodes), config.bc.validation_percentage, seed)
-            for seed in bc_learner.member_seeds(config)
-        ]
-    )
-    validation = np.repeat(held_out, [e.length for e in dataset.episodes], axis=1)
-    train = ~validation
-    smallest = int(train.sum(1).min())
-    if config.bc.batch_size > smallest:
-        raise UserError(
-            f"config.bc.batch_size={config.bc.batch_size} is larger than the {smallest} training "
-            f"steps of {len(dataset.episodes)} episodes; choose at most {smallest}, or record more"
-        )
-    cuts = None
-    if build_networks(config, info.spaces).carry_size:
-        lengths = np.array([e.length for e in dataset.episodes])
-        cuts = sequences.cut(lengths, config.bc.sequence_length)
-    return Problem(
-        bc_learner.rows_on_device(obs, action, config.members, dataset.row_weights(), cuts),
-        train,
-        validation,
-        bc_learner.num_minibatches(config, len(action), cuts),
-        episode,
-    )
 
 
 def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> Json:
@@ -122,7 +64,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         raise UserError("config.bc.data is not set; it must be a folder with recorded episodes")
     info = data_alone.describe(config)
     dataset = sources.read(config.bc, info)
-    problem = prepare(config, dataset, info)
+    problem = bc_data.prepare(config, dataset, info)
     about = {
         "sha256": dataset.sha256,
         "episodes": len(dataset.episodes),
@@ -214,7 +156,7 @@ class _Trainer:
         self,
         config: Settings,
         fitter: bc_learner.Fitter,
-        problem: Problem,
+        problem: bc_data.Problem,
         evaluator: evaluation.Evaluator | None,
         checkpoints: checkpoint.Checkpoints,
     ):
@@ -222,7 +164,8 @@ class _Trainer:
         self.evaluator, self.checkpoints = evaluator, checkpoints
         self.section, self.members = config.bc, config.members
         self.start = time.perf_counter()
-        self._epoch = self.fitter.epoch(problem.steps, True)
+        self.plan = bc_learner.plan(self.section, problem.steps)
+        self._epochs = self.fitter.epochs(problem.steps, True)
         self.validates = bool(problem.validation.any())
         self.refits = self.section.refit and self.validates
         self.progress = Progress(
@@ -282,15 +225,20 @@ class _Trainer:
 
     def _choose(self) -> None:
         """Train with validation until early stopping of all members, or the last epoch."""
-        section, problem = self.section, self.problem
-        hyper = self.fitter.hyper(section.num_epochs)
-        every = section.eval_every or CHECKPOINT_EVERY
-        with console.progress("clone", section.num_epochs) as bar:
+        plan, problem = self.plan, self.problem
+        hyper = self.fitter.hyper(plan.epochs, plan.epochs)
+        with console.progress("clone", plan.epochs) as bar:
             bar.advance(self.trained)
             while not self.chosen:
-                self.trained += 1
-                state, means, held_out = self._epoch(
-                    self.progress.train, problem.data, problem.train, problem.validation, hyper
+                passes = min(plan.passes, plan.epochs - self.trained)
+                self.trained += passes
+                state, means, held_out = self._epochs(
+                    self.progress.train,
+                    problem.data,
+                    problem.train,
+                    problem.validation,
+                    hyper,
+                    self.fitter.each(passes),
                 )
                 self.progress = self.progress._replace(train=state)
                 means, held_out = jax.device_get((means, held_out))
@@ -299,22 +247,22 @@ class _Trainer:
                 if self.validates:
                     self.writer.write(self.trained, "eval", "imitation", held_out)
                 self._select(means, held_out)
-                bar.advance()
+                bar.advance(passes)
                 out = jax.device_get(self.progress.train.stopped).all()
                 if out:
-                    bar.advance(section.num_epochs - self.trained)
+                    bar.advance(plan.epochs - self.trained)
                     console.say(
-                        f"epoch {self.trained:3d}  patience of {section.patience} epochs is out"
+                        f"epoch {self.trained:3d}  patience of {plan.patience} epochs is out"
                     )
-                self.chosen = bool(out) or self.trained == section.num_epochs
-                if self.chosen or self.trained % every == 0:
+                self.chosen = bool(out) or self.trained == plan.epochs
+                if self.chosen or plan.due(self.trained, plan.save_every):
                     self._save()
 
     def _select(self, means: dict[str, np.ndarray], held_out: dict[str, np.ndarray]) -> None:
         """Keep each member's policy if it is the best so far, by loss or by return."""
         section, epoch = self.section, self.trained
-        by_return, last = section.best_by == "return", epoch == section.num_epochs
-        due = self.evaluator and section.eval_every > 0 and epoch % section.eval_every == 0
+        by_return, last = section.best_by == "return", epoch == self.plan.epochs
+        due = self.evaluator and self.plan.due(epoch, self.plan.eval_every)
         loss, name = (held_out, "validation") if self.validates else (means, "training")
         rule = f"{name} loss {np.mean(loss['policy_loss']):.4f}"
         if due or (by_return and last):
@@ -325,12 +273,15 @@ class _Trainer:
         if by_return:
             better, score, error = self._by_return(returns)
         else:
-            # Without held-out episodes there is no score to compare: keep the latest epoch.
-            score = -held_out["policy_loss"] if self.validates else np.full(self.members, epoch)
+            by_loss = section.best_by == "validation_loss" and self.validates
+            score = -held_out["policy_loss"] if by_loss else np.full(self.members, epoch)
             better, error = score > self.progress.selection.mean, np.zeros(self.members)
         better &= ~jax.device_get(self.progress.train.stopped)
         self._keep(better, score, error)
-        if better.any():
+        if section.best_by == "last":
+            if due or last:
+                console.say(f"epoch {epoch:3d}  {rule}")
+        elif better.any():
             who = "" if len(better) == 1 else f" for {better.sum()} of {len(better)} members"
             console.say(f"epoch {epoch:3d}  {rule}  -> new best{who}")
 
@@ -344,7 +295,9 @@ class _Trainer:
 
     def _keep(self, better: np.ndarray, score: np.ndarray, error: np.ndarray) -> None:
         """Keep the policies marked in ``better`` ``[M]``, with their scores and standard errors."""
-        state = self.fitter.select(self.progress.train, better)
+        state = self.fitter.select(
+            self.progress.train, better, self.fitter.each(self.plan.patience)
+        )
         epoch = np.full(self.members, self.trained)
         count = np.full(self.members, self.section.eval_episodes)
         kept = selection.keep(
@@ -382,19 +335,24 @@ class _Trainer:
         """
         problem, everything = self.problem, np.ones_like(self.problem.train)
         epochs = jax.device_get(self.progress.train.best_epoch)
-        hyper, total = self.fitter.hyper(epochs), int(epochs.max())
-        every = self.section.eval_every or CHECKPOINT_EVERY
+        hyper, total = self.fitter.hyper(epochs, self.plan.epochs), int(epochs.max())
         with console.progress("refit", total) as bar:
             bar.advance(self.refitted)
             while self.refitted < total:
-                self.refitted += 1
-                state, means, _ = self._epoch(
-                    self.progress.refit, problem.data, everything, problem.validation, hyper
+                passes = min(self.plan.passes, total - self.refitted)
+                self.refitted += passes
+                state, means, _ = self._epochs(
+                    self.progress.refit,
+                    problem.data,
+                    everything,
+                    problem.validation,
+                    hyper,
+                    self.fitter.each(passes),
                 )
                 self.progress = self.progress._replace(refit=state)
                 means = jax.device_get(means)
                 bc_learner.stop_if_diverged(self.refitted, means)
                 self.writer.write(self.trained + self.refitted, "train", "refit", means)
-                bar.advance()
-                if self.refitted == total or self.refitted % every == 0:
+                bar.advance(passes)
+                if self.refitted == total or self.plan.due(self.refitted, self.plan.save_every):
                     self._save()

@@ -199,15 +199,14 @@ def _at(
         for seed in bc_learner.member_seeds(seeded)
     )
     batch = min(section.batch_size, smallest)
-    times = 1.0
+    mean = dataset.num_steps / len(dataset.episodes)
+    most = math.ceil(max(config.curve.episodes) * mean / section.batch_size)
+    plan, times = bc_learner.plan(section, most), 1.0
     if config.curve.equal_updates:
-        mean = dataset.num_steps / len(dataset.episodes)
-        most = math.ceil(max(config.curve.episodes) * mean / section.batch_size)
         times = max(1.0, most / math.ceil(int(lengths.sum()) / batch))
-    epochs = round(section.num_epochs * times)
-    every = round(section.eval_every * times)
-    if section.best_by != "return":
-        every = epochs  # evaluations during training would not be used
+    epochs = round(plan.epochs * times)
+    # Evaluations during training are used by nothing but a choice by return.
+    every = round(plan.eval_every * times) if section.best_by == "return" else epochs
     usual = BC()
     fields: Json = {name: getattr(usual, name) for name in sources.TAKING}  # already applied
     fields |= {
@@ -215,7 +214,7 @@ def _at(
         "batch_size": batch,
         "validation_percentage": percentage,
         "num_epochs": epochs,
-        "patience": round(section.patience * times),
+        "patience": round(plan.patience * times),
         "eval_every": every,
     }
     # The curve's own fields are not part of the identity of a point's run.

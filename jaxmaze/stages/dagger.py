@@ -192,14 +192,16 @@ class _Trainer:
             cuts = dagger_data.padded_cuts(self.episodes, self.config.bc.sequence_length)
         data = bc_learner.rows_on_device(obs, action, cuts=cuts)
         steps = bc_learner.num_minibatches(self.config, weight.shape[1], cuts)
-        epoch = self.fitter.epoch(steps, False)
+        plan = bc_learner.plan(self.config.bc, steps)
+        epochs = self.fitter.epochs(steps, False)
         state = self.fitter.init(data, weight, (self.round,))
-        hyper = self.fitter.hyper(self.config.bc.num_epochs)
+        hyper = self.fitter.hyper(plan.epochs, plan.epochs)
         means: dict[str, np.ndarray] = {}
-        for number in range(1, self.config.bc.num_epochs + 1):
-            state, logged, _ = epoch(state, data, weight, weight, hyper)
+        for done in range(0, plan.epochs, plan.passes):
+            passes = self.fitter.each(min(plan.passes, plan.epochs - done))
+            state, logged, _ = epochs(state, data, weight, weight, hyper, passes)
             means = jax.device_get(logged)
-            bc_learner.stop_if_diverged(number, means)
+            bc_learner.stop_if_diverged(done + plan.passes, means)
         self.progress = self.progress._replace(last=jax.device_get(state.policy))
         return means
 

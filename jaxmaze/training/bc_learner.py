@@ -3,17 +3,67 @@
 from __future__ import annotations
 
 import functools
+import math
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxmaze.config import Settings
+from jaxmaze.config.sections.bc import BC
 from jaxmaze.core import bc, bc_sequences, seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Demonstrations, PyTree, Sequences
 from jaxmaze.errors import UserError
 from jaxmaze.training import compiled
+
+LOGGED = 200
+"""About how often metrics are logged and held-out episodes are evaluated, however many epochs there
+are: a few short episodes are passed over thousands of times."""
+FIFTH = 5
+SAVED = 10
+"""Fewest epochs between checkpoints where nothing is evaluated."""
+
+
+class Plan(NamedTuple):
+    """The course of a fit, in epochs.
+
+    Attributes:
+      epochs: at most.
+      passes: done in one call; metrics are those of the last one.
+      patience: without improvement, after which a member stops; 0 for never.
+      eval_every: between evaluations by rollouts; 0 for none.
+      save_every: between checkpoints.
+    """
+
+    epochs: int
+    passes: int
+    patience: int
+    eval_every: int
+    save_every: int
+
+    def due(self, epoch: int, every: int) -> bool:
+        """Whether something done every so many epochs is due after the call that ends at this."""
+        before = (epoch - 1) // self.passes * self.passes
+        return every > 0 and epoch // every > before // every
+
+
+def plan(section: BC, minibatches: int) -> Plan:
+    """The course of a fit with so many minibatches an epoch.
+
+    Epochs are counted in gradient steps (``bc.num_updates``), because 3 episodes need as many of
+    these as 100, and so more epochs.
+    """
+    epochs = section.num_epochs or max(1, round(section.num_updates / minibatches))
+    passes = math.ceil(epochs / LOGGED)
+    fifth = math.ceil(epochs / FIFTH)
+    patience = fifth if section.patience is None else section.patience
+    every = fifth if section.eval_every is None else section.eval_every
+    passes = min(passes, every or passes)
+    keeps_last = section.best_by == "last"
+    save_every = every or max(SAVED, fifth if section.num_epochs is None else SAVED)
+    return Plan(epochs, passes, 0 if keeps_last else patience, every, save_every)
 
 
 def member_seeds(config: Settings) -> tuple[int, ...]:
@@ -53,13 +103,12 @@ class Fitter:
         """
         self.section, self.networks, self.members = config.bc, networks, config.members
         self._shared = () if own_data else (1,)
-        patience = self.section.patience
         self._algorithm = bc_sequences if networks.carry_size else bc
 
         def statistics(data: Demonstrations, train: PyTree) -> PyTree:
             return bc.statistics(networks, data.obs, train)
 
-        def select(state: bc.State, better: PyTree) -> bc.State:
+        def select(state: bc.State, better: PyTree, patience: PyTree) -> bc.State:
             return bc.select(state, better, patience)
 
         shared = () if own_data else (0,)
@@ -90,27 +139,35 @@ class Fitter:
             lambda x: np.zeros((self.members, *x.shape), x.dtype), self.networks.init_stats()
         )
         state = self._fresh(none, ())
-        self.epoch(steps, validates).prepare(state, data, train, train, self.hyper(1))
+        self.epochs(steps, validates).prepare(
+            state, data, train, train, self.hyper(1), self.each(1)
+        )
         self._statistics.prepare(data, train)
-        self.select.prepare(state, np.zeros(self.members, bool))
+        none = np.zeros(self.members, np.int32)
+        self.select.prepare(state, none.astype(bool), none)
 
     @functools.lru_cache(maxsize=16)  # noqa: B019  (lives as long as the run)
-    def epoch(self, steps: int, validates: bool, /) -> compiled.Program:
-        """One epoch of ``steps`` minibatches.
+    def epochs(self, steps: int, validates: bool, /) -> compiled.Program:
+        """A few epochs of ``steps`` minibatches.
 
-        A function of ``(state, data, train, validation, hyper)`` to the new state, the means over
-        the pass, and those over the ``validation`` rows (if it ``validates``, else nothing).
+        A function of ``(state, data, train, validation, hyper, passes)`` to the new state, the
+        means over the last of the ``passes``, and those over the ``validation`` rows (if it
+        ``validates``, else nothing).
         """
         networks, batch_size, algorithm = self.networks, self.section.batch_size, self._algorithm
 
-        def epoch(
+        def epochs(
             state: bc.State,
             data: Demonstrations,
             train: PyTree,
             validation: PyTree,
             hyper: bc.Hyper,
+            passes: PyTree,
         ) -> PyTree:
-            state, means = algorithm.epoch(networks, batch_size, steps, state, data, train, hyper)
+            def one(state: bc.State) -> tuple[bc.State, bc.Metrics]:
+                return algorithm.epoch(networks, batch_size, steps, state, data, train, hyper)
+
+            state, means = bc.repeated(one, state, passes)
             if not validates:
                 return state, means, {}
             entropy_coef = hyper.entropy_coef
@@ -118,12 +175,21 @@ class Fitter:
             return state, means, held_out
 
         return compiled.vmap_members(
-            epoch, self.members, shared=self._shared, effort=compiled.SHORT
+            epochs, self.members, shared=self._shared, effort=compiled.SHORT
         )
 
-    def hyper(self, num_epochs: int | np.ndarray) -> bc.Hyper:
-        """Hyper-parameters of the members, which are trained for ``num_epochs`` ``[M]``."""
+    def each(self, number: int) -> np.ndarray:
+        """A whole number for each member, ``[M]``."""
+        return np.full(self.members, number, np.int32)
+
+    def hyper(self, num_epochs: int | np.ndarray, decay_epochs: float = math.inf) -> bc.Hyper:
+        """Hyper-parameters of the members, which are trained for ``num_epochs`` ``[M]``.
+
+        ``decay_epochs``: in which the learning rate decays, where its schedule is linear.
+        """
         section = self.section
+        if section.learning_rate_schedule == "constant":
+            decay_epochs = math.inf
 
         def each(value: float | np.ndarray) -> np.ndarray:
             return np.broadcast_to(np.float32(value), (self.members,))
@@ -134,6 +200,7 @@ class Fitter:
             each(section.weight_decay),
             each(section.max_grad_norm),
             np.broadcast_to(np.int32(num_epochs), (self.members,)),
+            each(decay_epochs),
         )
 
 

@@ -8,6 +8,8 @@ import math
 from jaxmaze.config.fields import at_least_0, count, field, names_of, positive, share
 from jaxmaze.errors import UserError
 
+SCHEDULES = ("linear", "constant")
+
 
 @dataclasses.dataclass(frozen=True)
 class BC:
@@ -30,21 +32,34 @@ class BC:
     )
     first_n: int | None = count(None, "only the first so many of the (remaining) episodes")
     learning_rate: float = at_least_0(3e-3, "Adam's", swept=True)
+    learning_rate_schedule: str = field("linear", "linear decay to 0, or none", choices=SCHEDULES)
     batch_size: int = count(128, "steps of a minibatch")
     sequence_length: int = count(
         64, "of networks that remember: steps that gradients go back, at most"
     )
-    num_epochs: int = count(50, "passes over the training episodes, at most")
+    num_updates: int = count(20_000, "gradient steps, where num_epochs is not set")
+    num_epochs: int | None = count(
+        None, "passes over the episodes, at most; as many as make num_updates if None"
+    )
     validation_percentage: float = field(20.0, "of the episodes are held out", low=0, high=100)
-    patience: int = count(10, "epochs without improvement until a member stops; 0: never", low=0)
+    patience: int | None = count(
+        None,
+        "of best_by=validation_loss and return: epochs without improvement until a member stops; a "
+        "fifth of all if None; 0: never",
+        low=0,
+    )
     entropy_coef: float = at_least_0(0.0, "weight of the entropy bonus", swept=True)
     weight_decay: float = at_least_0(0.0, "decoupled weight decay", swept=True)
     max_grad_norm: float = positive(math.inf, "the gradient's largest norm", swept=True)
     best_by: str = field(
-        "validation_loss", "what chooses the best epoch", choices=("validation_loss", "return")
+        "last",
+        "which epoch's policy is kept: the last, or the best by validation loss or by return",
+        choices=("last", "validation_loss", "return"),
     )
-    refit: bool = field(True, "train anew on all episodes, for the epochs that validation chose")
-    eval_every: int = count(10, "epochs between evaluations by rollouts; 0: none", low=0)
+    refit: bool = field(True, "train anew on all episodes, for as many epochs as were right")
+    eval_every: int | None = count(
+        None, "epochs between evaluations by rollouts; a fifth of all if None; 0: none", low=0
+    )
     eval_episodes: int = count(20, "of such an evaluation")
 
     def check(self, settings: object) -> None:
