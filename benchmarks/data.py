@@ -120,24 +120,24 @@ def epoch(folder: Path, members: int) -> float:
     from jaxmaze.envs import environment
     from jaxmaze.policies import build_networks
     from jaxmaze.runs import trajectories
-    from jaxmaze.stages import bc
-    from jaxmaze.training import bc_learner
+    from jaxmaze.training import bc_data, bc_learner
 
     config = config_of(members)
     info = environment.describe(environment.EnvConfig(ENV_ID))
     dataset = trajectories.read(folder, info)
-    problem = bc.prepare(config, dataset, info)
+    problem = bc_data.prepare(config, dataset, info)
     del dataset  # as the stage does
     networks = build_networks(config, info.spaces)
     fitter = bc_learner.Fitter(config, networks, seeding.STAGE_BC)
     state = fitter.init(problem.data, problem.train)
     run, arguments = (
-        fitter.epoch(problem.steps, True),
+        fitter.epochs(problem.steps, True),
         (problem.data, problem.train, problem.validation),
     )
-    jax.device_get(run(state, *arguments, fitter.hyper(0)))  # compiles, and trains nothing
+    one = fitter.each(1)
+    jax.device_get(run(state, *arguments, fitter.hyper(0), one))  # compiles, and trains nothing
     start = time.perf_counter()
-    jax.device_get(run(state, *arguments, fitter.hyper(1)))
+    jax.device_get(run(state, *arguments, fitter.hyper(1), one))
     return time.perf_counter() - start
 
 

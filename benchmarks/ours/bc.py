@@ -50,9 +50,10 @@ def main(_: list[str]) -> None:
         data, hyper = bc_learner.rows_on_device(obs, action), fitter.hyper(_EPOCHS.value)
         if compiles:
             fitter.prepare(data, weight, steps, False)
-        state, epoch = fitter.init(data, weight), fitter.epoch(steps, False)
+        state, epochs = fitter.init(data, weight), fitter.epochs(steps, False)
+        one = fitter.each(1)
         for i in range(_EPOCHS.value):
-            state, _, _ = epoch(state, data, weight, np.zeros_like(weight), hyper)
+            state, _, _ = epochs(state, data, weight, np.zeros_like(weight), hyper, one)
             if i == 0:
                 jax.block_until_ready(state)
                 first = time.perf_counter()

@@ -269,3 +269,41 @@ def test_weighted_means_over_minibatches_are_those_over_the_rows():
     assert "rows" not in more
     for name in ("policy_loss", "policy_entropy", "discrete_accuracy"):
         assert float(more[name]) == pytest.approx(float(whole[name]), rel=1e-5)
+
+
+def test_the_learning_rate_decays_linearly_minibatch_by_minibatch():
+    h = hyper(learning_rate=0.1, decay_epochs=4.0)
+    # Ten minibatches an epoch: the 25th of 40 starts the third epoch's sixth minibatch.
+    assert float(bc.learning_rate(h, jnp.int32(2), 5 / 10)) == pytest.approx(0.1 * (1 - 2.5 / 4))
+    assert float(bc.learning_rate(h, jnp.int32(9), 0.0)) == 0.0
+    assert float(bc.learning_rate(hyper(learning_rate=0.1), jnp.int32(9), 0.5)) == np.float32(0.1)
+
+
+def test_an_epoch_takes_the_decayed_steps():
+    # Adam's first step is about the learning rate, whatever the gradient.
+    data, weight = on_device(problem(rows=40)), np.ones(40, np.float32)
+    start = fresh(DISCRETE, data, weight)._replace(epoch=jnp.int32(3))
+
+    def moved(**changes):
+        state, _ = bc.epoch(DISCRETE, 40, 1, start, data, weight, hyper(**changes))
+        bias = state.policy.params["head"]["bias"] - start.policy.params["head"]["bias"]
+        return float(np.abs(bias).max())
+
+    assert moved(decay_epochs=4.0) == pytest.approx(moved() / 4, rel=1e-3)
+
+
+def test_several_epochs_in_one_call_are_those_one_by_one():
+    data, weight = on_device(problem(rows=60)), np.ones(60, np.float32)
+    start = fresh(DISCRETE, data, weight)
+
+    def one(state):
+        return bc.epoch(DISCRETE, 20, 3, state, data, weight, hyper(decay_epochs=5.0))
+
+    state, means = start, None
+    for _ in range(3):
+        state, means = one(state)
+    together, last = jax.jit(lambda count: bc.repeated(one, start, count))(3)
+    assert int(together.epoch) == 3
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), (together, last), (state, means)
+    )

@@ -38,8 +38,7 @@ from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.policies import build_networks
 from jaxmaze.runs import trajectories
-from jaxmaze.stages import bc
-from jaxmaze.training import bc_learner
+from jaxmaze.training import bc_data, bc_learner
 
 info = environment.describe(environment.EnvConfig("LunarLander-v3"))
 config = api.make_config({"env.id": "LunarLander-v3", "bc.batch_size": 4096})
@@ -55,14 +54,13 @@ def episodes(count, length):
 def train(folder, count, length):
     trajectories.write_each(folder, episodes(count, length), info, {})
     dataset = trajectories.read(folder, info)
-    problem = bc.prepare(config, dataset, info)
+    problem = bc_data.prepare(config, dataset, info)
     del dataset
     fitter = bc_learner.Fitter(config, networks, 0)
     state = fitter.init(problem.data, problem.train)
-    epoch = fitter.epoch(problem.steps, True)
-    jax.block_until_ready(
-        epoch(state, problem.data, problem.train, problem.validation, fitter.hyper(1))
-    )
+    epochs = fitter.epochs(problem.steps, True)
+    arguments = problem.data, problem.train, problem.validation, fitter.hyper(1), fitter.each(1)
+    jax.block_until_ready(epochs(state, *arguments))
 
 
 from pathlib import Path

@@ -10,8 +10,7 @@ from jaxmaze import api, cli
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import sources
-from jaxmaze.stages import bc
-from jaxmaze.training import handover
+from jaxmaze.training import bc_data, handover
 from tests.conftest import CONFIG, SMALL, command, flags
 
 TAKEN = {"bc.data_weights": (3.0, 1.0), "bc.top_fraction": 0.5, "bc.clip_actions": True}
@@ -50,7 +49,7 @@ def test_weights_reach_the_loss(small, data):
     settings = api.config_lib.to_settings(config)
     info = environment.describe(environment.EnvConfig.of(settings.env))
     dataset = sources.read(settings.bc, info, quiet=True)
-    problem = bc.prepare(settings, dataset, info)
+    problem = bc_data.prepare(settings, dataset, info)
     weight, (half,) = np.asarray(problem.data.weight), {dataset.num_steps // 2}
     np.testing.assert_allclose(weight[:half], 1.5)
     np.testing.assert_allclose(weight[half:], 0.5)

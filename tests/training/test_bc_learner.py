@@ -8,6 +8,7 @@ import pytest
 
 from jaxmaze import api
 from jaxmaze import config as config_lib
+from jaxmaze.config.sections.bc import BC
 from jaxmaze.core import bc, seeding
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.spaces import Discrete, Spaces
@@ -36,9 +37,9 @@ def fitted(config, data, train, own_data, epochs=3):
     networks = build_networks(config, SPACES)
     fitter = bc_learner.Fitter(config, networks, seeding.STAGE_BC, own_data)
     state = fitter.init(data, train)
-    run, hyper = fitter.epoch(ROWS // 32, True), fitter.hyper(epochs)
+    run, hyper = fitter.epochs(ROWS // 32, True), fitter.hyper(epochs)
     for _ in range(epochs):
-        state, means, held_out = run(state, data, train, 1.0 - train, hyper)
+        state, means, held_out = run(state, data, train, 1.0 - train, hyper, fitter.each(1))
     return jax.device_get((state, means, held_out))
 
 
@@ -94,11 +95,11 @@ def test_members_stop_after_epochs_of_their_own(small):
     data, train = demonstrations(0), np.ones((2, ROWS), np.float32)
     config = settings(small, 2)
     fitter = bc_learner.Fitter(config, build_networks(config, SPACES), seeding.STAGE_BC)
-    state, run = fitter.init(data, train), fitter.epoch(3, False)
+    state, run = fitter.init(data, train), fitter.epochs(3, False)
     hyper = fitter.hyper(np.array([1, 3]))
     kept = []
     for _ in range(3):
-        state, _, none = run(state, data, train, train, hyper)
+        state, _, none = run(state, data, train, train, hyper, fitter.each(1))
         assert none == {}
         kept.append(jax.device_get(state.policy.params))
     assert state.epoch.tolist() == [1, 3]
@@ -141,3 +142,32 @@ def test_held_out_figures_are_of_the_held_out_rows(small):
     np.testing.assert_allclose(held_out["policy_loss"][0], -log_prob[60:].mean(), rtol=1e-4)
     right = (np.asarray(action) == data.action)[60:].mean()
     np.testing.assert_allclose(held_out["discrete_accuracy"][0], right, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("minibatches", "epochs", "passes"), [(1, 20_000, 100), (198, 101, 1), (20_000, 1, 1)]
+)
+def test_as_many_epochs_as_make_the_gradient_steps(minibatches, epochs, passes):
+    plan = bc_learner.plan(BC(), minibatches)
+    assert (plan.epochs, plan.passes) == (epochs, passes)
+    ends = [*range(passes, epochs, passes), epochs]
+    assert len(ends) <= 201
+    evaluations = [end for end in ends if plan.due(end, plan.eval_every)]
+    assert 1 <= len(evaluations) <= 5 and plan.patience == 0
+
+
+def test_what_is_set_in_epochs_is_kept_in_epochs():
+    section = BC(num_epochs=50, best_by="validation_loss")
+    assert bc_learner.plan(section, 7) == (50, 1, 10, 10, 10)
+    section = BC(num_epochs=1000, eval_every=3, patience=4, best_by="return")
+    plan = bc_learner.plan(section, 7)
+    assert (plan.epochs, plan.passes, plan.patience) == (1000, 3, 4)
+    assert [end for end in range(3, 31, 3) if plan.due(end, 3)] == list(range(3, 31, 3))
+    assert bc_learner.plan(BC(eval_every=0), 7).eval_every == 0
+
+
+def test_a_constant_learning_rate_does_not_decay(small):
+    for schedule, expected in (("linear", 9.0), ("constant", np.inf)):
+        config = settings(small, 2, **{"bc.learning_rate_schedule": schedule})
+        fitter = bc_learner.Fitter(config, build_networks(config, SPACES), 0)
+        assert fitter.hyper(7, 9).decay_epochs.tolist() == [expected] * 2
