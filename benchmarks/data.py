@@ -125,9 +125,9 @@ def epoch(folder: Path, members: int) -> float:
     config = config_of(members)
     info = environment.describe(environment.EnvConfig(ENV_ID))
     dataset = trajectories.read(folder, info)
-    problem = bc_data.prepare(config, dataset, info)
-    del dataset  # as the stage does
     networks = build_networks(config, info.spaces)
+    problem = bc_data.prepare(config, dataset, networks)
+    del dataset  # as the stage does
     fitter = bc_learner.Fitter(config, networks, seeding.STAGE_BC)
     state = fitter.init(problem.data, problem.train)
     run, arguments = (

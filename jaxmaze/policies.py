@@ -169,6 +169,11 @@ def load_policy(run: str | Path, member: int = 0) -> LoadedPolicy:
 def build_networks(settings: Settings, spaces: Spaces) -> Networks:
     """Build the networks that the settings configure, for an environment's spaces.
 
+    Args:
+      settings: all settings.
+      spaces: the environment's, with the units of actions in which policies are to work
+        (:meth:`jaxmaze.core.spaces.Spaces.in_units`).
+
     Raises:
       UserError: if squashing is configured for unbounded actions, or a convolutional encoder for
         observations without images.
@@ -253,7 +258,7 @@ def resolve(
 
 def _fitting(policy: LoadedPolicy, info: EnvInfo, name: str) -> LoadedPolicy:
     """Return the policy after checking that it was trained for this environment's spaces."""
-    if policy.networks.spaces != info.spaces:
+    if policy.networks.spaces.bare() != info.spaces:
         raise UserError(
             f"{name} was trained for {policy.networks.spaces.describe()}, but "
             f"{info.config.id} has {info.spaces.describe()}"

@@ -38,9 +38,9 @@ def main(_: list[str]) -> None:
         },
     )
     info = environment.describe(environment.EnvConfig.of(config.env))
-    networks = build_networks(config, info.spaces)
+    networks = build_networks(config, info.spaces.in_units())
     dataset = trajectories.read(_DATA.value, info)
-    obs, action, _ = trajectories.rows(dataset.episodes, info.spaces.action)
+    obs, action, _ = trajectories.rows(dataset.episodes, networks.spaces.action)
     steps, everything = bc_learner.num_minibatches(config, len(obs)), np.ones((1, len(obs)))
     weight = np.repeat(everything, _MEMBERS.value, 0).astype(np.float32)
 

@@ -25,6 +25,9 @@ class ActionSpace(Protocol):
     nested dicts and tuples of arrays, with a leading batch axis. :meth:`to_env` and
     :meth:`from_env` convert between the two.
 
+    A space that describes an environment has the environment's units in both forms. That of a
+    policy's networks (:meth:`in_units`) has units of its own in the internal form.
+
     Attributes:
       kind: the name used in saved files.
       shape: shape of one action in the internal form.
@@ -49,6 +52,20 @@ class ActionSpace(Protocol):
     def mask_size(self) -> int: ...
     @property
     def tally_shape(self) -> tuple[int, ...]: ...
+
+    def in_units(self, actions: np.ndarray | None = None) -> ActionSpace:
+        """The same actions with units for policies, see :mod:`jaxmaze.core.action_units`.
+
+        Args:
+          actions: demonstrated actions ``[R, *shape]`` in the environment's units; their mean and
+            standard deviation set the units where bounds do not, which else are the environment's.
+        """
+
+    def bare(self) -> ActionSpace:
+        """The same actions in the environment's units in both forms."""
+
+    def needs_actions(self) -> bool:
+        """Whether :meth:`in_units` makes use of actions."""
 
     def free_params(self) -> dict[str, tuple[int, ...]]:
         """Shapes, by name, of the head's parameters outside its dense layer; initialised to 0."""
@@ -160,6 +177,17 @@ class OneArray:
 
     def build(self, arrays: Sequence[np.ndarray]) -> PyTree:
         return arrays[0]
+
+    def in_units(self, actions: np.ndarray | None = None) -> ActionSpace:
+        this: PyTree = self
+        return this  # type: ignore[no-any-return]
+
+    def bare(self) -> ActionSpace:
+        this: PyTree = self
+        return this  # type: ignore[no-any-return]
+
+    def needs_actions(self) -> bool:
+        return False
 
     def free_params(self) -> dict[str, tuple[int, ...]]:
         return {}

@@ -1,4 +1,7 @@
-"""Continuous actions: Gaussians clipped to the bounds, or squashed into them by tanh."""
+"""Continuous actions: Gaussians clipped to the bounds, or squashed into them by tanh.
+
+Policies work in units of their own, see :mod:`jaxmaze.core.action_units`.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import DTypeLike
 
-from jaxmaze.core import losses
+from jaxmaze.core import action_units, losses
 from jaxmaze.core.action_space import OneArray, cast, flat, unflat
+from jaxmaze.core.action_units import Units
 from jaxmaze.core.distributions import (
     LOG_STD_MAX,
     LOG_STD_MIN,
@@ -36,12 +40,14 @@ class Box(OneArray):
       high: upper bounds.
       dims: the shape in which the environment arranges the numbers; one row if None.
       whole: the integer type that actions are rounded to; empty for real numbers.
+      units: those of policies; None if they are the environment's.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
     dims: tuple[int, ...] | None = None
     whole: str = ""
+    units: Units | None = None
     kind: ClassVar[str] = "continuous"
     dtype: ClassVar[DTypeLike] = np.float32
 
@@ -65,6 +71,23 @@ class Box(OneArray):
     def tally_shape(self) -> tuple[int, ...]:
         return (2, len(self.low))
 
+    def in_units(self, actions: np.ndarray | None = None) -> Box:
+        units = action_units.between(self.low, self.high, actions)
+        return dataclasses.replace(self, units=units)
+
+    def bare(self) -> Box:
+        return dataclasses.replace(self, units=None)
+
+    def needs_actions(self) -> bool:
+        return not all(map(action_units.bounded, self.low, self.high))
+
+    def _own_bounds(self) -> list[tuple[float, ...]]:
+        """The bounds in the units of policies: exactly -1 and 1 where those come from bounds."""
+        pair = self.low, self.high
+        if self.units is None:
+            return list(pair)
+        return [tuple(action_units.to_policy(self.units, np.array(x)).tolist()) for x in pair]
+
     def free_params(self) -> dict[str, tuple[int, ...]]:
         return {"log_std": self.shape}
 
@@ -75,7 +98,7 @@ class Box(OneArray):
         for i, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
             if not (math.isfinite(low) and math.isfinite(high)):
                 raise ValueError(f"dimension {i} goes from {low} to {high}")
-        return SquashedBox(self.low, self.high, self.dims, self.whole)
+        return SquashedBox(**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
 
     def fill_noise(self, rng: np.random.Generator, out: np.ndarray) -> None:
         out[...] = rng.standard_normal(out.shape, np.float32)
@@ -90,11 +113,13 @@ class Box(OneArray):
     def entropy_of_share(self, share: float) -> float:
         """The entropy of Gaussians whose standard deviation is ``share`` times half the range.
 
-        An unbounded range counts as having a half width of 1.
+        It is that in the units of policies, where an unbounded range counts as having a half width
+        of 1.
         """
+        ends = zip(self.low, self.high, *self._own_bounds(), strict=True)
         half = [
-            0.5 * (high - low) if high - low < math.inf else 1.0
-            for low, high in zip(self.low, self.high, strict=True)
+            0.5 * (end - start) if action_units.bounded(low, high) and end > start else 1.0
+            for low, high, start, end in ends
         ]
         return sum(math.log(share * h) + 0.5 * math.log(2 * math.pi * math.e) for h in half)
 
@@ -115,11 +140,24 @@ class Box(OneArray):
             low, high = (x.clip(-LARGEST_WHOLE, LARGEST_WHOLE) for x in (low, high))
         return low, high
 
+    @functools.cached_property
+    def _affine(self) -> tuple[np.ndarray, np.ndarray]:
+        assert self.units is not None
+        return np.asarray(self.units.middle, np.float32), np.asarray(self.units.scale, np.float32)
+
     def to_env(self, action: PyTree) -> PyTree:
-        """Clip actions to the bounds."""
+        """Convert actions to the environment's units, and clip them to the bounds."""
+        if self.units is not None:
+            middle, scale = self._affine
+            action = action * scale + middle
         return unflat(self._clipped(action), self.env_shape)
 
     def from_env(self, actions: PyTree) -> np.ndarray:
+        rows = self._rows(actions)
+        return rows if self.units is None else action_units.to_policy(self.units, rows)
+
+    def _rows(self, actions: PyTree) -> np.ndarray:
+        """Actions ``[N, A]``, still in the environment's units."""
         found: np.ndarray = flat(np.asarray(actions), self.env_shape)
         return found
 
@@ -129,7 +167,7 @@ class Box(OneArray):
     def accept(self, actions: np.ndarray) -> np.ndarray:
         """Clip to the bounds; integers are accepted as reals, and reals are rounded to integers."""
         real = actions.astype(np.result_type(actions, np.float32))
-        found: np.ndarray = self.to_env(self.from_env(real))
+        found: np.ndarray = unflat(self._clipped(self._rows(real)), self.env_shape)
         return found
 
     def problem(self, actions: PyTree, env: str) -> str:
@@ -141,7 +179,7 @@ class Box(OneArray):
                 f"{len(self.low)} {'whole' if self.whole else 'real'} numbers{shape}"
             )
         low, high = np.array(self.low) - 1e-5, np.array(self.high) + 1e-5
-        numbers = self.from_env(actions)
+        numbers = self._rows(actions)
         outside = ((numbers < low) | (numbers > high)).any()
         return f"actions outside the bounds of {env}" if outside else ""
 
@@ -150,7 +188,7 @@ class Box(OneArray):
         return {"box_mean_abs_deviation": losses.weighted_mean(deviation, weight)}
 
     def tally(self, actions: PyTree) -> np.ndarray:
-        real = self.from_env(actions).astype(np.float64)
+        real = self._rows(actions).astype(np.float64)
         return np.stack([real.sum(0), (real**2).sum(0)])
 
     def tallied(self, sums: np.ndarray, count: int) -> str:
@@ -173,7 +211,7 @@ class Box(OneArray):
             drawn = np.where(above & ~below, high - beyond, drawn)
             normal = rng.standard_normal(drawn.shape, np.float32)
             drawn = np.where(below | above, drawn, normal)
-        found: np.ndarray = self.to_env(drawn)
+        found: np.ndarray = unflat(self._clipped(drawn), self.env_shape)
         return found
 
     def describe(self) -> str:
@@ -191,9 +229,9 @@ class SquashedBox(Box):
 
     def distribution(self, outputs: Array, free: Mapping[str, Array]) -> Distribution:
         log_std = jnp.broadcast_to(free["log_std"], outputs.shape)
-        return SquashedGaussian(outputs, log_std, self.low, self.high)
+        return SquashedGaussian(outputs, log_std, *self._own_bounds())
 
     def entropy_of_share(self, share: float) -> float:
         """The entropy of a uniform distribution over ``share`` of the range."""
-        ranges = zip(self.low, self.high, strict=True)
+        ranges = zip(*self._own_bounds(), strict=True)
         return sum(math.log(share * (high - low)) for low, high in ranges)

@@ -96,6 +96,17 @@ class Composite:
     def tally_shape(self) -> tuple[int, ...]:
         return (sum(math.prod(p.tally_shape) for p in self.parts),)
 
+    def in_units(self, actions: np.ndarray | None = None) -> Composite:
+        pieces = [None] * len(self.parts) if actions is None else self._split(actions)
+        pairs = zip(self.parts, pieces, strict=True)
+        return Composite(tuple(part.in_units(piece) for part, piece in pairs), self.names)
+
+    def bare(self) -> Composite:
+        return Composite(tuple(part.bare() for part in self.parts), self.names)
+
+    def needs_actions(self) -> bool:
+        return any(part.needs_actions() for part in self.parts)
+
     def free_params(self) -> dict[str, tuple[int, ...]]:
         return {
             f"{name}_{i}": shape

@@ -242,8 +242,7 @@ class Bernoulli(NamedTuple):
 class SquashedGaussian:
     """Independent normal distributions, squashed into bounds by tanh.
 
-    Haarnoja et al. (2018), "Soft Actor-Critic", appendix C. Densities are of actions in the
-    environment's units.
+    Haarnoja et al. (2018), "Soft Actor-Critic", appendix C. Densities are of squashed actions.
 
     Attributes:
       mean: ``[..., A]`` before squashing.

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxmaze.core import observations
 from jaxmaze.core.action_space import ActionSpace
+from jaxmaze.core.action_units import Units
 from jaxmaze.core.binary_actions import MultiBinary
 from jaxmaze.core.box_actions import Box
 from jaxmaze.core.composite_actions import Composite
@@ -64,6 +65,8 @@ def _from_plain(value: PyTree) -> PyTree:
     if not isinstance(value, dict):
         return value
     fields = {name: _from_plain(x) for name, x in value.items()}
+    if "units" in fields:
+        fields["units"] = Units(*fields["units"])
     return ACTIONS[fields.pop("kind")](**fields)
 
 
@@ -91,6 +94,14 @@ class Spaces:
     def features_of(self, obs: PyTree) -> PyTree:
         """Observations ``[..., *shape]`` without their mask."""
         return {k: v for k, v in obs.items() if k != MASK} if self.masked else obs
+
+    def in_units(self, actions: np.ndarray | None = None) -> Spaces:
+        """The same spaces with units of actions for policies: ``ActionSpace.in_units``."""
+        return dataclasses.replace(self, action=self.action.in_units(actions))
+
+    def bare(self) -> Spaces:
+        """The same spaces with actions in the environment's units, as an environment has them."""
+        return dataclasses.replace(self, action=self.action.bare())
 
     def mask_of(self, obs: PyTree) -> PyTree:
         """The action mask ``[..., n]`` in observations; None if there is none."""

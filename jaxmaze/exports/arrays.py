@@ -42,7 +42,7 @@ HEADS = {
     "Categorical": """\
     return {{"action": x.argmax(-1).astype(np.int32){start}, "logits": x}}""",
     "DiagGaussian": """\
-    action = x.clip(w["low"], w["high"]){dims}
+    action = {action}.clip(w["low"], w["high"]){dims}
     return {{"action": action, "mean": x, "log_std": np.broadcast_to(w["log_std"], x.shape)}}""",
 }
 """Numpy code from the last layer's outputs to mode and parameters, by distribution."""
@@ -100,9 +100,13 @@ def write(source: Source, folder: Path) -> None:
     arrays |= {"obs_mean": stats.mean, "obs_var": stats.var}
     bounds = {name: getattr(action, name, None) for name in ("low", "high")}
     arrays |= {name: np.array(x, np.float32) for name, x in bounds.items() if x is not None}
+    units = getattr(action, "units", None)
+    if units is not None:
+        arrays |= {f"action_{n}": np.array(x, np.float32) for n, x in units._asdict().items()}
     np.savez(folder / FILE, **jax.tree.map(np.asarray, arrays))
     start, dims = getattr(action, "start", 0), getattr(action, "dims", None)
     head = HEADS[kind].format(
+        action="x" if units is None else '(x * w["action_scale"] + w["action_middle"])',
         start=f" + {start}" if start else "",
         dims=f".reshape(-1, {', '.join(map(str, dims))})" if dims else "",
     )

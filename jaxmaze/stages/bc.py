@@ -24,7 +24,15 @@ from jaxmaze.runs import (
     run_folder,
     sources,
 )
-from jaxmaze.training import audit, bc_data, bc_learner, data_alone, evaluation, selection
+from jaxmaze.training import (
+    audit,
+    bc_data,
+    bc_learner,
+    data_alone,
+    evaluation,
+    selection,
+    units,
+)
 
 KIND = "bc"
 
@@ -64,21 +72,19 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         raise UserError("config.bc.data is not set; it must be a folder with recorded episodes")
     info = data_alone.describe(config)
     dataset = sources.read(config.bc, info)
-    problem = bc_data.prepare(config, dataset, info)
-    about = {
-        "sha256": dataset.sha256,
-        "episodes": len(dataset.episodes),
-        "steps": dataset.num_steps,
-        **dataset.provenance,
-    }
     identity = run_folder.identity(config, KIND, data_sha256=dataset.sha256)
+    if run_folder.already_finished(workdir, identity):
+        console.say(f"{workdir} is finished already")
+        return run_folder.summary(workdir)
+    networks = build_networks(config, units.spaces_of(workdir, info, dataset.episodes))
+    problem = bc_data.prepare(config, dataset, networks)
+    facts = {"sha256": dataset.sha256, "episodes": len(dataset.episodes)}
+    about = {**facts, "steps": dataset.num_steps, **dataset.provenance}
     source = sources.source(config.bc, dataset)
     del dataset  # Training needs only the rows, which are a copy.
     about_data = run_folder.about_demonstrations(workdir, [source])
-    if run_folder.claim(workdir, identity, demonstrations=about_data):
-        console.say(f"{workdir} is finished already")
-        return run_folder.summary(workdir)
-    networks, seeds = build_networks(config, info.spaces), bc_learner.member_seeds(config)
+    run_folder.claim(workdir, identity, demonstrations=about_data)
+    seeds = bc_learner.member_seeds(config)
     fitter = bc_learner.Fitter(config, networks, seeding.STAGE_BC)
     fitter.prepare(problem.data, problem.train, problem.steps, True)
     with (

@@ -22,7 +22,7 @@ from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.policies import build_networks
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
-from jaxmaze.training import audit, bc_learner, dagger_data, evaluation, selection
+from jaxmaze.training import audit, bc_learner, dagger_data, evaluation, selection, units
 
 KIND = "dagger"
 
@@ -62,7 +62,8 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     if run_folder.claim(workdir, identity, demonstrations=data):
         console.say(f"{workdir} is finished already")
         return run_folder.summary(workdir)
-    networks = build_networks(config, info.spaces)
+    spaces = units.spaces_of(workdir, info, dagger_data.shown(config, info, policy))
+    networks = build_networks(config, spaces)
     with (
         evaluation.open_evaluator(config, info, networks, seeds) as evaluator,
         checkpoint.Checkpoints(workdir) as checkpoints,
@@ -186,7 +187,7 @@ class _Trainer:
 
     def _fit(self) -> dict[str, np.ndarray]:
         """Fit new clones to all data so far; returns the last epoch's means."""
-        obs, action, weight = dagger_data.padded_rows(self.episodes, self.info.spaces.action)
+        obs, action, weight = dagger_data.padded_rows(self.episodes, self.networks.spaces.action)
         cuts = None
         if self.networks.carry_size:
             cuts = dagger_data.padded_cuts(self.episodes, self.config.bc.sequence_length)

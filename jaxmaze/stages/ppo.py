@@ -23,7 +23,7 @@ from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.runs.stopwatch import Stopwatch
-from jaxmaze.training import audit, evaluation, handover, ppo_arms, selection
+from jaxmaze.training import audit, evaluation, handover, ppo_arms, selection, units
 from jaxmaze.training.arm_files import ArmFiles
 from jaxmaze.training.judge import Judge
 from jaxmaze.training.ppo_arms import Arm, DemonstrationSets, needs_demonstrations
@@ -85,14 +85,14 @@ def run_arms(
     ppo_arms.check_shared([config for config, _ in arms.values()])
     info = environment.describe(environment.EnvConfig.of(first.env))
     BACKENDS[first.env.backend].check(info)
-    networks = build_networks(first, info.spaces)
+    networks = build_networks(first, units.spaces_of_arms(list(arms.values()), info))
     configs = [config for config, _ in arms.values()]
     given = {c.ppo.init_from: handover.read(c, networks) for c in configs}
     folders = [workdir for _, workdir in arms.values()]
     updater = Updater(configs, networks)
     if not all(map(run_folder.finished, folders)):
         updater.prepare()  # in the background, while data are read and clones are checked
-    demonstrated = DemonstrationSets(info)
+    demonstrated = DemonstrationSets(info, networks.spaces.action)
     identities = [_identity(c, given[c.ppo.init_from], demonstrated) for c in configs]
     done = [run_folder.already_finished(*x) for x in zip(folders, identities, strict=True)]
     if all(done):

@@ -160,7 +160,7 @@ def write(
     played = _play(networks, population, info, seeds, record=demonstrated is None)
     if demonstrated is None:
         remembers = networks.carry_size > 0
-        states = [_visited(episodes, info.spaces.action, remembers) for episodes in played]
+        states = [_visited(episodes, networks.spaces.action, remembers) for episodes in played]
         shown: Shown = jax.tree.map(lambda *x: np.stack(x), *states)
     else:
         shown = Shown(*demonstrated)

@@ -8,10 +8,9 @@ import numpy as np
 
 from jaxmaze.config import Settings
 from jaxmaze.core import sequences
+from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Demonstrations
-from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
-from jaxmaze.policies import build_networks
 from jaxmaze.runs import splits, trajectories
 from jaxmaze.training import bc_learner
 
@@ -35,13 +34,13 @@ class Problem(NamedTuple):
     episode: np.ndarray
 
 
-def prepare(config: Settings, dataset: trajectories.Dataset, info: environment.EnvInfo) -> Problem:
-    """Rows and splits of a data set.
+def prepare(config: Settings, dataset: trajectories.Dataset, networks: Networks) -> Problem:
+    """Rows and splits of a data set, in the units of the clones' actions.
 
     Raises:
       UserError: if a split or the batch size does not fit the data.
     """
-    obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.action)
+    obs, action, episode = trajectories.rows(dataset.episodes, networks.spaces.action)
     held_out = np.stack(
         [
             splits.split(len(dataset.episodes), config.bc.validation_percentage, seed)
@@ -57,7 +56,7 @@ def prepare(config: Settings, dataset: trajectories.Dataset, info: environment.E
             f"steps of {len(dataset.episodes)} episodes; choose at most {smallest}, or record more"
         )
     cuts = None
-    if build_networks(config, info.spaces).carry_size:
+    if networks.carry_size:
         lengths = np.array([e.length for e in dataset.episodes])
         cuts = sequences.cut(lengths, config.bc.sequence_length)
     return Problem(

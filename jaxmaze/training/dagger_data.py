@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import shutil
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -151,6 +151,25 @@ def _labelled(episode: Episode, labels: Sequence[PyTree], slot: int) -> Episode:
         lambda done, *x: np.stack([a[slot] for a in x]).astype(done.dtype), episode.actions, *steps
     )
     return dataclasses.replace(episode, labels=taught)
+
+
+def shown(config: Settings, info: environment.EnvInfo, policy: object = None) -> Iterator[Episode]:
+    """Play episodes of the teacher alone, the same for every member of every run.
+
+    They set the units of actions without bounds, before the first round. Nothing is played before
+    the first is asked for.
+
+    Args:
+      config: the configuration.
+      info: the environment.
+      policy: as :func:`teacher_of` takes it.
+    """
+    count = range(config.dagger.n_episodes)
+    seeds = np.array([[seeding.episode_seed(0, seeding.AGGREGATION, 0, i) for i in count]])
+    networks = policies.build_networks(config, info.spaces)  # only asked whether they remember
+    teacher = teacher_of(config, info, 0, policy)
+    (found,) = play(info, networks, teacher, None, seeds, 1.0, [np.random.default_rng(0)])
+    yield from found
 
 
 def keep_round(

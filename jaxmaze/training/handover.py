@@ -19,6 +19,7 @@ from jaxmaze.config import Settings
 from jaxmaze.config.fields import names_of
 from jaxmaze.config.sections.bc import BC
 from jaxmaze.core import exploration, observations, sequences
+from jaxmaze.core.action_space import ActionSpace
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Json, Params, Policy, PyTree
 from jaxmaze.envs import environment
@@ -102,7 +103,7 @@ def read(config: Settings, networks: Networks) -> Given | None:
         return None
     run = run_folder.delivering(Path(config.ppo.init_from))
     theirs, population, meta = checkpoint.load_best(run)
-    if theirs.spaces != networks.spaces:
+    if theirs.spaces.bare() != networks.spaces.bare():
         raise UserError(
             f"{run} has {theirs.spaces.describe()}, but this run has {networks.spaces.describe()}"
         )
@@ -220,18 +221,25 @@ def _started(
     return jax.device_get(started(clones, states, wanted))
 
 
-def demonstrations(config: Settings, info: environment.EnvInfo) -> list[tuple[str, Demonstrations]]:
+def demonstrations(
+    config: Settings, info: environment.EnvInfo, action: ActionSpace
+) -> list[tuple[str, Demonstrations]]:
     """The demonstrations of each member's clone, with their SHA-256.
 
     Clones of bc share one data set; each clone of dagger has its own. They are clipped, filtered
     and weighted as in the clone's run. If ``config.bc.data`` is set, for example because the data
     have moved, it is read instead, with the other settings of ``config.bc``.
 
+    Args:
+      config: all settings.
+      info: the environment.
+      action: the policies' actions, which have units of their own.
+
     Raises:
       UserError: if they cannot be found or read, or differ from the clone's.
     """
     if config.bc.data is not None:
-        return [_read(config.bc, None, config, info)] * config.members
+        return [_read(config.bc, None, config, info, action)] * config.members
     listed = sources_of(config)
     missing = [path for source in listed for path in source.paths if not Path(path).is_dir()]
     if missing or not listed:
@@ -242,7 +250,11 @@ def demonstrations(config: Settings, info: environment.EnvInfo) -> list[tuple[st
         )
     read = {
         source: _read(
-            sources.section_of(source.paths, json.loads(source.taken)), source.sha256, config, info
+            sources.section_of(source.paths, json.loads(source.taken)),
+            source.sha256,
+            config,
+            info,
+            action,
         )
         for source in dict.fromkeys(listed)
     }
@@ -261,7 +273,11 @@ def sources_of(config: Settings) -> list[run_folder.Source]:
 
 
 def _read(
-    section: BC, wanted: str | None, config: Settings, info: environment.EnvInfo
+    section: BC,
+    wanted: str | None,
+    config: Settings,
+    info: environment.EnvInfo,
+    action_space: ActionSpace,
 ) -> tuple[str, Demonstrations]:
     # The run that cloned them has already printed the remarks.
     dataset = sources.read(section, info, quiet=wanted is not None)
@@ -275,7 +291,7 @@ def _read(
             f"{', '.join(names_of(section.data))} has changed since {config.ppo.init_from} was "
             "cloned from it; name the demonstrations to use with --config.bc.data=DIR"
         )
-    obs, action, episode = trajectories.rows(dataset.episodes, info.spaces.action)
+    obs, action, episode = trajectories.rows(dataset.episodes, action_space)
     demos = Demonstrations(
         obs,
         action,

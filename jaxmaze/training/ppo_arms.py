@@ -13,6 +13,7 @@ import numpy as np
 from jaxmaze.config import Settings, get
 from jaxmaze.config import settings as settings_lib
 from jaxmaze.core import ppo
+from jaxmaze.core.action_space import ActionSpace
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import console
@@ -83,8 +84,9 @@ class DemonstrationSets:
       of_member: for each member of all arms the position of its data set; -1 for none.
     """
 
-    def __init__(self, info: environment.EnvInfo):
-        self._info, self._known = info, dict[str, int]()
+    def __init__(self, info: environment.EnvInfo, action: ActionSpace):
+        """Prepare for an environment and the policies' actions, which have units of their own."""
+        self._info, self._action, self._known = info, action, dict[str, int]()
         self.sets: list[Demonstrations] = []
         self.of_member: list[int] = []
 
@@ -97,7 +99,7 @@ class DemonstrationSets:
         found: list[tuple[str, Demonstrations]] = []
         if needs_demonstrations(config):
             try:
-                found = handover.demonstrations(config, self._info)
+                found = handover.demonstrations(config, self._info, self._action)
             except UserError as error:
                 if config.ppo.cloning_coef > 0:
                     raise

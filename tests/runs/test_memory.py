@@ -54,7 +54,7 @@ def episodes(count, length):
 def train(folder, count, length):
     trajectories.write_each(folder, episodes(count, length), info, {})
     dataset = trajectories.read(folder, info)
-    problem = bc_data.prepare(config, dataset, info)
+    problem = bc_data.prepare(config, dataset, networks)
     del dataset
     fitter = bc_learner.Fitter(config, networks, 0)
     state = fitter.init(problem.data, problem.train)

@@ -28,8 +28,8 @@ def test_the_epoch_with_the_lowest_validation_loss_is_handed_over(small, recorde
     refitted = [x for x in run.metrics() if "refit/policy_loss" in x]
     assert len(refitted) == (best.max() + 1 if refit else 0)
     info = environment.describe(environment.EnvConfig.of(config.env))
-    problem = bc_data.prepare(config, trajectories.read(recorded.folder, info), info)
     networks, population, _ = checkpoint.load_best(run.folder)
+    problem = bc_data.prepare(config, trajectories.read(recorded.folder, info), networks)
     for m in range(2):
         policy = jax.tree.map(lambda x, m=m: x[m], population)
         validation = problem.validation[m].astype(np.float32)

@@ -9,6 +9,7 @@ import pytest
 from jaxmaze import api, cli
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
+from jaxmaze.policies import build_networks
 from jaxmaze.runs import sources
 from jaxmaze.training import bc_data, handover
 from tests.conftest import CONFIG, SMALL, command, flags
@@ -49,7 +50,7 @@ def test_weights_reach_the_loss(small, data):
     settings = api.config_lib.to_settings(config)
     info = environment.describe(environment.EnvConfig.of(settings.env))
     dataset = sources.read(settings.bc, info, quiet=True)
-    problem = bc_data.prepare(settings, dataset, info)
+    problem = bc_data.prepare(settings, dataset, build_networks(settings, info.spaces))
     weight, (half,) = np.asarray(problem.data.weight), {dataset.num_steps // 2}
     np.testing.assert_allclose(weight[:half], 1.5)
     np.testing.assert_allclose(weight[half:], 0.5)
@@ -59,13 +60,15 @@ def test_ppo_takes_the_demonstrations_as_the_clone_did(small, cloned_of_both, da
     changes = {"stage": "ppo", "ppo.init_from": str(cloned_of_both.folder)}
     settings = api.config_lib.to_settings(api.override(small, changes))
     info = environment.describe(environment.EnvConfig.of(settings.env))
-    (sha256, demos), _ = handover.demonstrations(settings, info)
+    (sha256, demos), _ = handover.demonstrations(settings, info, info.spaces.action)
     about = cloned_of_both.summary["data"]
     assert sha256 == about["sha256"] and len(demos.action) == about["steps"]
     assert set(np.round(demos.weight, 4).tolist()) == {1.5, 0.5}
     # What is named anew is taken as the configuration at hand says.
     named = api.override(api.override(small, changes), {"bc.data": str(data[0]), "bc.first_n": 2})
-    (_, few), _ = handover.demonstrations(api.config_lib.to_settings(named), info)
+    (_, few), _ = handover.demonstrations(
+        api.config_lib.to_settings(named), info, info.spaces.action
+    )
     assert few.weight is None and len(few.final_obs) == 2
 
 
@@ -79,7 +82,7 @@ def test_data_that_have_changed_are_noticed_though_filtered(small, cloned_of_bot
     settings = api.config_lib.to_settings(config)
     info = environment.describe(environment.EnvConfig.of(settings.env))
     with pytest.raises(UserError, match=r"has changed since .* was cloned from it"):
-        handover.demonstrations(settings, info)
+        handover.demonstrations(settings, info, info.spaces.action)
 
 
 @pytest.mark.slow
@@ -100,7 +103,7 @@ def test_a_critic_is_not_fitted_to_rewards_that_nobody_knows(small, tmp_path):
     config = api.override(small, {"stage": "ppo", "bc.data": str(path), "ppo.critic_fit_epochs": 1})
     info = environment.describe(environment.EnvConfig.of(small.env))
     with pytest.raises(UserError, match=r"has no rewards to fit a critic to; .*fit_epochs=0"):
-        handover.demonstrations(api.config_lib.to_settings(config), info)
+        handover.demonstrations(api.config_lib.to_settings(config), info, info.spaces.action)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_each_member_learns_from_the_demonstrations_of_its_own_clone(config, tau
     info = info_of(config)
     data = [trajectories.read(taught.folder / f"seed_{m}", info).episodes for m in (0, 1, 0)]
     assert (data[0][0].observations[0] != data[1][0].observations[0]).any()
-    demonstrated = ppo_arms.DemonstrationSets(info)
+    demonstrated = ppo_arms.DemonstrationSets(info, info.spaces.action)
     demonstrated.add(config)
     assert demonstrated.of_member == [0, 1, 0] and len(demonstrated.sets) == 2
     networks = networks_of(config, info.spaces)

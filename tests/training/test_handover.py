@@ -253,7 +253,7 @@ def test_demonstrations_that_are_gone_are_asked_for(small, cloned, recorded, tmp
     assert not any("critic_fit/value_loss" in line for line in run.metrics())
     found = api.override(config, {"bc.data": str(recorded.folder)})
     info = environment.describe(environment.EnvConfig.of(found.env))
-    first, second = handover.demonstrations(found, info)
+    first, second = handover.demonstrations(found, info, info.spaces.action)
     assert len(first[1].obs) == recorded.summary["env_steps"] and first[1] is second[1]
 
 
@@ -266,7 +266,7 @@ def test_demonstrations_that_have_changed_are_not_taken_for_the_clones(small, cl
     config = ppo_config(small, folder, ppo__cloning_coef=0.1)
     info = environment.describe(environment.EnvConfig.of(config.env))
     with pytest.raises(UserError, match=r"has changed since .* was cloned from it; .*bc.data=DIR"):
-        handover.demonstrations(config, info)
+        handover.demonstrations(config, info, info.spaces.action)
 
 
 def test_a_tuned_run_is_a_start_too_and_its_demonstrations_are_the_clones(small, tuned):
@@ -274,7 +274,7 @@ def test_a_tuned_run_is_a_start_too_and_its_demonstrations_are_the_clones(small,
     figures = load(config).figures
     assert not figures["held_out_demonstrations"] and figures["difference"] == ""
     info = environment.describe(environment.EnvConfig.of(config.env))
-    assert len(handover.demonstrations(config, info)[0][1].obs) > 100
+    assert len(handover.demonstrations(config, info, info.spaces.action)[0][1].obs) > 100
     with pytest.raises(UserError, match="calibrated needs held-out demonstrations"):
         load(api.override(config, {"ppo.exploration": "calibrated"}))
 

@@ -52,7 +52,7 @@ def population(small):
     stats = networks.init_stats()
     policies = jax.tree.map(lambda *x: np.stack(x), *[Policy(params, stats) for params in clones])
     origin = handover.Origin(policies, policies, {}, {})
-    demos = ppo_arms.DemonstrationSets(None)
+    demos = ppo_arms.DemonstrationSets(None, None)
     demos.sets, demos.of_member = [data(40, 0, 1.0), data(70, 1, -1.0)], [0, 1, -1, -1, 0, 1]
     arms = [
         ppo_arms.Arm(str(i), config, Path(str(i)), slice(2 * i, 2 * i + 2), start)

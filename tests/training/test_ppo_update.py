@@ -67,7 +67,9 @@ def test_the_first_update_finds_its_program_compiled(small, members, kind):
     assert updater.failed is None
     section = settings.ppo
     arm = ppo_arms.Arm("arm", settings, Path("arm"), slice(0, members), None)
-    learners = ppo_learner.Population([arm], networks, ppo_arms.DemonstrationSets(info), updater)
+    learners = ppo_learner.Population(
+        [arm], networks, ppo_arms.DemonstrationSets(info, info.spaces.action), updater
+    )
     pool = open_collector(settings.env, info, networks, learners.seeds, section.num_envs)
     with contextlib.closing(pool):
         pool.reset(0)
