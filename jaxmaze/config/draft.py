@@ -146,7 +146,7 @@ def _hints(info: EnvInfo, teacher: bool) -> Mapping[str, str]:
         )
     if info.spaces.obs.num_pixels:
         found["network.encoder"] = "there are images: nature if auto, or impala"
-    found["ppo.gamma"] = "discount; 0.99 looks some 100 steps ahead, 0.999 some 1000"
+    found["ppo.gamma"] = "discount; from the length of episodes if None; 0.99 looks 100 steps ahead"
     if isinstance(info.spaces.action, Box):
         found["ppo.entropy_coef"] = "weight of the entropy bonus; try 0 with continuous actions"
     return found

@@ -23,7 +23,7 @@ from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.runs.stopwatch import Stopwatch
-from jaxmaze.training import audit, evaluation, handover, ppo_arms, selection, units
+from jaxmaze.training import audit, discount, evaluation, handover, ppo_arms, selection, units
 from jaxmaze.training.arm_files import ArmFiles
 from jaxmaze.training.judge import Judge
 from jaxmaze.training.ppo_arms import Arm, DemonstrationSets, needs_demonstrations
@@ -93,7 +93,9 @@ def run_arms(
     if not all(map(run_folder.finished, folders)):
         updater.prepare()  # in the background, while data are read and clones are checked
     demonstrated = DemonstrationSets(info, networks.spaces.action)
-    identities = [_identity(c, given[c.ppo.init_from], demonstrated) for c in configs]
+    arms, rules = discount.settled(arms, info, demonstrated)
+    settled = [config for config, _ in arms.values()]
+    identities = [_identity(c, given[c.ppo.init_from], demonstrated) for c in settled]
     done = [run_folder.already_finished(*x) for x in zip(folders, identities, strict=True)]
     if all(done):
         console.say(", ".join(map(str, folders)) + ": finished already")
@@ -101,7 +103,7 @@ def run_arms(
     listed = _take_over(arms, given, networks, info)
     for arm, identity in zip(listed, identities, strict=True):
         data = run_folder.about_demonstrations(arm.workdir, handover.sources_of(arm.config))
-        run_folder.claim(arm.workdir, identity, demonstrations=data)
+        run_folder.claim(arm.workdir, identity, demonstrations=data, **rules.get(arm.name, {}))
     trainer = _Trainer(listed, networks, info, demonstrated, updater, change)
     try:
         trainer.train()
@@ -320,6 +322,7 @@ class _Trainer:
             summaries[arm.name] |= {
                 "wall_seconds": time.perf_counter() - self.start,
                 "timing": self.watch.summary(),
+                **discount.rule_of(arm.workdir),
             }
             run_folder.write_json(arm.workdir / run_folder.SUMMARY, summaries[arm.name])
         for arm in self.arms:

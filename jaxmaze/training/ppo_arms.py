@@ -87,8 +87,25 @@ class DemonstrationSets:
     def __init__(self, info: environment.EnvInfo, action: ActionSpace):
         """Prepare for an environment and the policies' actions, which have units of their own."""
         self._info, self._action, self._known = info, action, dict[str, int]()
+        self._found: dict[str, list[tuple[str, Demonstrations]]] = {}
         self.sets: list[Demonstrations] = []
         self.of_member: list[int] = []
+
+    def _read(self, config: Settings) -> list[tuple[str, Demonstrations]]:
+        """As :func:`handover.demonstrations`, once for settings that lead to the same data."""
+        key = repr((config.ppo.init_from, config.ppo.critic_fit_epochs, config.bc, config.members))
+        if key not in self._found:
+            self._found[key] = handover.demonstrations(config, self._info, self._action)
+        return self._found[key]
+
+    def behind(self, config: Settings) -> list[Demonstrations]:
+        """The demonstrations behind a run's clones; empty from scratch, or if not at hand."""
+        if config.ppo.init_from is None:
+            return []
+        try:
+            return [demos for _, demos in self._read(config)]
+        except UserError:
+            return []
 
     def add(self, config: Settings) -> str | None:
         """Read those of the next arm's clones; returns their SHA-256, or None if it has none.
@@ -99,7 +116,7 @@ class DemonstrationSets:
         found: list[tuple[str, Demonstrations]] = []
         if needs_demonstrations(config):
             try:
-                found = handover.demonstrations(config, self._info, self._action)
+                found = self._read(config)
             except UserError as error:
                 if config.ppo.cloning_coef > 0:
                     raise
@@ -155,6 +172,7 @@ def hyper(arm: Arm) -> ppo.Hyper:
     """Hyper-parameters of an arm's members, arrays ``[members]``."""
     c = arm.config.ppo
     from_clone = arm.origin is not None
+    assert c.gamma is not None  # jaxmaze.training.discount sets it
 
     def unless(value: float | None, other: float) -> float:
         return other if value is None else value

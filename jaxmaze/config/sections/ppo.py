@@ -39,7 +39,9 @@ class PPO:
     batch_size: int = count(64, "steps of a minibatch", low=2)
     num_epochs: int = count(4, "passes over each segment")
     total_env_steps: int = count(300_000, "of each seed, those of the burn-in included")
-    gamma: float = share(0.999, "discount", swept=True)
+    gamma: float | None = share(
+        None, "discount; if None, from how long episodes last and how they end", swept=True
+    )
     gae_lambda: float = share(0.98, "trace decay of the advantages", swept=True)
     clip_range: float = positive(0.2, "of the probability ratio", swept=True)
     entropy_coef: float = at_least_0(0.005, "weight of the entropy bonus", swept=True)
