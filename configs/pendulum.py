@@ -25,5 +25,4 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
     config.members = 3  # seeds, trained side by side as one program
     config.env = {"id": "Pendulum-v1"}
     config.rollout = {"policy": "heuristic"}  # the teacher, -255; -145 can be had
-    config.ppo = {"gamma": 0.9}  # what counts happens soon
     return config

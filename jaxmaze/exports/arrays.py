@@ -78,7 +78,7 @@ def policy(obs):
 FORMULAS = {
     "Categorical": "The log-probability of an action is logits[action] - log(sum(exp(logits))).",
     "DiagGaussian": """\
-The log-probability of an action a is the sum over its dimensions of
+The log-probability of an action a, in the units of mean, is the sum over its dimensions of
 -((a - mean) / exp(log_std))**2 / 2 - log_std - log(2 pi) / 2.""",
 }
 

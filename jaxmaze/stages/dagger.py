@@ -177,7 +177,7 @@ class _Trainer:
             dagger_data.keep_round(self.workdir, seed, self.round, episodes, self.info, provenance)
             self.episodes[m].append(episodes)
             self.provenance[m].append(provenance)
-            rows = self.info.spaces.action.from_env
+            rows = self.networks.spaces.action.from_env
             same = [
                 np.isclose(rows(e.actions), rows(e.labels)).reshape(e.length, -1).all(1)
                 for e in episodes

@@ -61,7 +61,7 @@ def made(folder, obs=FLAT, action=FOUR, spec=SMALL, members=2, sharp=False):
     population = jax.tree.map(lambda *x: np.stack(x), *each)
     rows = rng.normal(3, 8, (members, audit.STATES, obs.size)).astype(np.float32)
     rows[:, 0] = 1e4  # beyond the clipping
-    taken = np.stack([action.uniform(rng, audit.STATES) for _ in range(members)])
+    taken = np.stack([action.from_env(action.uniform(rng, audit.STATES)) for _ in each])
     if sharp:  # actions that such policies would take
         for policy, mine, actions in zip(each, obs.unflatten(rows), taken, strict=True):
             dist = networks.distribution(policy.params, policy.obs_stats, mine)
@@ -88,6 +88,7 @@ CASES = [
     (FLAT, TWO, NetworkSpec((16,), "tanh")),
     (FLAT, TWO, NetworkSpec((), "tanh")),
     (NESTED, TWO, NetworkSpec((32, 32), "gelu")),
+    (FLAT, Box((-200.0, 3.0), (200.0, 3.5)).in_units(), NetworkSpec((16,), "tanh")),
     (NESTED, FOUR, NetworkSpec((32,), "silu")),
 ]
 
@@ -106,7 +107,7 @@ def test_an_export_acts_as_the_policy_in_batches_of_any_size(format, case, tmp_p
         some = jax.tree.map(lambda x, n=count: x[:n], mine)
         outputs = act(some)
         dist = networks.distribution(each[1].params, each[1].obs_stats, some)
-        np.testing.assert_allclose(outputs["action"], policy(some), atol=1e-4)
+        np.testing.assert_allclose(outputs["action"], policy(some), atol=1e-4, rtol=1e-5)
         for name, x in dist._asdict().items():
             np.testing.assert_allclose(outputs[name], x, atol=1e-4, rtol=1e-4)
     about = json.loads((out / "policy.json").read_text())

@@ -6,9 +6,11 @@ import pytest
 import jaxmaze
 from jaxmaze import api
 from jaxmaze.core.spaces import Spaces
+from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint
 from jaxmaze.stages import ppo
+from jaxmaze.training import units
 from tests.conftest import SMALL
 from tests.unit_env import Teacher
 
@@ -21,6 +23,7 @@ TINY = {k: v for k, v in SMALL.items() if k != "env.max_episode_steps"} | {
     "bc.batch_size": 32,
     "bc.eval_every": 0,
     "ppo.learning_rate": 5e-3,
+    "ppo.cloning_coef": 0.1,
     "ppo.total_env_steps": 1536,
     "evaluation.episodes": 8,
 }
@@ -41,8 +44,8 @@ def made(folder, unit, bounded):
 @pytest.fixture(scope="module", params=[True, False], ids=["bounded", "unbounded"])
 def runs(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("units")
-    units = (0.01, 1.0, 200.0) if request.param else (1.0, 200.0)
-    return request.param, {u: made(folder / str(u), u, request.param) for u in units}
+    each = (0.01, 1.0, 200.0) if request.param else (1.0, 200.0)
+    return request.param, {unit: made(folder / str(unit), unit, request.param) for unit in each}
 
 
 def losses(run):
@@ -127,6 +130,10 @@ def test_runs_of_a_version_without_units_are_read_and_taken_over_as_they_were(
     assert tuned.summary["audit"]["max_log_prob_difference"] == 0
     assert load(tuned).spaces.action.units is None
     assert api.evaluate(settings, old.folder)["mean"] > -1
+    # What is resumed keeps its units too.
+    info = environment.describe(environment.EnvConfig.of(settings.env))
+    assert units.spaces_of(old.folder, info, ()).action.units is None
+    assert units.spaces_of(tmp_path / "none", info, ()).action.units.scale == (4.0, 4.0)
     # Side by side with a clone of now, they could not be members of one program.
     new = api.clone(settings, data, tmp_path / "new")
     arms = {}
