@@ -60,7 +60,7 @@ def test_dicts_of_either_kind_do_as_configurations(tmp_path):
     partial = {"env": {"id": "CartPole-v1"}, "bc.num_epochs": 2}
     mixed = {"env": ml_collections.ConfigDict({"id": "CartPole-v1"}), "bc": {"num_epochs": 2}}
     whole = config.validate(partial)
-    assert whole.bc.num_epochs == 2 and whole.ppo.gamma == 0.999
+    assert whole.bc.num_epochs == 2 and whole.ppo.gae_lambda == 0.98
     for given in (partial, mixed, ml_collections.ConfigDict(mixed)):
         assert jaxmaze.override(given, {}).to_dict() == whole.to_dict()
     small = {"env": {"id": "CartPole-v1"}} | SMALL
