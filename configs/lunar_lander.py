@@ -61,7 +61,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         "learning_rate": 3e-3,  # Adam
         "learning_rate_schedule": "linear",  # to 0 at the end; or "constant"
         "batch_size": 128,
-        "num_updates": 20_000,  # gradient steps, however many epochs these are
+        # "num_updates": gradient steps, however many epochs these are; 20,000 if not set
         # "num_epochs": passes over the training episodes, instead
         "validation_percentage": 20.0,  # of the episodes
         "entropy_coef": 0.0,  # weight of the entropy bonus

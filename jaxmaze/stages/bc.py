@@ -170,7 +170,7 @@ class _Trainer:
         self.evaluator, self.checkpoints = evaluator, checkpoints
         self.section, self.members = config.bc, config.members
         self.start = time.perf_counter()
-        self.plan = bc_learner.plan(self.section, problem.steps)
+        self.plan = self.fitter.plan(problem.steps)
         self._epochs = self.fitter.epochs(problem.steps, True)
         self.validates = bool(problem.validation.any())
         self.refits = self.section.refit and self.validates

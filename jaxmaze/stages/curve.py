@@ -149,7 +149,7 @@ def _clone(
     episodes = [dataset.episodes[i] for i in drawn]
     folder = workdir / _name(count, draw)
     data = _write(config, workdir, dataset, info, drawn, folder.name)
-    wanted = _at(config, dataset, episodes, draw, data)
+    wanted = _at(config, dataset, info, episodes, draw, data)
     with console.hushed():
         stages.run_all("bc", {folder.name: (wanted, folder)}, reported)
     table = outcomes.read_episodes(folder)
@@ -185,6 +185,7 @@ def _write(
 def _at(
     config: Settings,
     dataset: trajectories.Dataset,
+    info: environment.EnvInfo,
     episodes: Sequence[Episode],
     draw: int,
     data: Path,
@@ -201,7 +202,7 @@ def _at(
     batch = min(section.batch_size, smallest)
     mean = dataset.num_steps / len(dataset.episodes)
     most = math.ceil(max(config.curve.episodes) * mean / section.batch_size)
-    plan, times = bc_learner.plan(section, most), 1.0
+    plan, times = bc_learner.plan(section, most, info.spaces.obs.num_pixels > 0), 1.0
     if config.curve.equal_updates:
         times = max(1.0, most / math.ceil(int(lengths.sum()) / batch))
     epochs = round(plan.epochs * times)

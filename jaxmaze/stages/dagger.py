@@ -193,7 +193,7 @@ class _Trainer:
             cuts = dagger_data.padded_cuts(self.episodes, self.config.bc.sequence_length)
         data = bc_learner.rows_on_device(obs, action, cuts=cuts)
         steps = bc_learner.num_minibatches(self.config, weight.shape[1], cuts)
-        plan = bc_learner.plan(self.config.bc, steps)
+        plan = self.fitter.plan(steps)
         epochs = self.fitter.epochs(steps, False)
         state = self.fitter.init(data, weight, (self.round,))
         hyper = self.fitter.hyper(plan.epochs, plan.epochs)

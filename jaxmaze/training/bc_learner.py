@@ -18,6 +18,9 @@ from jaxmaze.core.types import Demonstrations, PyTree, Sequences
 from jaxmaze.errors import UserError
 from jaxmaze.training import compiled
 
+UPDATES, UPDATES_OF_IMAGES = 20_000, 5_000
+"""Gradient steps where their number is not set: what a clone of 3 episodes needs; fewer for images,
+a step of which takes hundreds of times as long."""
 LOGGED = 200
 """About how often metrics are logged and held-out episodes are evaluated, however many epochs there
 are: a few short episodes are passed over thousands of times."""
@@ -49,13 +52,14 @@ class Plan(NamedTuple):
         return every > 0 and epoch // every > before // every
 
 
-def plan(section: BC, minibatches: int) -> Plan:
+def plan(section: BC, minibatches: int, images: bool = False) -> Plan:
     """The course of a fit with so many minibatches an epoch.
 
     Epochs are counted in gradient steps (``bc.num_updates``), because 3 episodes need as many of
     these as 100, and so more epochs.
     """
-    epochs = section.num_epochs or max(1, round(section.num_updates / minibatches))
+    updates = section.num_updates or (UPDATES_OF_IMAGES if images else UPDATES)
+    epochs = section.num_epochs or max(1, round(updates / minibatches))
     passes = math.ceil(epochs / LOGGED)
     fifth = math.ceil(epochs / FIFTH)
     patience = fifth if section.patience is None else section.patience
@@ -181,6 +185,10 @@ class Fitter:
     def each(self, number: int) -> np.ndarray:
         """A whole number for each member, ``[M]``."""
         return np.full(self.members, number, np.int32)
+
+    def plan(self, minibatches: int) -> Plan:
+        """The course of a fit with so many minibatches an epoch."""
+        return plan(self.section, minibatches, self.networks.spaces.obs.num_pixels > 0)
 
     def hyper(self, num_epochs: int | np.ndarray, decay_epochs: float = math.inf) -> bc.Hyper:
         """Hyper-parameters of the members, which are trained for ``num_epochs`` ``[M]``.

@@ -164,6 +164,15 @@ def test_what_is_set_in_epochs_is_kept_in_epochs():
     assert (plan.epochs, plan.passes, plan.patience) == (1000, 3, 4)
     assert [end for end in range(3, 31, 3) if plan.due(end, 3)] == list(range(3, 31, 3))
     assert bc_learner.plan(BC(eval_every=0), 7).eval_every == 0
+    assert bc_learner.plan(BC(num_updates=70), 7, images=True).epochs == 10
+
+
+def test_images_get_fewer_gradient_steps(small):
+    config = settings(small, 1, **{"bc.num_epochs": None})
+    pictures = Spaces(Observations.array(16, 16, 3, dtype="uint8"), Discrete(2))
+    for spaces, epochs in ((SPACES, 200), (pictures, 50)):
+        fitter = bc_learner.Fitter(config, build_networks(config, spaces), 0)
+        assert fitter.plan(100).epochs == epochs
 
 
 def test_a_constant_learning_rate_does_not_decay(small):

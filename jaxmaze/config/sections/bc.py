@@ -37,7 +37,9 @@ class BC:
     sequence_length: int = count(
         64, "of networks that remember: steps that gradients go back, at most"
     )
-    num_updates: int = count(20_000, "gradient steps, where num_epochs is not set")
+    num_updates: int | None = count(
+        None, "gradient steps, where num_epochs is not set; 20,000 if None, 5,000 for images"
+    )
     num_epochs: int | None = count(
         None, "passes over the episodes, at most; as many as make num_updates if None"
     )
