@@ -39,6 +39,13 @@ VARIANTS: dict[str, dict] = {
     "exploration kept": {"ppo.exploration": "kept"},
     "calibrated": {"ppo.exploration": "calibrated"},
     "reset to 0.5": {"ppo.start_exploration": 0.5},
+    "statistics frozen": {"ppo.observation_statistics": "frozen"},
+    "statistics adapted": {"ppo.observation_statistics": "adapt"},
+    "statistics running": {"ppo.observation_statistics": "running"},
+    "from scratch adapted": {
+        "ppo.init_from": None,
+        "ppo.observation_statistics": "adapt",
+    },
 }
 """Each differs from the default in one thing."""
 EARLY = 100_000

@@ -54,6 +54,8 @@ class GRU(nn.Module):
 
     CARRIED: ClassVar[int] = 1
     """Size of the hidden state, in multiples of ``size``."""
+    INPUT_LAYERS: ClassVar[tuple[tuple[str, ...], ...]] = (("input",),)
+    """Paths of the layers that take the features."""
     size: int
 
     @nn.compact
@@ -104,6 +106,8 @@ class DeltaGRU(nn.Module):
 
     CARRIED: ClassVar[int] = 2
     """Size of the hidden state, in multiples of ``size``: GRU units and the previous features."""
+    INPUT_LAYERS: ClassVar[tuple[tuple[str, ...], ...]] = (("seen",), ("gru", "input"))
+    """Paths of the layers that take the features, as the first of their inputs."""
     size: int
 
     @nn.compact

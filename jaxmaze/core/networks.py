@@ -120,6 +120,19 @@ class Networks:
         return ENCODERS[self.spec.encoder].carry_size(self.spec) + of_memory
 
     @property
+    def input_layers(self) -> tuple[tuple[str, ...], ...]:
+        """Paths, in policy and value parameters, of the layers that take the encoder's inputs.
+
+        The kernels' first rows are those of the normalised numbers.
+        """
+        memory = MEMORIES[self.spec.memory]
+        if self.spec.hidden_sizes:
+            return (("encoder", "hidden_0"),)
+        if memory is not None:
+            return tuple(("memory", *path) for path in memory.INPUT_LAYERS)
+        return (("head",),)
+
+    @property
     def _one_by_one(self) -> bool:
         """Whether the encoder itself is recurrent, and so has to be given one step at a time."""
         return ENCODERS[self.spec.encoder].carry_size(self.spec) > 0

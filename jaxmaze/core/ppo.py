@@ -21,6 +21,7 @@ from jaxmaze.core import (
     normalization,
     optimizer,
     ppo_cloning,
+    preserving,
     schedules,
     shuffle,
 )
@@ -358,11 +359,16 @@ def _advanced(
     flat = networks.flatten_obs(rows.obs)
     flat = flat.reshape(math.prod(flat.shape[:-1]), flat.shape[-1])
     weight = None if rows.weight is None else rows.weight.reshape(-1)
+    adapts = moves & (hyper.adapt_stats > 0)
     stats = optimizer.where(
-        moves & (hyper.adapt_stats > 0),
-        normalization.update_stats(context.stats, flat, weight),
-        context.stats,
+        adapts, normalization.update_stats(context.stats, flat, weight), context.stats
     )
+    if context.static.keeps_outputs:
+        change = preserving.change_between(context.stats, stats, flat, weight)
+        kept = _rewritten(networks, state, params, change, stats)
+        state, params = optimizer.where(
+            adapts & (hyper.keep_outputs > 0), kept, (state, params)
+        )
     after = networks.distribution(params, stats, rows.obs, rows.memory)
     clone_kl = (
         jnp.zeros(()) if rows.clone is None else losses.mean(rows.clone.kl(after), rows.weight)
@@ -387,3 +393,21 @@ def _advanced(
         "policy_l2_norm": optax.tree.norm(params),
         **after.exploration(),
     }
+
+
+def _rewritten(
+    networks: Networks,
+    state: State,
+    params: Params,
+    change: preserving.Change,
+    stats: normalization.RunningStats,
+) -> tuple[State, Params]:
+    """The state, and the policy's new parameters, for other statistics but with equal outputs."""
+    layers = networks.input_layers
+    state = state._replace(
+        average=Policy(preserving.params(state.average.params, change, layers), stats),
+        value_params=preserving.params(state.value_params, change, layers),
+        policy_opt=preserving.moments(state.policy_opt, change, layers),
+        value_opt=preserving.moments(state.value_opt, change, layers),
+    )
+    return state, preserving.params(params, change, layers)

@@ -28,6 +28,8 @@ class Static(NamedTuple):
         Schmitt et al. (2018), "Kickstarting Deep Reinforcement Learning".
       keeps_cloning: whether any member's loss has the cloning loss (:attr:`Hyper.cloning_coef`).
       decays_linearly: whether the weights of these two decay linearly to 0.
+      keeps_outputs: whether any member's networks keep their outputs when their observation
+        statistics change (:attr:`Hyper.keep_outputs`).
     """
 
     num_epochs: int
@@ -38,6 +40,7 @@ class Static(NamedTuple):
     kickstarts: bool = False
     keeps_cloning: bool = False
     decays_linearly: bool = True
+    keeps_outputs: bool = False
 
 
 class Hyper(NamedTuple):
@@ -63,6 +66,8 @@ class Hyper(NamedTuple):
       cloning_coef: weight of the cloning loss on demonstrations in the policy's loss.
       average_decay: decay of the EMA of the policy's parameters per iteration; 0 for no averaging.
       adapt_stats: 1.0 if the observation statistics are updated, 0.0 if they are frozen.
+      keep_outputs: 1.0 if the networks are rewritten at such an update, so that their outputs stay
+        as they are (:mod:`jaxmaze.core.preserving`); 0.0 if they are not.
       demo_first: index of the member's first own demonstration row among all members' rows.
       demo_count: number of its own rows; 0 if all are.
     """
@@ -83,6 +88,7 @@ class Hyper(NamedTuple):
     cloning_coef: Scalar
     average_decay: Scalar
     adapt_stats: Scalar
+    keep_outputs: Scalar = 0.0
     demo_first: Scalar = 0
     demo_count: Scalar = 0
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxmaze.config import Settings, get
 from jaxmaze.config import settings as settings_lib
+from jaxmaze.config.sections.ppo import PPO
 from jaxmaze.core import ppo
 from jaxmaze.core.action_space import ActionSpace
 from jaxmaze.envs import environment
@@ -165,7 +166,15 @@ def static(configs: Sequence[Settings]) -> ppo.Static:
         kickstarts=any(ppo_section.anchor_coef > 0 for ppo_section in cloned),
         keeps_cloning=any(ppo_section.cloning_coef > 0 for ppo_section in cloned),
         decays_linearly=section.anchor_schedule == "linear",
+        keeps_outputs=any(statistics(c.ppo, c.ppo.init_from is not None) == "adapt" for c in configs),
     )
+
+
+def statistics(section: PPO, from_clone: bool) -> str:
+    """What happens to the observation statistics: ``ppo.observation_statistics``, not ``auto``."""
+    if section.observation_statistics != "auto":
+        return section.observation_statistics
+    return "frozen" if from_clone else "running"
 
 
 def hyper(arm: Arm) -> ppo.Hyper:
@@ -193,6 +202,7 @@ def hyper(arm: Arm) -> ppo.Hyper:
         anchor_target_kl=unless(c.anchor_target_kl, np.inf),
         cloning_coef=c.cloning_coef if from_clone else 0.0,
         average_decay=c.average_decay,
-        adapt_stats=0.0 if from_clone else 1.0,
+        adapt_stats=float(statistics(c, from_clone) != "frozen"),
+        keep_outputs=float(statistics(c, from_clone) == "adapt"),
     )
     return jax.tree.map(lambda x: np.full(arm.config.members, x, np.float32), values)

@@ -88,6 +88,12 @@ class PPO:
         high=0.9999,
         swept=True,
     )
+    observation_statistics: str = field(
+        "auto",
+        "after each update: adapt (with outputs kept), running (not kept) or frozen",
+        choices=("auto", "adapt", "frozen", "running"),
+        own=True,
+    )
     overlap: bool = field(False, "collect with the policy of one update ago, while updating")
     eval_every: int = count(8, "iterations between evaluations")
     eval_episodes: int = count(20, "of such an evaluation")
