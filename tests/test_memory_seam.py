@@ -30,6 +30,10 @@ class Recurrent(nn.Module):
     def carry_size(spec):
         return spec.hidden_sizes[-1]
 
+    @staticmethod
+    def input_layers(spec):
+        return (("seen",),)
+
     @nn.compact
     def __call__(self, rows, carry, begin):
         zeros, size = nn.initializers.zeros, self.spec.hidden_sizes[-1]

@@ -46,6 +46,14 @@ class MLP(nn.Module):
         """Size of the hidden state: 0, as this encoder is not recurrent."""
         return 0
 
+    @staticmethod
+    def input_layers(spec: NetworkSpec) -> tuple[tuple[str, ...], ...]:
+        """Paths of the layers that take the rows, as the first of their inputs.
+
+        Empty without layers, where the rows are features as they are.
+        """
+        return (("hidden_0",),) if spec.hidden_sizes else ()
+
     @nn.compact
     def __call__(self, rows: Inputs, carry: Array, begin: Array) -> tuple[Array, Array]:
         """One step.

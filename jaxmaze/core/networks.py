@@ -126,8 +126,9 @@ class Networks:
         The kernels' first rows are those of the normalised numbers.
         """
         memory = MEMORIES[self.spec.memory]
-        if self.spec.hidden_sizes:
-            return (("encoder", "hidden_0"),)
+        of_encoder = ENCODERS[self.spec.encoder].input_layers(self.spec)
+        if of_encoder:
+            return tuple(("encoder", *path) for path in of_encoder)
         if memory is not None:
             return tuple(("memory", *path) for path in memory.INPUT_LAYERS)
         return (("head",),)

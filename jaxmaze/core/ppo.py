@@ -366,9 +366,7 @@ def _advanced(
     if context.static.keeps_outputs:
         change = preserving.change_between(context.stats, stats, flat, weight)
         kept = _rewritten(networks, state, params, change, stats)
-        state, params = optimizer.where(
-            adapts & (hyper.keep_outputs > 0), kept, (state, params)
-        )
+        state, params = optimizer.where(adapts & (hyper.keep_outputs > 0), kept, (state, params))
     after = networks.distribution(params, stats, rows.obs, rows.memory)
     clone_kl = (
         jnp.zeros(()) if rows.clone is None else losses.mean(rows.clone.kl(after), rows.weight)
@@ -399,7 +397,7 @@ def _rewritten(
     networks: Networks,
     state: State,
     params: Params,
-    change: preserving.Change,
+    change: preserving.Change | None,
     stats: normalization.RunningStats,
 ) -> tuple[State, Params]:
     """The state, and the policy's new parameters, for other statistics but with equal outputs."""

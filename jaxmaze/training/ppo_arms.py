@@ -166,7 +166,9 @@ def static(configs: Sequence[Settings]) -> ppo.Static:
         kickstarts=any(ppo_section.anchor_coef > 0 for ppo_section in cloned),
         keeps_cloning=any(ppo_section.cloning_coef > 0 for ppo_section in cloned),
         decays_linearly=section.anchor_schedule == "linear",
-        keeps_outputs=any(statistics(c.ppo, c.ppo.init_from is not None) == "adapt" for c in configs),
+        keeps_outputs=any(
+            statistics(c.ppo, c.ppo.init_from is not None) == "adapt" for c in configs
+        ),
     )
 
 
