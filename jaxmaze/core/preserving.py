@@ -64,7 +64,7 @@ def change_between(
     exact = Change(after / before, (new.mean - old.mean) / before)
     counts = jnp.ones(len(rows)) if weight is None else weight
     beyond = (jnp.abs(rows - old.mean) > CLIP * before) | (jnp.abs(rows - new.mean) > CLIP * after)
-    clipped = (beyond & (counts > 0)[:, None]).any(0)
+    clipped = beyond.any(0)
     line = _nearest_line(old, new, exact, rows, counts)
     some = old.count > 0
     return Change(

@@ -232,6 +232,10 @@ def test_an_update_that_adapts_computes_what_a_frozen_one_does():
         np.testing.assert_allclose(a, b, atol=1e-6)
         assert np.abs(a - before).max() > 1e-3
     assert distance(found.policy.params, frozen.policy.params) > 1e-2
+    # A member beside it whose statistics run, and whose networks stay as they are.
+    running, _ = _update(NETWORKS, KEEPS, state, segment, hyper(adapt_stats=1.0), state.policy)
+    assert bits(running.policy) == bits(frozen.policy._replace(obs_stats=found.policy.obs_stats))
+    assert bits(running.value_params) == bits(frozen.value_params)
     change = preserving.change_between(
         state.policy.obs_stats, found.policy.obs_stats, segment.obs.reshape(-1, 2)
     )

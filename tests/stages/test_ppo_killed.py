@@ -9,6 +9,7 @@ OVERRIDES = {
     "env.max_episode_steps": 40,
     "network.hidden_sizes": (16, 16),
     "ppo.audit": "report",
+    "ppo.observation_statistics": "adapt",
     "ppo.critic_fit_epochs": 1,
     "ppo.num_envs": 4,
     "ppo.num_steps": 32,

@@ -10,7 +10,7 @@ from jaxmaze.core import ppo
 from jaxmaze.training import ppo_arms
 
 OF_CLONES = ("critic_burn_in", "anchor_coef", "cloning_coef")
-FIELDS = sorted({*ppo.Hyper._fields} - {"adapt_stats", "demo_first", "demo_count"})
+FIELDS = sorted({*ppo.Hyper._fields} - {"adapt_stats", "keep_outputs", "demo_first", "demo_count"})
 
 
 def hyper(small, origin, **fields):
@@ -27,6 +27,21 @@ def test_each_setting_is_its_own_and_what_is_a_clones_is_nobody_elses(small):
             expected = 0.0 if origin is None and name in OF_CLONES else value
             np.testing.assert_allclose(getattr(found, name), [expected] * 2, rtol=1e-6)
         assert found.adapt_stats.tolist() == [adapts] * 2
+
+
+@pytest.mark.parametrize("origin", [object(), None], ids=["clone", "scratch"])
+@pytest.mark.parametrize(
+    ("wish", "adapts", "keeps"), [("adapt", 1, 1), ("running", 1, 0), ("frozen", 0, 0)]
+)
+def test_statistics_adapt_as_they_are_wished(small, origin, wish, adapts, keeps):
+    fields = {"observation_statistics": wish}
+    found = hyper(small, origin, **fields)
+    assert found.adapt_stats.tolist() == [adapts] * 2 and found.keep_outputs.tolist() == [keeps] * 2
+    start = {"ppo.init_from": None if origin is None else "clone"}
+    configs = [api.override(small, start | {f"ppo.{k}": v for k, v in fields.items()})]
+    assert ppo_arms.static(configs).keeps_outputs == bool(keeps)
+    # One arm's wish is enough for the program of all.
+    assert ppo_arms.static([small, *configs]).keeps_outputs == bool(keeps)
 
 
 def test_what_is_not_set_has_no_effect(small):
