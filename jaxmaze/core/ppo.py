@@ -360,13 +360,15 @@ def _advanced(
     flat = flat.reshape(math.prod(flat.shape[:-1]), flat.shape[-1])
     weight = None if rows.weight is None else rows.weight.reshape(-1)
     adapts = moves & (hyper.adapt_stats > 0)
-    stats = optimizer.where(
-        adapts, normalization.update_stats(context.stats, flat, weight), context.stats
-    )
+    stats = normalization.update_stats(context.stats, flat, weight)
+    if context.static.keeps_outputs:
+        stats = preserving.update_stats(context.stats, flat, weight, hyper.adapt_above)
+    stats = optimizer.where(adapts, stats, context.stats)
     if context.static.keeps_outputs:
         change = preserving.change_between(context.stats, stats, flat, weight)
         kept = _rewritten(networks, state, params, change, stats)
-        state, params = optimizer.where(adapts & (hyper.keep_outputs > 0), kept, (state, params))
+        keeps = adapts & (hyper.keep_outputs > 0) & (stats.count != context.stats.count)
+        state, params = optimizer.where(keeps, kept, (state, params))
     after = networks.distribution(params, stats, rows.obs, rows.memory)
     clone_kl = (
         jnp.zeros(()) if rows.clone is None else losses.mean(rows.clone.kl(after), rows.weight)

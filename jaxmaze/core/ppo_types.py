@@ -68,6 +68,8 @@ class Hyper(NamedTuple):
       adapt_stats: 1.0 if the observation statistics are updated, 0.0 if they are frozen.
       keep_outputs: 1.0 if the networks are rewritten at such an update, so that their outputs stay
         as they are (:mod:`jaxmaze.core.preserving`); 0.0 if they are not.
+      adapt_above: only features are updated of which a larger share of a segment's rows is clipped;
+        -1.0 for all features.
       demo_first: index of the member's first own demonstration row among all members' rows.
       demo_count: number of its own rows; 0 if all are.
     """
@@ -89,6 +91,7 @@ class Hyper(NamedTuple):
     average_decay: Scalar
     adapt_stats: Scalar
     keep_outputs: Scalar = 0.0
+    adapt_above: Scalar = -1.0
     demo_first: Scalar = 0
     demo_count: Scalar = 0
 

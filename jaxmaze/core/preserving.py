@@ -18,10 +18,12 @@ import optax
 
 from jaxmaze.core import normalization
 from jaxmaze.core.normalization import CLIP, EPSILON, RunningStats
-from jaxmaze.core.types import Array, Params
+from jaxmaze.core.types import Array, Params, Scalar
 
 LEAST_SLOPE = 0.01
 """Smallest slope of a fitted line, by which Adam's moments are divided."""
+ALL = -1.0
+"""The share of clipped rows above which all features are updated."""
 
 
 class Change(NamedTuple):
@@ -34,6 +36,39 @@ class Change(NamedTuple):
 
     scale: Array
     offset: Array
+
+
+def update_stats(
+    old: RunningStats, rows: Array, weight: Array | None = None, above: Scalar = ALL
+) -> RunningStats:
+    """Merge a batch into the statistics of the features that need it.
+
+    Args:
+      old: statistics ``[D]``.
+      rows: ``[B, D]`` raw.
+      weight: ``[B]`` 0.0 for rows that do not count; all do by default.
+      above: a feature is updated if a larger share of the rows than this is clipped with the old
+        statistics; before any data, all are.
+
+    Returns:
+      New statistics; the old ones, bitwise, if no feature is updated.
+    """
+    new = normalization.update_stats(old, rows, weight)
+    if old.mean is None:
+        return new
+    counts = jnp.ones(len(rows)) if weight is None else weight
+    clipped = (counts[:, None] * _clipped(old, rows)).sum(0) / jnp.maximum(counts.sum(), 1e-8)
+    chosen = (clipped > above) | (old.count == 0)
+    return RunningStats(
+        jnp.where(chosen.any(), new.count, old.count),
+        jnp.where(chosen, new.mean, old.mean),
+        jnp.where(chosen, new.var, old.var),
+    )
+
+
+def _clipped(stats: RunningStats, rows: Array) -> Array:
+    """Which of the numbers ``[B, D]`` normalising clips."""
+    return jnp.abs(rows - stats.mean) > CLIP * jnp.sqrt(stats.var + EPSILON)
 
 
 def change_between(
@@ -50,7 +85,7 @@ def change_between(
     Args:
       old: statistics ``[D]``; without any data (count 0) there is nothing to keep, and the change
         is none at all.
-      new: the old ones, updated by the rows.
+      new: the old ones, updated by the rows, or by some of their features.
       rows: ``[B, D]`` raw.
       weight: ``[B]`` 0.0 for rows that do not count; all do by default.
 
@@ -63,14 +98,11 @@ def change_between(
     before, after = (jnp.sqrt(stats.var + EPSILON) for stats in (old, new))
     exact = Change(after / before, (new.mean - old.mean) / before)
     counts = jnp.ones(len(rows)) if weight is None else weight
-    beyond = (jnp.abs(rows - old.mean) > CLIP * before) | (jnp.abs(rows - new.mean) > CLIP * after)
-    clipped = beyond.any(0)
+    clipped = (_clipped(old, rows) | _clipped(new, rows)).any(0)
     line = _nearest_line(old, new, exact, rows, counts)
-    some = old.count > 0
-    return Change(
-        jnp.where(some, jnp.where(clipped, line.scale, exact.scale), 1.0),
-        jnp.where(some, jnp.where(clipped, line.offset, exact.offset), 0.0),
-    )
+    change = Change(*(jnp.where(clipped, a, b) for a, b in zip(line, exact, strict=True)))
+    changes = (old.count > 0) & ((new.mean != old.mean) | (new.var != old.var))
+    return Change(jnp.where(changes, change.scale, 1.0), jnp.where(changes, change.offset, 0.0))
 
 
 def _nearest_line(

@@ -13,7 +13,7 @@ import numpy as np
 from jaxmaze.config import Settings, get
 from jaxmaze.config import settings as settings_lib
 from jaxmaze.config.sections.ppo import PPO
-from jaxmaze.core import ppo
+from jaxmaze.core import ppo, preserving
 from jaxmaze.core.action_space import ActionSpace
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
@@ -23,6 +23,11 @@ from jaxmaze.training.handover import Demonstrations, Origin
 
 UNLIMITED_EPISODE = 1000
 """Assumed length of an episode in an environment without a step limit."""
+
+KEEP_OUTPUTS = ("adapt", "clipped")
+"""Choices of ``ppo.observation_statistics`` that leave the networks' outputs as they are."""
+CLIPPED = 0.01
+"""Share of clipped steps above which a feature's statistics adapt with the choice ``clipped``."""
 
 
 class Arm(NamedTuple):
@@ -167,7 +172,7 @@ def static(configs: Sequence[Settings]) -> ppo.Static:
         keeps_cloning=any(ppo_section.cloning_coef > 0 for ppo_section in cloned),
         decays_linearly=section.anchor_schedule == "linear",
         keeps_outputs=any(
-            statistics(c.ppo, c.ppo.init_from is not None) == "adapt" for c in configs
+            statistics(c.ppo, c.ppo.init_from is not None) in KEEP_OUTPUTS for c in configs
         ),
     )
 
@@ -176,7 +181,7 @@ def statistics(section: PPO, from_clone: bool) -> str:
     """What happens to the observation statistics: ``ppo.observation_statistics``, not ``auto``."""
     if section.observation_statistics != "auto":
         return section.observation_statistics
-    return "frozen" if from_clone else "running"
+    return "clipped" if from_clone else "running"
 
 
 def hyper(arm: Arm) -> ppo.Hyper:
@@ -205,6 +210,7 @@ def hyper(arm: Arm) -> ppo.Hyper:
         cloning_coef=c.cloning_coef if from_clone else 0.0,
         average_decay=c.average_decay,
         adapt_stats=float(statistics(c, from_clone) != "frozen"),
-        keep_outputs=float(statistics(c, from_clone) == "adapt"),
+        keep_outputs=float(statistics(c, from_clone) in KEEP_OUTPUTS),
+        adapt_above=CLIPPED if statistics(c, from_clone) == "clipped" else preserving.ALL,
     )
     return jax.tree.map(lambda x: np.full(arm.config.members, x, np.float32), values)

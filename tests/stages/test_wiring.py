@@ -42,10 +42,12 @@ def check_equal(ours, theirs):
 @pytest.fixture(scope="module")
 def fine_tuned(small, cloned, tmp_path_factory):
     """PPO from the clone, as from scratch, with a learning rate above 0."""
-    config = api.override(small, PPO | {"ppo.critic_burn_in": 1, "ppo.learning_rate": 1e-3})
+    changes = {"ppo.critic_burn_in": 1, "ppo.learning_rate": 1e-3}
+    config = api.override(small, PPO | changes)
+    frozen = api.override(config, {"ppo.observation_statistics": "frozen"})
     folder = tmp_path_factory.mktemp("fine_tuned")
     return (
-        api.fine_tune(config, cloned, folder / "pretrained"),
+        api.fine_tune(frozen, cloned, folder / "pretrained"),
         api.fine_tune(config, None, folder / "from_scratch"),
     )
 
@@ -77,9 +79,10 @@ def test_from_scratch_the_statistics_are_those_of_all_that_was_seen(fine_tuned):
 @pytest.fixture(scope="module")
 def together(small, cloned, tmp_path_factory):
     """Three arms in one program: one that stays as it is, the clone's, and one from scratch."""
-    config = api.override(small, PPO | {"ppo.critic_burn_in": 1, "ppo.learning_rate": 1e-3})
+    changes = {"ppo.critic_burn_in": 1, "ppo.learning_rate": 1e-3}
+    config = api.override(small, PPO | changes)
     still = api.override(config, {"ppo.learning_rate": 0.0})
-    origin = {"ppo.init_from": str(cloned.folder)}
+    origin = {"ppo.init_from": str(cloned.folder), "ppo.observation_statistics": "frozen"}
     folder = tmp_path_factory.mktemp("together")
     configs = {
         "still": api.override(still, origin),

@@ -10,7 +10,8 @@ from jaxmaze.core import ppo
 from jaxmaze.training import ppo_arms
 
 OF_CLONES = ("critic_burn_in", "anchor_coef", "cloning_coef")
-FIELDS = sorted({*ppo.Hyper._fields} - {"adapt_stats", "keep_outputs", "demo_first", "demo_count"})
+OF_STATISTICS = ("adapt_stats", "keep_outputs", "adapt_above")
+FIELDS = sorted({*ppo.Hyper._fields} - {*OF_STATISTICS, "demo_first", "demo_count"})
 
 
 def hyper(small, origin, **fields):
@@ -21,27 +22,34 @@ def hyper(small, origin, **fields):
 def test_each_setting_is_its_own_and_what_is_a_clones_is_nobody_elses(small):
     # All different, and all within their ranges.
     given = {name: 0.31 + 0.01 * i for i, name in enumerate(FIELDS)} | {"critic_burn_in": 5}
-    for origin, adapts in ((object(), 0.0), (None, 1.0)):
+    for origin in (object(), None):
         found = hyper(small, origin, **given)
         for name, value in given.items():
             expected = 0.0 if origin is None and name in OF_CLONES else value
             np.testing.assert_allclose(getattr(found, name), [expected] * 2, rtol=1e-6)
-        assert found.adapt_stats.tolist() == [adapts] * 2
 
 
 @pytest.mark.parametrize("origin", [object(), None], ids=["clone", "scratch"])
 @pytest.mark.parametrize(
-    ("wish", "adapts", "keeps"), [("adapt", 1, 1), ("running", 1, 0), ("frozen", 0, 0)]
+    ("wish", "wanted"),
+    [
+        ("adapt", (1, 1, -1)),
+        ("clipped", (1, 1, ppo_arms.CLIPPED)),
+        ("running", (1, 0, -1)),
+        ("frozen", (0, 0, -1)),
+        ("auto", None),
+    ],
 )
-def test_statistics_adapt_as_they_are_wished(small, origin, wish, adapts, keeps):
-    fields = {"observation_statistics": wish}
-    found = hyper(small, origin, **fields)
-    assert found.adapt_stats.tolist() == [adapts] * 2 and found.keep_outputs.tolist() == [keeps] * 2
-    start = {"ppo.init_from": None if origin is None else "clone"}
-    configs = [api.override(small, start | {f"ppo.{k}": v for k, v in fields.items()})]
-    assert ppo_arms.static(configs).keeps_outputs == bool(keeps)
+def test_statistics_adapt_as_they_are_wished(small, origin, wish, wanted):
+    wanted = wanted or ((1, 0, -1) if origin is None else (1, 1, ppo_arms.CLIPPED))
+    found = hyper(small, origin, observation_statistics=wish)
+    for name, value in zip(OF_STATISTICS, wanted, strict=True):
+        np.testing.assert_allclose(getattr(found, name), [value] * 2, rtol=1e-6)
+    fields = {"ppo.observation_statistics": wish, "ppo.init_from": origin and "clone"}
+    configs = [api.override(small, fields)]
+    assert ppo_arms.static(configs).keeps_outputs == bool(wanted[1])
     # One arm's wish is enough for the program of all.
-    assert ppo_arms.static([small, *configs]).keeps_outputs == bool(keeps)
+    assert ppo_arms.static([small, *configs]).keeps_outputs == bool(wanted[1])
 
 
 def test_what_is_not_set_has_no_effect(small):

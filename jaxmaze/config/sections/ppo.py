@@ -90,8 +90,8 @@ class PPO:
     )
     observation_statistics: str = field(
         "auto",
-        "after each update: adapt (with outputs kept), running (not kept) or frozen",
-        choices=("auto", "adapt", "frozen", "running"),
+        "after an update: frozen; adapt, with outputs kept, all or those clipped; or just running",
+        choices=("auto", "adapt", "clipped", "frozen", "running"),
         own=True,
     )
     overlap: bool = field(False, "collect with the policy of one update ago, while updating")
