@@ -90,7 +90,7 @@ class PPO:
     )
     observation_statistics: str = field(
         "auto",
-        "after an update: frozen; adapt, with outputs kept, all or those clipped; or just running",
+        "of features: updated if clipped, or all (adapt), with outputs kept; running; frozen",
         choices=("auto", "adapt", "clipped", "frozen", "running"),
         own=True,
     )
