@@ -7,8 +7,6 @@ changes, not even its optimizer state.
 
 from __future__ import annotations
 
-import math
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -21,7 +19,7 @@ from jaxmaze.core import (
     normalization,
     optimizer,
     ppo_cloning,
-    preserving,
+    ppo_statistics,
     schedules,
     shuffle,
 )
@@ -356,19 +354,7 @@ def _advanced(
 ) -> tuple[State, Metrics]:
     """Update the rest of the state: statistics, EMA of parameters, weight of the KL."""
     networks, hyper, rows = context.networks, context.hyper, context.rows
-    flat = networks.flatten_obs(rows.obs)
-    flat = flat.reshape(math.prod(flat.shape[:-1]), flat.shape[-1])
-    weight = None if rows.weight is None else rows.weight.reshape(-1)
-    adapts = moves & (hyper.adapt_stats > 0)
-    stats = normalization.update_stats(context.stats, flat, weight)
-    if context.static.keeps_outputs:
-        stats = preserving.update_stats(context.stats, flat, weight, hyper.adapt_above)
-    stats = optimizer.where(adapts, stats, context.stats)
-    if context.static.keeps_outputs:
-        change = preserving.change_between(context.stats, stats, flat, weight)
-        kept = _rewritten(networks, state, params, change, stats)
-        keeps = adapts & (hyper.keep_outputs > 0) & (stats.count != context.stats.count)
-        state, params = optimizer.where(keeps, kept, (state, params))
+    state, params, stats = ppo_statistics.updated(context, state, params, moves)
     after = networks.distribution(params, stats, rows.obs, rows.memory)
     clone_kl = (
         jnp.zeros(()) if rows.clone is None else losses.mean(rows.clone.kl(after), rows.weight)
@@ -393,21 +379,3 @@ def _advanced(
         "policy_l2_norm": optax.tree.norm(params),
         **after.exploration(),
     }
-
-
-def _rewritten(
-    networks: Networks,
-    state: State,
-    params: Params,
-    change: preserving.Change | None,
-    stats: normalization.RunningStats,
-) -> tuple[State, Params]:
-    """The state, and the policy's new parameters, for other statistics but with equal outputs."""
-    layers = networks.input_layers
-    state = state._replace(
-        average=Policy(preserving.params(state.average.params, change, layers), stats),
-        value_params=preserving.params(state.value_params, change, layers),
-        policy_opt=preserving.moments(state.policy_opt, change, layers),
-        value_opt=preserving.moments(state.value_opt, change, layers),
-    )
-    return state, preserving.params(params, change, layers)
