@@ -41,7 +41,6 @@ VARIANTS: dict[str, dict] = {
     "reset to 0.5": {"ppo.start_exploration": 0.5},
     "statistics frozen": {"ppo.observation_statistics": "frozen"},
     "statistics adapted": {"ppo.observation_statistics": "adapt"},
-    "statistics clipped": {"ppo.observation_statistics": "clipped"},
     "statistics running": {"ppo.observation_statistics": "running"},
     "from scratch adapted": {
         "ppo.init_from": None,

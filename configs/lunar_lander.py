@@ -117,7 +117,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         # "anchor_target_kl": divergence that the anchor's weight is adapted to, instead
         "cloning_coef": 0.0,  # weight of the cloning loss on demonstrations; same schedule
         "average_decay": 0.9,  # what is evaluated is an average of the latest policies; 0: the last
-        "observation_statistics": "auto",  # or "frozen", "clipped", "adapt", "running"
+        "observation_statistics": "auto",  # or "frozen", "constant", "adapt", "running"
         "overlap": False,  # True: collect with the policy of one update ago, while updating
         "eval_every": 8,  # iterations between evaluations and checkpoints
         "eval_episodes": 20,

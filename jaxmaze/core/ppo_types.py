@@ -68,8 +68,8 @@ class Hyper(NamedTuple):
       adapt_stats: 1.0 if the observation statistics are updated, 0.0 if they are frozen.
       keep_outputs: 1.0 if the networks are rewritten at such an update, so that their outputs stay
         as they are (:mod:`jaxmaze.core.preserving`); 0.0 if they are not.
-      adapt_above: only features are updated of which a larger share of a segment's rows is clipped;
-        -1.0 for all features.
+      adapt_above: only features that were constant are updated, if a larger share of a segment's
+        rows than this is clipped; -1.0 for all features.
       demo_first: index of the member's first own demonstration row among all members' rows.
       demo_count: number of its own rows; 0 if all are.
     """

@@ -23,7 +23,7 @@ from jaxmaze.core.types import Array, Params, Scalar
 LEAST_SLOPE = 0.01
 """Smallest slope of a fitted line, by which Adam's moments are divided."""
 ALL = -1.0
-"""The share of clipped rows above which all features are updated."""
+"""In place of a share of clipped rows: all features are updated."""
 
 
 class Change(NamedTuple):
@@ -41,14 +41,15 @@ class Change(NamedTuple):
 def update_stats(
     old: RunningStats, rows: Array, weight: Array | None = None, above: Scalar = ALL
 ) -> RunningStats:
-    """Merge a batch into the statistics of the features that need it.
+    """Merge a batch into the statistics, or only into those of features that were constant.
 
     Args:
       old: statistics ``[D]``.
       rows: ``[B, D]`` raw.
       weight: ``[B]`` 0.0 for rows that do not count; all do by default.
-      above: a feature is updated if a larger share of the rows than this is clipped with the old
-        statistics; before any data, all are.
+      above: only features that were constant are updated, and only if a larger share of the rows
+        than this is clipped with the old statistics; :data:`ALL` for all features. Before any
+        data, all are.
 
     Returns:
       New statistics; the old ones, bitwise, if no feature is updated.
@@ -58,12 +59,18 @@ def update_stats(
         return new
     counts = jnp.ones(len(rows)) if weight is None else weight
     clipped = (counts[:, None] * _clipped(old, rows)).sum(0) / jnp.maximum(counts.sum(), 1e-8)
-    chosen = (clipped > above) | (old.count == 0)
+    varies_now = constant(old) & (clipped > above)
+    chosen = (above < 0) | varies_now | (old.count == 0)
     return RunningStats(
         jnp.where(chosen.any(), new.count, old.count),
         jnp.where(chosen, new.mean, old.mean),
         jnp.where(chosen, new.var, old.var),
     )
+
+
+def constant(stats: RunningStats) -> Array:
+    """Which features ``[..., D]`` did not vary, but for rounding, so that they have no scale."""
+    return stats.var <= EPSILON + jnp.square(1e-6 * stats.mean)
 
 
 def _clipped(stats: RunningStats, rows: Array) -> Array:

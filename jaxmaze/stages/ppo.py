@@ -89,7 +89,11 @@ def run_arms(
     configs = [config for config, _ in arms.values()]
     given = {c.ppo.init_from: handover.read(c, networks) for c in configs}
     folders = [workdir for _, workdir in arms.values()]
-    updater = Updater(configs, networks)
+    settled = {
+        name: (ppo_arms.settled(config, given[config.ppo.init_from]), workdir)
+        for name, (config, workdir) in arms.items()
+    }
+    updater = Updater([config for config, _ in settled.values()], networks)
     if not all(map(run_folder.finished, folders)):
         updater.prepare()  # in the background, while data are read and clones are checked
     demonstrated = DemonstrationSets(info, networks.spaces.action)
@@ -100,7 +104,7 @@ def run_arms(
     if all(done):
         console.say(", ".join(map(str, folders)) + ": finished already")
         return {name: run_folder.summary(workdir) for name, (_, workdir) in arms.items()}
-    listed = _take_over(arms, given, networks, info)
+    listed = _take_over(settled, given, networks, info)
     for arm, identity in zip(listed, identities, strict=True):
         data = run_folder.about_demonstrations(arm.workdir, handover.sources_of(arm.config))
         run_folder.claim(arm.workdir, identity, demonstrations=data, **rules.get(arm.name, {}))

@@ -24,10 +24,10 @@ from jaxmaze.training.handover import Demonstrations, Origin
 UNLIMITED_EPISODE = 1000
 """Assumed length of an episode in an environment without a step limit."""
 
-KEEP_OUTPUTS = ("adapt", "clipped")
+KEEP_OUTPUTS = ("adapt", "constant")
 """Choices of ``ppo.observation_statistics`` that leave the networks' outputs as they are."""
 CLIPPED = 0.01
-"""Share of clipped steps above which a feature's statistics adapt with the choice ``clipped``."""
+"""Share of clipped steps above which a constant feature adapts with the choice ``constant``."""
 
 
 class Arm(NamedTuple):
@@ -181,7 +181,26 @@ def statistics(section: PPO, from_clone: bool) -> str:
     """What happens to the observation statistics: ``ppo.observation_statistics``, not ``auto``."""
     if section.observation_statistics != "auto":
         return section.observation_statistics
-    return "clipped" if from_clone else "running"
+    return "frozen" if from_clone else "running"
+
+
+def settled(config: Settings, given: handover.Given | None) -> Settings:
+    """The configuration with ``ppo.observation_statistics`` chosen for the policies taken over.
+
+    A feature that did not vary in a clone's demonstrations has no scale; once it varies, it is
+    clipped, and frozen statistics would hide it for ever.
+    """
+    if config.ppo.observation_statistics != "auto" or given is None:
+        return config
+    stats = given.population.obs_stats
+    count = 0 if stats.mean is None else int(np.any(preserving.constant(stats), 0).sum())
+    if not count:
+        return config
+    console.say(
+        f"note: {count} of {stats.mean.shape[-1]} features of the observations never varied so "
+        "far; their statistics adapt if they do now (config.ppo.observation_statistics)"
+    )
+    return config.replace("ppo", observation_statistics="constant")
 
 
 def hyper(arm: Arm) -> ppo.Hyper:
@@ -211,6 +230,6 @@ def hyper(arm: Arm) -> ppo.Hyper:
         average_decay=c.average_decay,
         adapt_stats=float(statistics(c, from_clone) != "frozen"),
         keep_outputs=float(statistics(c, from_clone) in KEEP_OUTPUTS),
-        adapt_above=CLIPPED if statistics(c, from_clone) == "clipped" else preserving.ALL,
+        adapt_above=CLIPPED if statistics(c, from_clone) == "constant" else preserving.ALL,
     )
     return jax.tree.map(lambda x: np.full(arm.config.members, x, np.float32), values)

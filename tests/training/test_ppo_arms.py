@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from jaxmaze import api
-from jaxmaze.core import ppo
-from jaxmaze.training import ppo_arms
+from jaxmaze import config as config_lib
+from jaxmaze.core import normalization, ppo
+from jaxmaze.core.types import Policy
+from jaxmaze.training import handover, ppo_arms
 
 OF_CLONES = ("critic_burn_in", "anchor_coef", "cloning_coef")
 OF_STATISTICS = ("adapt_stats", "keep_outputs", "adapt_above")
@@ -34,14 +36,14 @@ def test_each_setting_is_its_own_and_what_is_a_clones_is_nobody_elses(small):
     ("wish", "wanted"),
     [
         ("adapt", (1, 1, -1)),
-        ("clipped", (1, 1, ppo_arms.CLIPPED)),
+        ("constant", (1, 1, ppo_arms.CLIPPED)),
         ("running", (1, 0, -1)),
         ("frozen", (0, 0, -1)),
         ("auto", None),
     ],
 )
 def test_statistics_adapt_as_they_are_wished(small, origin, wish, wanted):
-    wanted = wanted or ((1, 0, -1) if origin is None else (1, 1, ppo_arms.CLIPPED))
+    wanted = wanted or ((1, 0, -1) if origin is None else (0, 0, -1))
     found = hyper(small, origin, observation_statistics=wish)
     for name, value in zip(OF_STATISTICS, wanted, strict=True):
         np.testing.assert_allclose(getattr(found, name), [value] * 2, rtol=1e-6)
@@ -50,6 +52,23 @@ def test_statistics_adapt_as_they_are_wished(small, origin, wish, wanted):
     assert ppo_arms.static(configs).keeps_outputs == bool(wanted[1])
     # One arm's wish is enough for the program of all.
     assert ppo_arms.static([small, *configs]).keeps_outputs == bool(wanted[1])
+
+
+def test_what_was_constant_in_demonstrations_is_noticed(small, capsys):
+    auto = config_lib.to_settings(api.override(small, {"ppo.init_from": "clone"}))
+
+    def settled(var, config=auto):
+        stats = normalization.RunningStats(np.full(2, 9.0), np.zeros((2, 3)), np.array(var))
+        given = handover.Given(Path("clone"), Policy({}, stats), 2, None)
+        return ppo_arms.settled(config, given).ppo.observation_statistics
+
+    assert settled([[1.0, 1e-4, 1]] * 2) == "auto" and not capsys.readouterr().out
+    assert settled([[1.0, 1e-4, 1], [1, 1e-4, 1e-12]]) == "constant"
+    assert "1 of 3 features" in capsys.readouterr().out
+    frozen = auto.replace("ppo", observation_statistics="frozen")
+    assert settled([[0.0] * 3] * 2, frozen) == "frozen"
+    images = handover.Given(Path("x"), Policy({}, normalization.init_stats((0,))), 2, None)
+    assert ppo_arms.settled(auto, images) is auto is ppo_arms.settled(auto, None)
 
 
 def test_what_is_not_set_has_no_effect(small):

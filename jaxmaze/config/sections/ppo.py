@@ -90,8 +90,8 @@ class PPO:
     )
     observation_statistics: str = field(
         "auto",
-        "of features: updated if clipped, or all (adapt), with outputs kept; running; frozen",
-        choices=("auto", "adapt", "clipped", "frozen", "running"),
+        "updated (adapt, or just those constant so far, with outputs kept; running) or frozen",
+        choices=("auto", "adapt", "constant", "frozen", "running"),
         own=True,
     )
     overlap: bool = field(False, "collect with the policy of one update ago, while updating")
