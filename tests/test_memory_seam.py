@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxmaze import api
-from jaxmaze.core import encoders
+from jaxmaze.core import encoders, normalization, preserving
 from jaxmaze.core.memory import Memory
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
@@ -154,3 +154,23 @@ def test_ppo_learns_what_only_memory_can_tell(remembers, tmp_path):
     assert run.summary["evaluation"]["mean"] > 3.5
     last = [x for x in run.metrics() if "ppo/approx_kl" in x]
     assert all(jnp.isfinite(x["ppo/approx_kl"]) for x in last)
+
+
+def test_a_memory_s_statistics_change_and_what_it_computes_does_not(remembers):
+    env, spec = remembers
+    networks = Networks(environment.describe(env).spaces, spec)
+    params = networks.init_policy(np.random.SeedSequence(0))
+    params = jax.tree.map(lambda x: x + 0.1, params)
+    rng = np.random.default_rng(0)
+    obs = rng.normal(size=(7, 3, 2)).astype(np.float32)
+    old = normalization.update_stats(networks.init_stats(), rng.normal(1, 2, (50, 2)))
+    new = normalization.update_stats(old, obs.reshape(-1, 2))
+    change = preserving.change_between(old, new, obs.reshape(-1, 2))
+    memory = Memory(jnp.ones((3, networks.carry_size)), jnp.zeros((7, 3)))
+    ours = preserving.params(params, change, networks.input_layers)
+    found, wanted, without = (
+        networks.follow(p, stats, obs, memory)[1]
+        for p, stats in ((ours, new), (params, old), (params, new))
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert np.abs(without - wanted).max() > 1e-3
