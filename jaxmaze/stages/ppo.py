@@ -89,21 +89,26 @@ def run_arms(
     configs = [config for config, _ in arms.values()]
     given = {c.ppo.init_from: handover.read(c, networks) for c in configs}
     folders = [workdir for _, workdir in arms.values()]
-    settled = {
-        name: (ppo_arms.settled(config, given[config.ppo.init_from]), workdir)
-        for name, (config, workdir) in arms.items()
+    adapting = {
+        name: ppo_arms.settled(config, given[config.ppo.init_from])
+        for name, (config, _) in arms.items()
     }
-    updater = Updater([config for config, _ in settled.values()], networks)
+    updater = Updater(list(adapting.values()), networks)
     if not all(map(run_folder.finished, folders)):
         updater.prepare()  # in the background, while data are read and clones are checked
     demonstrated = DemonstrationSets(info, networks.spaces.action)
     arms, rules = discount.settled(arms, info, demonstrated)
-    settled = [config for config, _ in arms.values()]
-    identities = [_identity(c, given[c.ppo.init_from], demonstrated) for c in settled]
+    configs = [config for config, _ in arms.values()]
+    identities = [_identity(c, given[c.ppo.init_from], demonstrated) for c in configs]
     done = [run_folder.already_finished(*x) for x in zip(folders, identities, strict=True)]
     if all(done):
         console.say(", ".join(map(str, folders)) + ": finished already")
         return {name: run_folder.summary(workdir) for name, (_, workdir) in arms.items()}
+    chosen = {name: config.ppo.observation_statistics for name, config in adapting.items()}
+    settled = {
+        name: (config.replace("ppo", observation_statistics=chosen[name]), workdir)
+        for name, (config, workdir) in arms.items()
+    }
     listed = _take_over(settled, given, networks, info)
     for arm, identity in zip(listed, identities, strict=True):
         data = run_folder.about_demonstrations(arm.workdir, handover.sources_of(arm.config))
