@@ -120,10 +120,9 @@ def test_few_episodes_are_passed_over_more_often(finished, small, recorded):
     config = to_settings(
         api.override(small, CURVE | {"curve.equal_updates": False, "bc.batch_size": 500})
     )
-    dataset = trajectories.read(
-        recorded.folder, environment.describe(environment.EnvConfig.of(config.env))
-    )
-    point = curve._at(config, dataset, dataset.episodes[:1], 0, recorded.folder)
+    info = environment.describe(environment.EnvConfig.of(config.env))
+    dataset = trajectories.read(recorded.folder, info)
+    point = curve._at(config, dataset, info, dataset.episodes[:1], 0, recorded.folder)
     assert point.bc.num_epochs == config.bc.num_epochs
     assert point.bc.batch_size == dataset.episodes[0].length  # all that there is
 
