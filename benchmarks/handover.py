@@ -46,6 +46,10 @@ VARIANTS: dict[str, dict] = {
         "ppo.init_from": None,
         "ppo.observation_statistics": "adapt",
     },
+    "reset to 0.7": {"ppo.start_exploration": 0.7},
+    "reset to 0.9": {"ppo.start_exploration": 0.9},
+    "reset to 0.9 and burn-in": BLIND | {"ppo.critic_burn_in": 10, "ppo.start_exploration": 0.9},
+    "reset to 0.5 and burn-in": BLIND | {"ppo.critic_burn_in": 10, "ppo.start_exploration": 0.5},
 }
 """Each differs from the default in one thing."""
 EARLY = 100_000

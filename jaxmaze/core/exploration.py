@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Array, Policy, PyTree
 
-LOWEST, HIGHEST = 0.05, 20.0
-"""The range in which a temperature is searched."""
+LOWEST, HIGHEST = 0.05, 1000.0
+"""The range in which a temperature is searched; clones trained for long are sure of themselves."""
 _HALVINGS = 40
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxmaze.config import Settings
+from jaxmaze.config import Settings, to_settings
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Json, PyTree, Rollout
 from jaxmaze.envs import environment
@@ -81,6 +81,7 @@ def run_arms(
     Raises:
       UserError: for runs to start from that do not fit.
     """
+    arms = {name: (to_settings(config), workdir) for name, (config, workdir) in arms.items()}
     first = next(iter(arms.values()))[0]
     ppo_arms.check_shared([config for config, _ in arms.values()])
     info = environment.describe(environment.EnvConfig.of(first.env))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxmaze.config import Settings, get, to_settings
+from jaxmaze.config import Settings, get
 from jaxmaze.config import settings as settings_lib
 from jaxmaze.config.sections.ppo import PPO
 from jaxmaze.core import ppo, preserving
@@ -200,7 +200,7 @@ def settled(config: Settings, given: handover.Given | None) -> Settings:
         f"note: {count} of {stats.mean.shape[-1]} features of the observations never varied so "
         "far; their statistics adapt if they do now (config.ppo.observation_statistics)"
     )
-    return to_settings(config).replace("ppo", observation_statistics="constant")
+    return config.replace("ppo", observation_statistics="constant")
 
 
 def hyper(arm: Arm) -> ppo.Hyper:
