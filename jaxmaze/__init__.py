@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         LoadedPolicy,
         Run,
         UserError,
+        Viewer,
         clone,
         compare,
         convert,
@@ -38,12 +39,14 @@ if TYPE_CHECKING:
         record,
         resume,
         train,
+        view,
     )
 
 __all__ = [
     "LoadedPolicy",
     "Run",
     "UserError",
+    "Viewer",
     "clone",
     "compare",
     "convert",
@@ -61,6 +64,7 @@ __all__ = [
     "record",
     "resume",
     "train",
+    "view",
 ]
 
 

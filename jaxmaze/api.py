@@ -29,11 +29,14 @@ from jaxmaze.stages import inspect as inspect_stage
 from jaxmaze.stages import rollout as rollout_stage
 from jaxmaze.teachers.adapters import given
 from jaxmaze.training import evaluation
+from jaxmaze.viewing.opening import open_viewer
+from jaxmaze.viewing.viewer import Viewer
 
 __all__ = [
     "LoadedPolicy",
     "Run",
     "UserError",
+    "Viewer",
     "clone",
     "compare",
     "convert",
@@ -51,6 +54,7 @@ __all__ = [
     "record",
     "resume",
     "train",
+    "view",
 ]
 
 TAUGHT = {"workflow": "rollout.policy", "dagger": "dagger.policy"}
@@ -330,3 +334,35 @@ def export(run: str | Path | Run, path: str | Path, format: str = "jax", member:
         f"{found['max_log_prob_difference']:.1g} at most"
     )
     return Path(path)
+
+
+def view(
+    *data: str | Path | Run,
+    policies: Sequence[str | Path | Run] = (),
+    config: ConfigLike | None = None,
+    trust: bool = False,
+    n_episodes: int = 10,
+) -> Viewer:
+    """Look at episodes: pictures, observations, actions, and what policies say about them.
+
+    The viewer shows itself in a notebook; ``viewer.serve()`` serves its page to this machine's
+    browsers, ``viewer.save("page.html")`` writes it as one file.
+
+    Args:
+      data: one or two: recorded episodes (a folder, a Minari id), or runs, whose policies then play
+        episodes. Two are shown side by side, on the same seeds.
+      policies: runs whose policies are shown beside what was done; a run that is looked at is one
+        anyway.
+      config: names the environment, and what observations and actions are called; by default the
+        one that the data name.
+      trust: whether code that the folders name may be imported.
+      n_episodes: number of episodes that a run's policy plays, and that go into a file.
+
+    Raises:
+      UserError: if there are no episodes, or a policy does not fit them.
+    """
+    if not 1 <= len(data) <= 2:
+        raise UserError("give one or two data sets or runs")
+    settings = None if config is None else config_lib.to_settings(config)
+    names = [path_of(each) for each in data]
+    return open_viewer(names, [path_of(p) for p in policies], settings, trust, n_episodes)

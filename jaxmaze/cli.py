@@ -33,7 +33,7 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "
 
 
 def run(
-    main: Callable[[dict[str, object]], Path],
+    main: Callable[[dict[str, object]], Path | None],
     usage: str,
     fields: bool = False,
     status: Callable[[Path], int] = lambda folder: 0,
@@ -43,7 +43,7 @@ def run(
 
     Args:
       main: the command; takes the overrides and returns the folder it wrote, printed as the last
-        line.
+        line; None if it wrote nothing.
       usage: a short description for ``--help``; its first line is shown by ``jaxmaze --help``.
       fields: whether ``--help`` lists the fields of a configuration too.
       status: the exit code after a folder was written, if it is not always 0.
@@ -86,7 +86,9 @@ def run(
         _fail("interrupted; the same command with the same --workdir goes on where it stopped", 130)
 
 
-def _finish(folder: Path, status: Callable[[Path], int]) -> int:
+def _finish(folder: Path | None, status: Callable[[Path], int]) -> int:
+    if folder is None:
+        return 0
     print(folder, flush=True)
     return status(folder)
 
@@ -172,7 +174,8 @@ def parse_value(name: str, text: str) -> object:
         return None
     if field.several:
         return _several(text)
-    if field.type is tuple and field.code and re.fullmatch(r"[\w.:,\s]+", text):
+    words = field.code or field.items is str
+    if field.type is tuple and words and re.fullmatch(r"[\w.:,\s]+", text):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     try:
         if field.type is bool:

@@ -24,6 +24,7 @@ FLOORS = (
     ("inspection",),
     ("policies",),
     ("training",),
+    ("viewing",),
     ("stages", "exports"),
     ("handle",),
     ("loading",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import gymnasium as gym
@@ -25,11 +25,11 @@ class Source(NamedTuple):
 
     Attributes:
       name: the environment's name.
-      make: a function that makes one.
+      make: a function that makes one, given a render mode or None.
     """
 
     name: str
-    make: Callable[[], gym.Env]
+    make: Callable[[str | None], gym.Env]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Replay:
 
 def source_of(config: environment.EnvConfig) -> Source:
     """The environment of a configuration."""
-    return Source(config.id, lambda: environment.make(config))
+    return Source(config.id, lambda render_mode: environment.make(config, render_mode))
 
 
 def source_in_data(text: object, trusted: bool) -> Source:
@@ -97,7 +97,7 @@ def source_in_data(text: object, trusted: bool) -> Source:
     if name in gym.registry and not wrapped:
         limit = found.get("max_episode_steps")
         return source_of(environment.EnvConfig(name, json.dumps(kwargs), limit))
-    return Source(name, lambda: _from_spec(text, found))
+    return Source(name, lambda render_mode: _from_spec(text, found, render_mode))
 
 
 def _texts(value: PyTree) -> list[str]:
@@ -110,7 +110,7 @@ def _texts(value: PyTree) -> list[str]:
     return [text for part in parts for text in _texts(part)]
 
 
-def _from_spec(text: str, found: Json) -> gym.Env:
+def _from_spec(text: str, found: Json, render_mode: str | None) -> gym.Env:
     """Make an environment from its specification; imports the code that it names."""
     points = [
         found.get("entry_point"),
@@ -123,7 +123,7 @@ def _from_spec(text: str, found: Json) -> gym.Env:
         try:
             spec = gym.envs.registration.EnvSpec.from_json(text)
             spec.kwargs.pop("render_mode", None)
-            return gym.make(spec, disable_env_checker=True)
+            return gym.make(spec, disable_env_checker=True, render_mode=render_mode)
         except Exception as error:  # Third-party code may raise anything.
             raise UserError(
                 f"{found['id']} cannot be made: {type(error).__name__}: {error}"
@@ -155,13 +155,10 @@ def play(
     earned: list[float] = []
     error = ""
     try:
-        seen.append(_copied(env.reset(seed=seed, options=options or None)[0]))
-        for t in range(steps):
-            observation, reward, terminated, truncated, _ = env.step(_at(actions, t))
-            seen.append(_copied(observation))
-            earned.append(float(reward))
-            if terminated or truncated:
-                break
+        for observation, reward in follow(env, seed, options, actions, steps):
+            seen.append(observation)
+            if reward is not None:
+                earned.append(reward)
     except Exception as raised:  # An environment may raise anything.
         error = " ".join(f"{type(raised).__name__}: {raised}".split())
     at, largest = _difference(seen, observations)
@@ -171,6 +168,43 @@ def play(
     finite = np.isfinite(theirs)
     alike = np.allclose(ours[finite], theirs[finite], ROUNDING, ROUNDING)
     return Replay(index, len(earned), at, largest, not alike, error)
+
+
+def follow(
+    env: gym.Env, seed: int, options: Json, actions: PyTree, steps: int
+) -> Iterator[tuple[dict[str, np.ndarray], float | None]]:
+    """Take recorded actions one by one; whatever the environment raises is passed on.
+
+    Args:
+      env: the environment.
+      seed: the seed of the reset.
+      options: the options of the reset.
+      actions: ``[T, ...]`` a pytree in the environment's form.
+      steps: ``T``.
+
+    Yields:
+      Observations by name, and the reward; first those of the reset, with None. It ends where the
+      environment does.
+    """
+    yield _copied(env.reset(seed=seed, options=options or None)[0]), None
+    for t in range(steps):
+        observation, reward, terminated, truncated, _ = env.step(_at(actions, t))
+        yield _copied(observation), float(reward)
+        if terminated or truncated:
+            return
+
+
+def apart(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> bool:
+    """Whether two observations differ by more than rounding, where both are finite."""
+    for name, recorded in theirs.items():
+        found = ours.get(name)
+        if found is None or found.shape != recorded.shape:
+            return True
+        a, b = np.asarray(found, np.float64), np.asarray(recorded, np.float64)
+        kept = np.isfinite(a) & np.isfinite(b)
+        if (np.abs(a - b)[kept] > ROUNDING * (1 + np.abs(b[kept]))).any():
+            return True
+    return False
 
 
 def _copied(observation: PyTree) -> dict[str, np.ndarray]:

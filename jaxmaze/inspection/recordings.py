@@ -73,6 +73,7 @@ class Recordings:
     Attributes:
       folder: the folder of its files.
       metadata: as in its metadata.json.
+      spaces: the spaces of observations and actions.
       observations: the expected arrays of observations.
       actions: likewise, of actions.
       count: the expected number of episodes.
@@ -91,9 +92,9 @@ class Recordings:
         self.folder = _find(Path(path))
         self.metadata = run_folder.read_json(self.folder / METADATA)
         self._storage = self._open(trust)
-        spaces = self._storage.observation_space, self._storage.action_space
+        self.spaces = self._storage.observation_space, self._storage.action_space
         self.observations: list[Leaf]
-        self.observations, self.actions = (leaves_of(space) for space in spaces)
+        self.observations, self.actions = map(leaves_of, self.spaces)
         count = self.metadata.get("total_episodes")
         self.count = count if isinstance(count, int) else 0
         if self.count < 1:

@@ -48,7 +48,7 @@ def check(
     if not episodes:
         return Check("replay", SKIPPED, "not played again: no whole episode has a seed.", {})
     try:
-        env = source.make()
+        env = source.make(None)
     except UserError as error:
         return Check("replay", SKIPPED, f"not played again: {error}.", {})
     try:

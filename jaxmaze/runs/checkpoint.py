@@ -181,6 +181,14 @@ class Checkpoints:
         restored = self._restore("best", self._ocp.args.StandardRestore(template))
         return _like(template, restored)
 
+    def arrays(self) -> PyTree:
+        """The newest training state as it lies on disk: nested dicts and lists of arrays.
+
+        Raises:
+          UserError: if there is none.
+        """
+        return self._restore("state", self._ocp.args.StandardRestore())
+
     def _restore(self, item: str, args: PyTree, step: int | None = None) -> PyTree:
         step = self.latest() if step is None else step
         if step is None:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from jaxmaze import config as config_lib
-from jaxmaze import trust as trust_lib
 from jaxmaze.config import Settings
 from jaxmaze.core.types import Json
-from jaxmaze.envs import environment, replay
+from jaxmaze.envs import replay
 from jaxmaze.errors import UserError
-from jaxmaze.inspection import figures, of_episodes, of_steps, replays, survey, verdicts
+from jaxmaze.inspection import (
+    figures,
+    of_episodes,
+    of_steps,
+    recorded_envs,
+    replays,
+    survey,
+    verdicts,
+)
 from jaxmaze.inspection.recordings import Recordings
 from jaxmaze.runs import console, report, run_folder
 
@@ -50,7 +56,7 @@ def run(
     run_folder.claim(workdir, {"kind": KIND, "data": str(data.resolve())})
     with console.progress("inspect", recordings.count) as bar:
         found = survey.take(recordings, bar.advance)
-    checks = _checks(recordings, found, _source(recordings, config, trust), replayed)
+    checks = _checks(recordings, found, recorded_envs.find(recordings, config, trust), replayed)
     verdict = verdicts.worst(checks)
     for name, draw in figures.ALL.items():
         if len(found.index):
@@ -103,29 +109,6 @@ def _checks(
         of_steps.determinism(s),
         replays.check(recordings, s, source, replayed),
     ]
-
-
-def _source(
-    recordings: Recordings, config: Settings | None, trust: bool
-) -> replay.Source | UserError:
-    """The environment that was recorded, or why there is none."""
-    try:
-        if config is not None:
-            return replay.source_of(environment.EnvConfig.of(config.env))
-        for run in (recordings.folder.parent.parent, recordings.folder.parent):
-            if (run / run_folder.CONFIG).is_file():
-                return _source_of_run(run, trust)
-        return replay.source_in_data(recordings.metadata.get("env_spec"), trust)
-    except UserError as error:
-        return error
-
-
-def _source_of_run(run: Path, trust: bool) -> replay.Source:
-    """The environment of the rollout that recorded the data."""
-    config = run_folder.load_config(run)
-    paths = config_lib.import_paths(config)
-    trust_lib.check({k: v for k, v in paths.items() if k.startswith("env.")}, run, trust)
-    return replay.source_of(environment.EnvConfig.of(config_lib.to_settings(config).env))
 
 
 def _show(

@@ -64,6 +64,20 @@ class Env:
         "height and width to bring images to",
         words="two sizes such as (84,84), or one for both, or None",
     )
+    observation_names: tuple[str, ...] | None = field(
+        None,
+        "what the numbers of an observation are called, in order, where it is shown",
+        own=True,
+        identity=False,
+        words="a tuple such as ('x', 'y'), or None",
+    )
+    action_names: tuple[str, ...] | None = field(
+        None,
+        "what the choices, or the numbers of an action, are called",
+        own=True,
+        identity=False,
+        words="a tuple such as ('left', 'right'), or None",
+    )
     workers: int | None = count(
         None,
         "worker processes; one a core if None, 0 for none",
