@@ -191,10 +191,10 @@ def plain(judge: Judge, opinion: Opinion, heads: Sequence[Head]) -> Json:
 
 def measures(judges: Sequence[Judge], labelled: bool = False) -> list[str]:
     """How disagreement is measured, in words: of each policy, then of each two."""
-    whose = "the teacher's label" if labelled else "the recorded action"
+    whose = "the teacher's label" if labelled else "the action taken"
     return [
-        *(f"{judge.name}: -log p of {whose}" for judge in judges),
-        *(f"KL({a.name} || {b.name})" for a, b in itertools.combinations(judges, 2)),
+        *(f"{judge.name}: −log p of {whose}" for judge in judges),
+        *(f"KL({a.name} ‖ {b.name})" for a, b in itertools.combinations(judges, 2)),
     ]
 
 

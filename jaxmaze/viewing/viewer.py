@@ -21,7 +21,7 @@ from jaxmaze.viewing.frames import Studio
 from jaxmaze.viewing.heads import Head, heads_of, taken
 from jaxmaze.viewing.names import Names
 from jaxmaze.viewing.opinions import Judge, Opinion
-from jaxmaze.viewing.sources import Source
+from jaxmaze.viewing.sources import Played, Source
 
 KEPT = 32
 """Episodes whose JSON is kept."""
@@ -314,6 +314,7 @@ def _overview(source: Source) -> Json:
         "mean": float(np.mean(totals)) if totals else None,
         "std": float(np.std(totals)) if totals else None,
         "rows": columns._asdict() if columns else {},
+        "played": isinstance(source, Played),
         "no_pictures": str(source.made) if isinstance(source.made, UserError) else "",
     }
 

@@ -36,13 +36,17 @@ function shown(x, digits = 4) {
   return text.replace("-", "−");
 }
 
-/** Round numbers between two others, about as many as asked for. */
-function ticksOf(low, high, count) {
-  const rough = (high - low) / count;
+/** A round distance, so that about so many of them make up a length. */
+function roundStep(length, count) {
+  const rough = length / count;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((k) => k * power).find((k) => k >= rough);
+  return [1, 2, 5, 10].map((k) => k * power).find((k) => k >= rough * 0.999);
+}
+
+/** The multiples of a step between two numbers. */
+function ticksOf(low, high, step) {
   const found = [];
-  for (let k = Math.ceil(low / step); k * step <= high + step * 1e-9; k++) found.push(k * step);
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) found.push(k * step);
   return found;
 }
 
@@ -118,8 +122,13 @@ class Chart {
     this.high = values.reduce((a, b) => Math.max(a, b), -Infinity);
     if (!values.length) [this.low, this.high] = [0, 1];
     if (this.high - this.low < 1e-9) [this.low, this.high] = [this.low - 0.5, this.high + 0.5];
+    if (!bare) {  // from one round number to another
+      this.step = roundStep(this.high - this.low, 4);
+      this.low = Math.floor(this.low / this.step + 1e-3) * this.step;
+      this.high = Math.ceil(this.high / this.step - 1e-3) * this.step;
+    }
     this.steps = Math.max(1, ...this.lines.map((line) => line.values.length));
-    [this.left, this.top] = bare ? [40, 4] : [56, 8];
+    [this.left, this.top] = bare ? [48, 4] : [56, 8];
     this.width = Math.max(10, this.host.clientWidth - this.left - 8);
     this.room = height - this.top - (bare ? 5 : 36);
   }
@@ -160,13 +169,14 @@ class Chart {
 
   axes() {
     const base = this.top + this.room;
-    for (const value of ticksOf(this.low, this.high, 3)) {
+    for (const value of ticksOf(this.low, this.high, this.step)) {
       const y = this.y(value);
       this.svg.append(draw("line", { x1: this.left, x2: this.left + this.width, y1: y, y2: y, class: "axis" }));
       this.svg.append(draw("text", { x: this.left - 7, y: y + 4, "text-anchor": "end" }, tickText(value)));
     }
-    const count = Math.max(2, Math.floor(this.width / 90));
-    for (const t of ticksOf(0, Math.max(this.steps - 1, 1), count).filter(Number.isInteger)) {
+    const last = Math.max(this.steps - 1, 1);
+    const every = Math.max(1, roundStep(last, Math.max(2, Math.floor(this.width / 90))));
+    for (const t of ticksOf(0, last, every)) {
       const anchor = this.x(t) > this.left + this.width - 14 ? "end" : "middle";
       this.svg.append(draw("line", { x1: this.x(t), x2: this.x(t), y1: base, y2: base + 4, class: "axis" }));
       this.svg.append(draw("text", { x: this.x(t), y: base + 16, "text-anchor": anchor }, tickText(t)));

@@ -291,7 +291,7 @@ class Pane {
       ["Return so far", shown(this.returns[step])],
       ["Reward", t < e.length ? shown(e.rewards[t]) : "–"],
       ...e.policies.filter((p) => p.value).map((p) => [`Value (${p.name})`, shown(p.value[step])]),
-      ["End", t >= e.length ? e.end : "–"],
+      ...(t >= e.length ? [["End", e.end]] : []),
     ];
     this.facts.replaceChildren(...facts.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))));
     this.fillActions(Math.min(t, e.length - 1), t >= e.length);
@@ -311,7 +311,7 @@ class Pane {
   /** The heads of the columns: what was done, the teacher's label, each policy. */
   columns(first) {
     const e = this.episode;
-    const cells = [make("th", { scope: "col" }, first), make("th", { scope: "col" }, e.labels ? "done" : this.app.done(this.number))];
+    const cells = [make("th", { scope: "col" }, first), make("th", { scope: "col" }, "done")];
     if (e.labels) cells.push(make("th", { scope: "col" }, "teacher"));
     e.policies.forEach((p, i) => cells.push(make("th", { scope: "col" }, swatch(color(i)), p.name)));
     return make("thead", {}, make("tr", {}, ...cells));
@@ -328,13 +328,13 @@ class Pane {
       listed = listed.sort((a, b) => weight(b) - weight(a)).slice(0, UNITS.choices - 2).sort((a, b) => a - b);
     }
     const rows = listed.map((c) => {
-      const cells = [make("th", { scope: "row" }, head.choices[c]), make("td", { class: "mark" }, c === done ? "● done" : "")];
-      if (e.labels) cells.push(make("td", { class: "mark" }, c === label ? "◆ label" : ""));
+      const cells = [make("th", { scope: "row" }, head.choices[c]), make("td", { class: "mark" }, c === done ? "●" : "")];
+      if (e.labels) cells.push(make("td", { class: "mark" }, c === label ? "◆" : ""));
       odds.forEach((p, i) => cells.push(make("td", {}, p ? bar(p[c], color(i)) : e.policies[i].mode[h][t] === c ? "●" : "")));
       return make("tr", { class: c === done ? "done" : "" }, ...cells);
     });
-    const table = make("table", {}, this.columns(head.name || "action"), make("tbody", {}, ...rows));
-    return table;
+    const classes = odds.length || e.labels ? "" : "plain";
+    return make("table", { class: classes }, this.columns(head.name || "action"), make("tbody", {}, ...rows));
   }
 
   reals(heads, t) {
@@ -405,8 +405,8 @@ class App {
     const onStep = (t) => this.at(t);
     this.charts = {
       disagreement: new Chart($("chart-disagreement"), { label: "Disagreement at each step, in nats", unit: "nats", onStep }),
-      total: new Chart($("chart-return"), { label: "Return so far at each step", unit: "return", height: 150, onStep }),
-      reward: new Chart($("chart-reward"), { label: "Reward of each step", unit: "reward", height: 120, onStep }),
+      total: new Chart($("chart-return"), { label: "Return so far at each step", unit: "return", height: 140, onStep }),
+      reward: new Chart($("chart-reward"), { label: "Reward of each step", unit: "reward", height: 140, onStep }),
     };
     this.traces = [];
     this.table = new Table(this.sources[0].rows, (index) => this.choose(index));
@@ -422,9 +422,6 @@ class App {
     if (s.rows.index && s.rows.index.length < s.episodes) parts.push(`${s.rows.index.length} of them on this page`);
     $("about").textContent = parts.filter(Boolean).join(" · ");
   }
-
-  /** What the column of actions taken is called. */
-  done(number) { return this.panes.length > 1 ? this.sources[number].name : "done"; }
 
   wire() {
     $("step").oninput = (event) => this.at(Number(event.target.value));
@@ -513,7 +510,10 @@ class App {
     const measures = this.episode.measures;
     $("disagreement").hidden = !measures.length;
     if (!measures.length) return;
-    const k = Math.max(0, Math.min($("measure").selectedIndex, measures.length - 1));
+    // Of what a policy did itself, it says little; two policies are compared.
+    const first = this.sources[0].played && this.policies.length > 1 ? this.policies.length : 0;
+    const chosen = $("measure").options.length ? $("measure").selectedIndex : first;
+    const k = Math.max(0, Math.min(chosen, measures.length - 1));
     $("measure").replaceChildren(...measures.map((m) => make("option", {}, m.name)));
     $("measure").selectedIndex = k;
     const peaks = peaksOf(measures[k].values);
@@ -605,6 +605,8 @@ class App {
     $("all-traces").textContent = this.every ? "Show fewer" : `Show all ${numbers.length}`;
     $("left-out").hidden = !out;
     $("left-out").textContent = `${out} more numbers are not shown.`;
+    $("whose").hidden = !other.length;
+    $("whose").textContent = `solid: ${this.sources[0].name}, dashed: ${this.sources[1]?.name}`;
     this.moveTraces();
   }
 
