@@ -35,7 +35,11 @@ def define_flags() -> None:
     flags.DEFINE_boolean("trust", False, "Import code that the data's or the run's folder names.")
     flags.DEFINE_string("export", None, "File to write instead of serving, page.html.")
     flags.DEFINE_integer(
-        "port", 0, "Port on 127.0.0.1; 8765 or any other if unset.", lower_bound=0, upper_bound=65535
+        "port",
+        0,
+        "Port on 127.0.0.1; 8765 or any other if unset.",
+        lower_bound=0,
+        upper_bound=65535,
     )
     flags.DEFINE_boolean("open", False, "Open the page in the browser.")
 

@@ -13,9 +13,7 @@ from jaxmaze.inspection.recordings import Recordings
 from jaxmaze.runs import run_folder
 
 
-def find(
-    recordings: Recordings, config: Settings | None, trust: bool
-) -> replay.Source | UserError:
+def find(recordings: Recordings, config: Settings | None, trust: bool) -> replay.Source | UserError:
     """The environment that was recorded, or why there is none.
 
     Args:

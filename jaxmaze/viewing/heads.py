@@ -68,7 +68,7 @@ def heads_of(leaves: Sequence[Leaf], given: Sequence[str]) -> list[Head]:
       given: names of the choices, if it is one choice; else of the parts. Ignored unless there are
         as many.
     """
-    found = []
+    found: list[Head] = []
     total = sum(math.prod(leaf.shape) for leaf in leaves)
     for leaf in leaves:
         for at in range(math.prod(leaf.shape)):
@@ -189,6 +189,4 @@ def _choice(logits: np.ndarray) -> Json:
 
 
 def _spread(mean: np.ndarray, std: np.ndarray) -> list[Json]:
-    return [
-        {"mean": numbers(m), "std": numbers(s)} for m, s in zip(mean.T, std.T, strict=True)
-    ]
+    return [{"mean": numbers(m), "std": numbers(s)} for m, s in zip(mean.T, std.T, strict=True)]

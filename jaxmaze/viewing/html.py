@@ -11,7 +11,7 @@ from pathlib import Path
 from jaxmaze.core.types import Json
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("charts.js", "page.js")
+SCRIPTS = ("charts.js", "data.js", "table.js", "pane.js", "page.js")
 STYLE = "style.css"
 NOWHERE = "default-src 'none'; base-uri 'none'; form-action 'none'"
 SERVED = (
@@ -38,13 +38,12 @@ def page(data: Json) -> str:
 
     Only the scripts that came with the library are run, by their hashes.
     """
-    style, script = text(STYLE), "\n".join(map(text, SCRIPTS))
+    style = text(STYLE)
+    script = "\n".join(map(text, SCRIPTS))
     policy = f"{NOWHERE}; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:"
     links = [f'<link rel="stylesheet" href="{STYLE}">']
     links += [f'<script src="{name}" defer></script>' for name in SCRIPTS]
-    head = (
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<style>{style}</style>'
-    )
+    head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<style>{style}</style>'
     end = (
         f'<script type="application/json" id="data">{as_json(data)}</script>\n'
         f"<script>{script}</script>\n</body>"

@@ -19,13 +19,13 @@ LANDER = (
     "right leg touches",
 )
 WALKER = (
-    ("hull angle", "hull angular speed", "speed x", "speed y")
-    + tuple(
+    *("hull angle", "hull angular speed", "speed x", "speed y"),
+    *(
         f"{what} {leg}"
         for leg in (1, 2)
         for what in ("hip angle", "hip speed", "knee angle", "knee speed", "ground contact")
-    )
-    + tuple(f"lidar {i}" for i in range(10))
+    ),
+    *(f"lidar {i}" for i in range(10)),
 )
 
 

@@ -14,12 +14,12 @@ import numpy as np
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.normalization import EPSILON, RunningStats
 from jaxmaze.core.types import Array, Json, Params, Policy, PyTree
+from jaxmaze.envs.leaves import arrays_of
 from jaxmaze.envs.space_kinds import space_spec
 from jaxmaze.errors import UserError
 from jaxmaze.policies import LoadedPolicy, load_policy
 from jaxmaze.runs import checkpoint, run_folder
 from jaxmaze.viewing.heads import Head, marginals, taken
-from jaxmaze.envs.leaves import arrays_of
 from jaxmaze.viewing.traces import numbers
 
 LEAST = 64
@@ -141,7 +141,12 @@ class Judge:
         return Opinion(dist, networks.to_env(mode), log_prob, value)
 
     def _in_batches(
-        self, function: PyTree, fixed: tuple[PyTree, ...], obs: PyTree, action: PyTree, begin: np.ndarray
+        self,
+        function: PyTree,
+        fixed: tuple[PyTree, ...],
+        obs: PyTree,
+        action: PyTree,
+        begin: np.ndarray,
     ) -> PyTree:
         """Call a compiled function on rows, padded, and in parts where nothing is remembered."""
         networks = self.trained.networks
@@ -202,9 +207,9 @@ def disagreement(opinions: Sequence[Opinion]) -> list[np.ndarray]:
     """The measures ``[T]`` of :func:`measures`, in nats; NaN where two cannot be compared."""
     found = [-opinion.log_prob for opinion in opinions]
     for a, b in itertools.combinations(opinions, 2):
-        same = jax.tree.structure(a.dist) == jax.tree.structure(b.dist)
+        one, other = (jax.tree.structure(x.dist) for x in (a, b))
         steps = len(a.log_prob)
-        if same:
+        if str(one) == str(other):
             found.append(np.asarray(_kl(*_padded((a.dist, b.dist))))[:steps])
         else:
             found.append(np.full(steps, np.nan))

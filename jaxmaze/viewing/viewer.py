@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html as html_lib
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from jaxmaze.viewing.frames import Studio
 from jaxmaze.viewing.heads import Head, heads_of, taken
 from jaxmaze.viewing.names import Names
 from jaxmaze.viewing.opinions import Judge, Opinion
-from jaxmaze.viewing.sources import Played, Source
+from jaxmaze.viewing.sources import Played, Row, Source
 
 KEPT = 32
 """Episodes whose JSON is kept."""
@@ -294,17 +294,9 @@ class Viewer:
         return self._names[number]
 
 
-class _Rows(NamedTuple):
-    index: list[int]
-    seed: list[int | None]
-    length: list[int]
-    total: list[float | None]
-    end: list[str]
-
-
 def _overview(source: Source) -> Json:
     rows = source.rows()
-    columns = _Rows(*(list(column) for column in zip(*rows, strict=True))) if rows else None
+    fields = [field.name for field in dataclasses.fields(Row)]
     totals = [row.total for row in rows if row.total is not None]
     return {
         "name": source.name,
@@ -313,7 +305,7 @@ def _overview(source: Source) -> Json:
         "steps": sum(row.length for row in rows),
         "mean": float(np.mean(totals)) if totals else None,
         "std": float(np.std(totals)) if totals else None,
-        "rows": columns._asdict() if columns else {},
+        "rows": {name: [getattr(row, name) for row in rows] for name in fields},
         "played": isinstance(source, Played),
         "no_pictures": str(source.made) if isinstance(source.made, UserError) else "",
     }
@@ -349,5 +341,3 @@ def _like(tree: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
 
 def _url(kind: str, file: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(file).decode()}"
-
-

@@ -2,6 +2,7 @@
 // Small helpers for elements, numbers and line charts. All text is set as text, never as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
+const $ = (id) => document.getElementById(id);
 
 /** An HTML element with properties, classes and children (elements or texts). */
 function make(tag, given = {}, ...children) {
