@@ -64,10 +64,17 @@ def open_viewer(
 
 
 def _labels(names: Sequence[str]) -> dict[str, str]:
-    """A short name for each folder: its last part, if no other has the same."""
-    short = {name: Path(name).resolve().name if Path(name).is_dir() else name for name in names}
-    count = {label: list(short.values()).count(label) for label in short.values()}
-    return {name: label if count[label] == 1 else name for name, label in short.items()}
+    """A short name for each folder: as many of its last parts as tell it from the others."""
+    parts = {name: Path(name).resolve().parts for name in names}
+    deepest = max(map(len, parts.values()))
+    found = {}
+    for name, mine in parts.items():
+        found[name] = name
+        for count in range(1, deepest if Path(name).is_dir() else 0):
+            if sum(other[-count:] == mine[-count:] for other in parts.values()) == 1:
+                found[name] = "/".join(mine[-count:])
+                break
+    return found
 
 
 def _recorded(path: Path, name: str, config: Settings | None, trust: bool) -> FromData:

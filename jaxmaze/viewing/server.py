@@ -82,7 +82,7 @@ def application(content: Content) -> Starlette:
                 found = getattr(content, method)(**request.path_params, **given)
                 if found is not None:
                     return answer(found, kind, keep=True)
-            return answer(b"", kind, 404)
+            return Response(status_code=204)  # there is none, which is no fault
 
         return respond
 
