@@ -176,6 +176,9 @@ def test_a_wheel_in_an_empty_folder_has_all_it_needs(tmp_path):
     ours = {p.relative_to(ROOT / "jaxmaze") for p in (ROOT / "jaxmaze").rglob("*.py")}
     configs = {p.relative_to(ROOT) for p in (ROOT / "configs").glob("*.py")}
     assert installed == ours | configs and not (site / "configs").exists()
+    page = Path("viewing", "page")
+    files = {p.name for p in (ROOT / "jaxmaze" / page).iterdir()}
+    assert {p.name for p in (site / "jaxmaze" / page).iterdir()} == files and len(files) > 4
     empty = tmp_path / "empty"
     empty.mkdir()
     result = subprocess.run(

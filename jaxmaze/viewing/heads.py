@@ -122,7 +122,11 @@ def marginals(heads: Sequence[Head], space: PyTree, dist: PyTree) -> list[Json |
         del part
         for at, found in enumerate(_shown(own)):
             known[name, at] = found
-    return [known.get(head.key) for head in heads]
+    found = [known.get(head.key) for head in heads]
+    for head, part in zip(heads, found, strict=True):
+        if part is not None and "p" in part:  # choices of one size are padded to the largest
+            part["p"] = [row[: len(head.choices)] for row in part["p"]]
+    return found
 
 
 def _leaves(space: PyTree, dist: PyTree, name: str) -> Iterator[tuple[str, PyTree, PyTree]]:
