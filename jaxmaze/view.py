@@ -9,7 +9,7 @@ from absl import flags
 from jaxmaze import cli
 from jaxmaze.errors import UserError
 
-USAGE = """Look at episodes in a browser: pictures, observations, actions, what policies say.
+USAGE = """Look at episodes in a browser: pictures, actions, what policies would do.
 
 python -m jaxmaze.view DATA [--policies=RUN,RUN] [--config=configs/lunar_lander.py]
 python -m jaxmaze.view RUN                      episodes that its policy plays
