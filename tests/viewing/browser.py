@@ -27,8 +27,10 @@ def launched():
     def opened():
         with playwright.sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            yield browser
-            browser.close()
+            try:
+                yield browser
+            finally:
+                browser.close()
 
     return opened()
 
@@ -42,13 +44,15 @@ def served(content):
         running = uvicorn.Server(
             uvicorn.Config(server.application(content), log_level="error", lifespan="off")
         )
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
         while not running.started:
             time.sleep(0.01)
-        yield f"http://{server.HOST}:{bound.getsockname()[1]}"
-        running.should_exit = running.force_exit = True
-        thread.join()
+        try:
+            yield f"http://{server.HOST}:{bound.getsockname()[1]}"
+        finally:
+            running.should_exit = running.force_exit = True
+            thread.join(10)
 
 
 class Page:

@@ -254,6 +254,11 @@ def test_two_runs_play_the_same_seed_side_by_side(browser, cloned, recorded):
         np.testing.assert_allclose(shown, wanted, rtol=0.01, atol=1e-3)
         assert page.page.locator("#chart-return path.dashed").count() == 2  # line and legend
         page.page.locator(".pane:nth-child(2) figure img[alt='Picture of step 20']").wait_for()
+        page.press("n")
+        page.page.wait_for_selector("tr[data-index='1'][aria-selected=true]")
+        page.wait(".pane:nth-child(2) h2", "episode 1")
+        seeds = [viewer.episode(number, 1)["seed"] for number in (0, 1)]
+        assert seeds[0] == seeds[1] != mine["seed"]
         assert not page.complaints
         page.page.context.close()
     viewer.close()
@@ -359,6 +364,7 @@ def test_an_exported_page_needs_no_server(browser, viewer, tmp_path):
     page.page.context.close()
 
 
+@pytest.mark.slow
 def test_a_thousand_episodes_are_a_table_and_one_episode(browser, tmp_path):
     space, action = gym.spaces.Box(-9, 9, (4,), np.float32), gym.spaces.Discrete(2)
     rng = np.random.default_rng(0)
