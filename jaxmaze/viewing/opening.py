@@ -50,6 +50,8 @@ def open_viewer(
         if has_data(path) or not (path / run_folder.CONFIG).is_file():
             opened.append(_recorded(path, called[name], config, trust))
             continue
+        if run_folder.read_config(path)["kind"] == "rollout":
+            raise UserError(f"{path} holds no recorded episodes; play them with --record")
         judge = judges.get(name) or Judge.of_run(path, called[name])
         judges[name] = judge
         opened.append(_played(path, judge, config, trust, n_episodes if not opened else 0))

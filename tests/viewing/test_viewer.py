@@ -325,6 +325,14 @@ def test_the_server_answers_this_machine_and_its_own_page_alone(tmp_path):
     viewer.close()
 
 
+def test_without_the_servers_packages_it_says_what_to_install(tmp_path, monkeypatch):
+    viewer = jaxmaze.view(store(tmp_path / "data", [toy_episode()], OBS, S.Discrete(3)))
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    with pytest.raises(UserError, match=r"pip install 'jaxmaze\[view\]'; --export"):
+        viewer.serve()
+    assert viewer.save(tmp_path / "page.html").is_file()
+
+
 def test_a_page_holds_no_string_that_ends_its_script():
     held = html.as_json({"</script>": "<!--", "&": "]]>"})
     assert not set("<>&") & set(held)
