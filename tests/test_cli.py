@@ -231,6 +231,8 @@ def test_overrides_are_read_by_type():
     assert rest == ["prog", "--x=1"]
     assert found == {"seed": 7, "bc.refit": False, "network.hidden_sizes": (8,)}
     assert cli.parse_value("env.max_episode_steps", "None") is None
+    assert cli.parse_value("env.action_names", "left,right") == ("left", "right")
+    assert cli.parse_value("env.action_names", "('to the left', 'right')")[0] == "to the left"
     assert cli.parse_value("ppo.learning_rate", "3e-4") == 3e-4
     assert cli.parse_value("env.kwargs.wind", "0.5") == 0.5
     with pytest.raises(UserError, match="an integer"):

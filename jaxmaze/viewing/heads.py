@@ -118,21 +118,20 @@ def marginals(heads: Sequence[Head], space: PyTree, dist: PyTree) -> list[Json |
       known here.
     """
     known: dict[tuple[str, int], Json] = {}
-    for name, part, own in _leaves(space, dist, ""):
-        del part
-        for at, found in enumerate(_shown(own)):
+    for name, leaf in _leaves(space, dist, ""):
+        for at, found in enumerate(_shown(leaf)):
             known[name, at] = found
-    found = [known.get(head.key) for head in heads]
-    for head, part in zip(heads, found, strict=True):
-        if part is not None and "p" in part:  # choices of one size are padded to the largest
-            part["p"] = [row[: len(head.choices)] for row in part["p"]]
-    return found
+    parts = [known.get(head.key) for head in heads]
+    for head, own in zip(heads, parts, strict=True):
+        if own is not None and "p" in own:  # choices of one size are padded to the largest
+            own["p"] = [row[: len(head.choices)] for row in own["p"]]
+    return parts
 
 
-def _leaves(space: PyTree, dist: PyTree, name: str) -> Iterator[tuple[str, PyTree, PyTree]]:
+def _leaves(space: PyTree, dist: PyTree, name: str) -> Iterator[tuple[str, PyTree]]:
     """The parts of a joint distribution with their names, as ``envs.leaves`` names arrays."""
     if not isinstance(dist, Joint):
-        yield name, space, dist
+        yield name, dist
         return
     labels = space.names or tuple(str(i) for i in range(len(space.parts)))
     for label, part, own in zip(labels, space.parts, dist.parts, strict=True):

@@ -256,6 +256,12 @@ def test_a_policy_of_other_spaces_is_refused_in_one_line(cloned, tmp_path):
     fails(command("jaxmaze.view", "nowhere", "--export=x", cwd=tmp_path), "nowhere is not a folder")
     fails(command("jaxmaze.view", data, f"--export={tmp_path}"), "is a folder; give a file")
     fails(command("jaxmaze.view", data, "--config.seed=3"), "give one too")
+    config = {"env": {"id": "CartPole-v1"}, "rollout": {"n_episodes": 1}}
+    played = jaxmaze.record(config, tmp_path / "played", save=False)
+    with pytest.raises(UserError, match="no recorded episodes; play them with --record"):
+        jaxmaze.view(played)
+    with pytest.raises(UserError, match="heuristic is not a folder"):
+        jaxmaze.view(data, policies=["heuristic"])
 
 
 def toy_episode(steps=8):
