@@ -125,8 +125,15 @@ def serve(content: Content, port: int, open_browser: bool = False) -> None:
         raise UserError("serving the page needs uvicorn: pip install 'jaxmaze[view]'") from None
     with _bound(port) as bound:
         address = f"http://{HOST}:{bound.getsockname()[1]}/"
-        plain = {"loop": "asyncio", "http": "h11", "ws": "none", "lifespan": "off"}
-        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, **plain)
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            timeout_graceful_shutdown=1,
+        )
         print(f"open {address} in a browser; Ctrl-C ends it", flush=True)
         if open_browser:
             webbrowser.open(address)
