@@ -67,6 +67,8 @@ def main(data: list[str], overrides: dict[str, object]) -> Path | None:
         trust=FLAGS.trust,
         n_episodes=FLAGS.n_episodes,
     )
+    for note in viewer.notes():
+        print(f"note: {note}", flush=True)
     if FLAGS.export is not None:
         return viewer.save(FLAGS.export)
     viewer.serve(FLAGS.port, FLAGS.open)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import webbrowser
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -119,6 +120,8 @@ def serve(content: Content, port: int, open_browser: bool = False) -> None:
       UserError: if the package for it is missing, or the port is taken.
     """
     app = application(content)
+    # The table is read while the server starts and the browser is opened.
+    threading.Thread(target=content.overview, daemon=True).start()
     try:
         import uvicorn
     except ImportError:

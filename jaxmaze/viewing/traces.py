@@ -96,7 +96,7 @@ def png(picture: np.ndarray) -> bytes:
 
 def jpeg(picture: np.ndarray, width: int) -> bytes:
     """A small file, at most ``width`` pixels wide."""
-    return _file(picture, "JPEG", {"quality": 82}, width)
+    return _file(picture, "JPEG", {"quality": 85, "subsampling": 0}, width)
 
 
 def _file(

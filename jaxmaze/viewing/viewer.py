@@ -130,6 +130,14 @@ class Viewer:
                 self._studio = Studio()
             return self._studio
 
+    def notes(self) -> list[str]:
+        """Why there are no pictures, for each source that has none."""
+        return [
+            f"no pictures of {source.name}: {source.made}"
+            for source in self.sources
+            if isinstance(source.made, UserError)
+        ]
+
     # The page.
 
     def serve(self, port: int = 0, open_browser: bool = False) -> None:

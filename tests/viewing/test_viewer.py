@@ -351,6 +351,7 @@ def test_the_command_serves_until_ctrl_c_and_exports(tmp_path):
     running = subprocess.Popen(
         arguments, env=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    assert running.stdout.readline().startswith("note: no pictures of data: ")
     line = running.stdout.readline()
     address = line.split()[1].rstrip("/")
     assert line.endswith("Ctrl-C ends it\n") and address.startswith("http://127.0.0.1:")

@@ -129,7 +129,7 @@ class Chart {
       this.high = Math.ceil(this.high / this.step - 1e-3) * this.step;
     }
     this.steps = Math.max(1, ...this.lines.map((line) => line.values.length));
-    [this.left, this.top] = bare ? [48, 4] : [56, 8];
+    [this.left, this.top] = bare ? [48, 4] : [64, 8];
     this.width = Math.max(10, this.host.clientWidth - this.left - 8);
     this.room = height - this.top - (bare ? 5 : 36);
   }
