@@ -31,6 +31,13 @@ MOST_NAMED = 64
 """Choices or numbers that are given names of their own."""
 
 
+class Spread(NamedTuple):
+    """Mean and standard deviation ``[T]`` of a real number, in the policy's units."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+
 class Head(NamedTuple):
     """One part of an action.
 
@@ -114,13 +121,21 @@ def marginals(heads: Sequence[Head], space: PyTree, dist: PyTree) -> list[Json |
       dist: its distributions ``[T]``, of numpy arrays.
 
     Returns:
-      For each part ``{"p": [T][choices]}`` or ``{"mean": [T], "std": [T]}``; None for what is not
-      known here.
+      For each part ``{"p": [T][choices]}`` or ``{"mean": [T], "std": [T]}`` in the environment's
+      units; None for what is not known here.
     """
     known: dict[tuple[str, int], Json] = {}
-    for name, leaf in _leaves(space, dist, ""):
-        for at, found in enumerate(_shown(leaf)):
-            known[name, at] = found
+    for name, part, own in _leaves(space, dist, ""):
+        units = getattr(part, "units", None)
+        for at, found in enumerate(_shown(own)):
+            scale, middle = (units.scale[at], units.middle[at]) if units else (1.0, 0.0)
+            if isinstance(found, Spread):
+                known[name, at] = {
+                    "mean": numbers(found.mean * scale + middle),
+                    "std": numbers(found.std * scale),
+                }
+            else:
+                known[name, at] = found
     parts = [known.get(head.key) for head in heads]
     for head, own in zip(heads, parts, strict=True):
         if own is not None and "p" in own:  # choices of one size are padded to the largest
@@ -128,10 +143,10 @@ def marginals(heads: Sequence[Head], space: PyTree, dist: PyTree) -> list[Json |
     return parts
 
 
-def _leaves(space: PyTree, dist: PyTree, name: str) -> Iterator[tuple[str, PyTree]]:
-    """The parts of a joint distribution with their names, as ``envs.leaves`` names arrays."""
+def _leaves(space: PyTree, dist: PyTree, name: str) -> Iterator[tuple[str, PyTree, PyTree]]:
+    """Spaces and distributions of the parts, by their names as in ``envs.leaves``."""
     if not isinstance(dist, Joint):
-        yield name, dist
+        yield name, space, dist
         return
     labels = space.names or tuple(str(i) for i in range(len(space.parts)))
     for label, part, own in zip(labels, space.parts, dist.parts, strict=True):
@@ -139,7 +154,7 @@ def _leaves(space: PyTree, dist: PyTree, name: str) -> Iterator[tuple[str, PyTre
 
 
 @functools.singledispatch
-def _shown(dist: PyTree) -> list[Json]:
+def _shown(dist: PyTree) -> Sequence[Json | Spread]:
     """A distribution's parts; a kind that is not registered here is shown without them."""
     return []
 
@@ -162,12 +177,12 @@ def _(dist: Bernoulli) -> list[Json]:
 
 
 @_shown.register
-def _(dist: DiagGaussian) -> list[Json]:
+def _(dist: DiagGaussian) -> list[Spread]:
     return _spread(np.asarray(dist.mean), _std(dist))
 
 
 @_shown.register
-def _(dist: SquashedGaussian) -> list[Json]:
+def _(dist: SquashedGaussian) -> list[Spread]:
     # Half the width of what lies within one standard deviation before squashing.
     mean, std = np.asarray(dist.mean), _std(dist)
     low, high = np.array(dist.low), np.array(dist.high)
@@ -191,5 +206,5 @@ def _choice(logits: np.ndarray) -> Json:
     return {"p": [numbers(row, 4) for row in odds / odds.sum(-1, keepdims=True)]}
 
 
-def _spread(mean: np.ndarray, std: np.ndarray) -> list[Json]:
-    return [{"mean": numbers(m), "std": numbers(s)} for m, s in zip(mean.T, std.T, strict=True)]
+def _spread(mean: np.ndarray, std: np.ndarray) -> list[Spread]:
+    return [Spread(m, s) for m, s in zip(mean.T, std.T, strict=True)]

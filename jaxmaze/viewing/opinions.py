@@ -108,7 +108,7 @@ class Judge:
         Raises:
           UserError: if it was trained for other spaces.
         """
-        wanted = self.trained.networks.spaces
+        wanted = self.trained.networks.spaces.bare()
         found = space_spec(observation_space, action_space, None if wanted.masked else False)
         if found != wanted:
             raise UserError(

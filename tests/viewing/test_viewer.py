@@ -34,7 +34,7 @@ KINDS = {
     "discrete": (S.Discrete(3, start=2), ["2", "3", "4"]),
     "multi_discrete": (S.MultiDiscrete([2, 3]), None),
     "multi_binary": (S.MultiBinary(3), None),
-    "box": (S.Box(-2, 2, (2,), np.float32), None),
+    "box": (S.Box(np.float32([-2, 1]), np.float32([2, 9]), dtype=np.float32), None),
     "dict": (S.Dict(a=S.Discrete(2), b=S.Tuple((S.Box(-1, 1, (1,)), S.Discrete(3)))), None),
 }
 
@@ -42,7 +42,9 @@ KINDS = {
 def judge(action_space, seed, memory="none", squash=False, obs_space=OBS):
     """A policy with random parameters."""
     spec = NetworkSpec((8,), memory=memory, memory_size=8 if memory != "none" else 0)
-    networks = Networks(space_spec(obs_space, action_space), spec._replace(squash_actions=squash))
+    networks = Networks(
+        space_spec(obs_space, action_space).in_units(), spec._replace(squash_actions=squash)
+    )
     rng = np.random.default_rng(seed)
     params = jax.tree.map(
         lambda x: rng.normal(size=x.shape).astype(np.float32), networks.policy_shapes()
@@ -87,6 +89,7 @@ def test_a_policys_probabilities_are_those_of_its_networks(kind, memory):
         else:
             z = (np.array(column) - np.array(part["mean"])) / np.array(part["std"])
             total += -0.5 * z**2 - np.log(part["std"]) - 0.5 * np.log(2 * np.pi)
+            total += np.log((head.high - head.low) / 2)  # the policy's unit is half the range
     np.testing.assert_allclose(total, opinion.log_prob, rtol=2e-2, atol=2e-2)
     if choices is not None:
         assert list(parts[0].choices) == choices
