@@ -24,7 +24,7 @@ a step of which takes hundreds of times as long."""
 LOGGED = 200
 """About how often metrics are logged and held-out episodes are evaluated, however many epochs there
 are: a few short episodes are passed over thousands of times."""
-FIFTH = 5
+FIFTH, PATIENT = 5, 10
 SAVED = 10
 """Fewest epochs between checkpoints where nothing is evaluated."""
 
@@ -62,7 +62,7 @@ def plan(section: BC, minibatches: int, images: bool = False) -> Plan:
     epochs = section.num_epochs or max(1, round(updates / minibatches))
     passes = math.ceil(epochs / LOGGED)
     fifth = math.ceil(epochs / FIFTH)
-    patience = fifth if section.patience is None else section.patience
+    patience = max(PATIENT, fifth) if section.patience is None else section.patience
     every = fifth if section.eval_every is None else section.eval_every
     passes = min(passes, every or passes)
     keeps_last = section.best_by == "last"

@@ -293,7 +293,7 @@ def test_an_epoch_takes_the_decayed_steps():
 
 
 def test_several_epochs_in_one_call_are_those_one_by_one():
-    data, weight = on_device(problem(rows=60)), np.ones(60, np.float32)
+    data, weight = on_device(problem(rows=60)), jnp.ones(60)
     start = fresh(DISCRETE, data, weight)
 
     def one(state):

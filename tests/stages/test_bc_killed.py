@@ -67,7 +67,7 @@ def test_what_is_done_is_not_done_again(arguments, whole, tmp_path, monkeypatch)
         def __call__(self, *_):
             raise AssertionError("an epoch was trained again")
 
-    monkeypatch.setattr(bc_learner.Fitter, "epoch", lambda *_: Forbidden())
+    monkeypatch.setattr(bc_learner.Fitter, "epochs", lambda *_: Forbidden())
     again = api.resume(folder)
     assert again.summary["members"] == json.loads((whole / "summary.json").read_text())["members"]
 

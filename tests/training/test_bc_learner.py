@@ -10,7 +10,8 @@ from jaxmaze import api
 from jaxmaze import config as config_lib
 from jaxmaze.config.sections.bc import BC
 from jaxmaze.core import bc, seeding
-from jaxmaze.core.observations import Observations
+from jaxmaze.core.observation_kinds import Image
+from jaxmaze.core.observations import Observations, Part
 from jaxmaze.core.spaces import Discrete, Spaces
 from jaxmaze.core.types import Demonstrations
 from jaxmaze.errors import UserError
@@ -169,7 +170,8 @@ def test_what_is_set_in_epochs_is_kept_in_epochs():
 
 def test_images_get_fewer_gradient_steps(small):
     config = settings(small, 1, **{"bc.num_epochs": None})
-    pictures = Spaces(Observations.array(16, 16, 3, dtype="uint8"), Discrete(2))
+    image = Part((), (36, 36, 3), "uint8", Image("HWC"))
+    pictures = Spaces(Observations((image,)), Discrete(2))
     for spaces, epochs in ((SPACES, 200), (pictures, 50)):
         fitter = bc_learner.Fitter(config, build_networks(config, spaces), 0)
         assert fitter.plan(100).epochs == epochs

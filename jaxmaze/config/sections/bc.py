@@ -47,7 +47,7 @@ class BC:
     patience: int | None = count(
         None,
         "of best_by=validation_loss and return: epochs without improvement until a member stops; a "
-        "fifth of all if None; 0: never",
+        "fifth of all, and at least 10, if None; 0: never",
         low=0,
     )
     entropy_coef: float = at_least_0(0.0, "weight of the entropy bonus", swept=True)
