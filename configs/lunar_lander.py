@@ -65,7 +65,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         # "num_epochs": passes over the training episodes, instead
         "validation_percentage": 20.0,  # of the episodes
         "entropy_coef": 0.0,  # weight of the entropy bonus
-        "weight_decay": 0.0,  # decoupled
+        "weight_decay": 0.1,  # decoupled
         "best_by": "last",  # which epoch's policy is kept; or "validation_loss", "return", and then
         # "patience": epochs without improvement until a member stops, a fifth if not set
         "refit": True,  # train anew on all episodes, for as many epochs as were right
@@ -136,7 +136,7 @@ def get_config(recipe: str = "workflow") -> ml_collections.ConfigDict:
         config.rollout.n_episodes = 3
         config.bc.update(batch_size=32, num_epochs=40, validation_percentage=50.0, patience=0)
         config.bc.update(best_by="return", eval_every=5, eval_episodes=30)
-        config.bc.learning_rate_schedule = "constant"
+        config.bc.update(learning_rate_schedule="constant", weight_decay=0.0)
         # Three episodes teach a critic nothing: it is burnt in, as the guide does it.
         config.ppo.update(critic_fit_epochs=0, critic_burn_in=10, burn_in_until=None)
         config.ppo.update(exploration="kept", entropy_coef=0.01, eval_episodes=100)

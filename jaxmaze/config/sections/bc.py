@@ -51,7 +51,9 @@ class BC:
         low=0,
     )
     entropy_coef: float = at_least_0(0.0, "weight of the entropy bonus", swept=True)
-    weight_decay: float = at_least_0(0.0, "decoupled weight decay", swept=True)
+    weight_decay: float = at_least_0(
+        0.1, "decoupled weight decay; small weights are fine-tuned better", swept=True
+    )
     max_grad_norm: float = positive(math.inf, "the gradient's largest norm", swept=True)
     best_by: str = field(
         "last",
