@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -15,6 +15,9 @@ import rich.table
 console = rich.console.Console(highlight=False)
 if not console.is_terminal:
     console.width = 160  # a file or a pipe has no width of its own; tables should not be cut at 80
+
+listeners: list[Callable[[str], None]] = []
+"""Called with every line of :func:`say`, whether it is shown or not."""
 
 
 class Progress(Protocol):
@@ -70,6 +73,8 @@ def escape(text: str) -> str:
 
 def say(text: str) -> None:
     """Print a line without wrapping or markup."""
+    for listen in tuple(listeners):
+        listen(text)
     console.print(text, markup=False, soft_wrap=True)
 
 

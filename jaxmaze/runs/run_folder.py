@@ -18,7 +18,7 @@ from jaxmaze import config as config_lib
 from jaxmaze.config import Settings
 from jaxmaze.core.types import Json
 from jaxmaze.errors import UserError
-from jaxmaze.runs import disk
+from jaxmaze.runs import disk, history
 
 CONFIG, SUMMARY, METRICS, EPISODES = (
     "config.json",
@@ -214,6 +214,7 @@ def claim(workdir: Path, wanted: Json, **about: object) -> bool:
     """
     path = workdir / CONFIG
     if _holds(workdir, wanted):
+        history.claimed(workdir)
         return finished(workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file; give a folder")
@@ -224,6 +225,7 @@ def claim(workdir: Path, wanted: Json, **about: object) -> bool:
         write_json(path, {"format": FORMAT} | wanted | about | {"versions": versions()})
     except OSError as error:
         raise UserError(f"--workdir={workdir} cannot be written: {error}") from error
+    history.claimed(workdir)
     return False
 
 

@@ -1,0 +1,191 @@
+"""Charts as SVG that follow the page: its colours in light and dark, its type, any width.
+
+Drawn here rather than by matplotlib: a report is written at the end of every run, and loading
+matplotlib alone takes longer than many of them; its drawings have fixed colours and sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from jaxmaze.reporting.blocks import Chart, Key
+
+SERIES = 6
+"""Colours in the page's style (Okabe and Ito's palette), told apart by all eyes."""
+MOST = 300
+"""Points drawn of a line; longer ones are averaged, and their ends kept."""
+SMALL, WIDE, NARROW = (400, 220), (900, 330), (360, 250)
+_TOP, _RIGHT, _BOTTOM = 10, 14, 40
+
+
+class Line(NamedTuple):
+    """A line of a chart.
+
+    Attributes:
+      name: in the legend; lines without one are not listed.
+      x: ``[P]``.
+      y: ``[P]``; NaN where there is nothing.
+      low: ``[P]`` lower end of a band around it, if there is one.
+      high: ``[P]`` upper end.
+      each: ``[M, P]`` thin lines beside it, such as one per seed.
+      colour: number of its colour.
+      style: ``""``, ``"dashed"`` or ``"dots"``.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    each: np.ndarray | None = None
+    colour: int = 0
+    style: str = ""
+
+
+class Axes(NamedTuple):
+    """What the axes say, and the levels across the chart, by name."""
+
+    x: str
+    y: str
+    levels: Sequence[tuple[str, float]] = ()
+    log: bool = False
+
+
+def chart(
+    title: str, lines: Sequence[Line], axes: Axes, note: str = "", wide: bool = False
+) -> Chart | None:
+    """A chart of lines; None if there is nothing to draw."""
+    known = [line for line in map(_thinned, lines) if np.isfinite(line.y).any()]
+    if not known:
+        return None
+    keys = [Key(x.name, f"series-{x.colour % SERIES} {x.style}".strip()) for x in known if x.name]
+    keys += [Key(f"{name}: {number(level)}", "level") for name, level in axes.levels]
+    if len(keys) == 1:  # the title says it
+        keys = [] if known[0].name else keys
+    if not wide:
+        return Chart(title, _svg(title, known, axes, SMALL), keys, note)
+    narrow = _svg(title, known, axes, NARROW)
+    return Chart(title, _svg(title, known, axes, WIDE), keys, note, narrow)
+
+
+def number(x: float) -> str:
+    """A number as people write it: some three digits, with thousands apart."""
+    if not math.isfinite(x):
+        return "-"
+    if x and abs(x) < 1e-3:
+        return f"{x:.1e}"
+    digits = max(0, 2 - math.floor(math.log10(abs(x)))) if x else 0
+    text = f"{x:,.{min(digits, 4)}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
+
+
+def _short(x: float) -> str:
+    """A number beside an axis."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(x) >= size:
+            return f"{x / (1e3 if unit == 'k' else size):.10g}{unit}".replace("-", "−")
+    return f"{x:.6g}".replace("-", "−")
+
+
+def _thinned(line: Line) -> Line:
+    """At most ``MOST`` points, each the mean of those it stands for."""
+    count = len(line.x)
+    if count <= MOST:
+        return line
+    edges = np.linspace(0, count, MOST + 1).astype(int)
+    sizes = np.diff(edges)
+
+    def mean(values: np.ndarray | None) -> np.ndarray | None:
+        if values is None:
+            return None
+        return np.add.reduceat(np.asarray(values, float), edges[:-1], -1) / sizes
+
+    low, high, each = mean(line.low), mean(line.high), mean(line.each)
+    x, y = (np.add.reduceat(np.asarray(v, float), edges[:-1]) / sizes for v in (line.x, line.y))
+    x[0], x[-1] = line.x[0], line.x[-1]
+    return line._replace(x=x, y=y, low=low, high=high, each=each)
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers from ``low`` to ``high``, at most ``most`` + 1 of them."""
+    span = high - low
+    if not span > 0:
+        return [low]
+    power = 10.0 ** math.floor(math.log10(span / most))
+    step = next(power * k for k in (1, 2, 5, 10, 20) if span / (power * k) <= most)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [0.0 if i == 0 else float(f"{i * step:.12g}") for i in range(first, last + 1)]
+
+
+class _Scale(NamedTuple):
+    """From values to positions."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, values: np.ndarray | float) -> np.ndarray:
+        v, low, high = np.asarray(values, float), self.low, self.high
+        if self.log:
+            v, low, high = np.log(v), math.log(low), math.log(high)
+        span = (high - low) or 1.0
+        return self.start + (v - low) / span * (self.end - self.start)
+
+
+def _reach(lines: Sequence[Line], axes: Axes) -> tuple[float, float]:
+    """The range of the values, with a margin.
+
+    Bands do not count beyond twice the range of the lines: with two or three seeds they are so wide
+    that nothing else would be seen.
+    """
+    inner = [np.ravel(x) for line in lines for x in (line.y, line.each) if x is not None]
+    values = np.concatenate([*inner, [level for _, level in axes.levels]])
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(values.max())
+    span = high - low
+    for line in lines:
+        if line.low is not None and line.high is not None and np.isfinite(line.low).any():
+            low = max(min(low, float(np.nanmin(line.low))), low - span / 2)
+            high = min(max(high, float(np.nanmax(line.high))), high + span / 2)
+    margin = 0.06 * (high - low) or max(abs(high) * 0.05, 0.5)
+    return low - margin, high + margin
+
+
+def _svg(title: str, lines: Sequence[Line], axes: Axes, size: tuple[int, int]) -> Markup:
+    """The drawing."""
+    width, height = size
+    low, high = _reach(lines, axes)
+    marks = ticks(low, high, 5)
+    left = 26 + 7 * max(len(_short(t)) for t in marks)
+    ends = [np.asarray(line.x, float) for line in lines]
+    first, last = min(float(x.min()) for x in ends), max(float(x.max()) for x in ends)
+    if first == last:
+        first, last = (first / 2, last * 2) if axes.log else (first - 0.5, last + 0.5)
+    x = _Scale(first, last, left, width - _RIGHT, axes.log)
+    y = _Scale(low, high, height - _BOTTOM, _TOP)
+    parts = [*_frame(x, y, marks, axes, lines), *(_drawn(line, x, y) for line in lines)]
+    for _, level in axes.levels:
+        at = float(y(level))
+        parts.append(_path("level", f"M{left},{at:.1f}H{width - _RIGHT}"))
+    clip = f"c{abs(hash((title, size, len(parts), low, high))) % 10**9}"
+    box = Markup('<clipPath id="{}"><rect x="{}" y="{}" width="{}" height="{}"/></clipPath>')
+    framed, inside = parts[:-1 * (len(lines) + len(axes.levels))], parts[len(parts) - len(lines) - len(axes.levels):]
+    return Markup(
+        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}<g clip-path="url(#{})">{}</g></svg>'
+    ).format(
+        width,
+        height,
+        title,
+        box.format(clip, left, _TOP - 4, width - _RIGHT - left + 4, height - _BOTTOM - _TOP + 8),
+        Markup("").join(framed),
+        clip,
+        Markup("").join(inside),
+    )
