@@ -6,7 +6,8 @@ partial) and returns a :class:`Run`, the handle of the folder it wrote.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jaxmaze import config as config_lib
@@ -21,7 +22,8 @@ from jaxmaze.exports import proof
 from jaxmaze.handle import Run, open_run, path_of
 from jaxmaze.loading import absolute, absolute_zips, load_config, override
 from jaxmaze.policies import LoadedPolicy, checked, load_policy, registered, resolve
-from jaxmaze.runs import console, outcomes, run_folder, sources
+from jaxmaze.reporting import page
+from jaxmaze.runs import console, history, outcomes, run_folder, sources
 from jaxmaze.runs.arrays import dataset
 from jaxmaze.runs.converters import convert
 from jaxmaze.stages import compare as compare_stage
@@ -52,6 +54,7 @@ __all__ = [
     "open_run",
     "override",
     "record",
+    "report",
     "resume",
     "train",
     "view",
@@ -88,11 +91,27 @@ def train(config: ConfigLike, workdir: str | Path, policy: object = None) -> Run
     if note:
         console.say(note)
     stage = stages.find("sweep" if settings.sweep else settings.stage)
-    if function is None:
-        stage.run(settings, Path(workdir))
-    else:
-        stage.run(settings, Path(workdir), policy=function)
+    with _reported(workdir):
+        if function is None:
+            stage.run(settings, Path(workdir))
+        else:
+            stage.run(settings, Path(workdir), policy=function)
     return Run(workdir)
+
+
+@contextlib.contextmanager
+def _reported(workdir: str | Path, anew: bool = False, **about: object) -> Iterator[None]:
+    """Keep the history of the run that is done inside, and write its report at the end.
+
+    A run that is finished already stays as it is, unless it is always done ``anew``.
+    """
+    run = Path(workdir)
+    if not anew and run_folder.finished(run):
+        yield
+        return
+    with history.kept(run, run_folder.versions(), **about):
+        yield
+    page.attempt(run)
 
 
 def _named(policy: object) -> tuple[str, object]:
@@ -162,9 +181,10 @@ def record(
         changes["rollout.n_episodes"] = n_episodes
     config = override(config, changes)
     settings = config_lib.to_settings(override(config, absolute_zips(config)))
-    rollout_stage.run(
-        settings, Path(workdir), policy=function, record=save, render=render, member=member
-    )
+    with _reported(workdir):
+        rollout_stage.run(
+            settings, Path(workdir), policy=function, record=save, render=render, member=member
+        )
     return Run(workdir)
 
 
@@ -272,8 +292,24 @@ def compare(
             if function is None
             else compare_stage.at_hand(function, runs, trust)
         )
-    compare_stage.run(compare_stage.labels(runs), Path(workdir), taught)
+    with _reported(workdir, anew=True, runs=[str(run.resolve()) for run in runs]):
+        compare_stage.run(compare_stage.labels(runs), Path(workdir), taught)
     return Run(workdir)
+
+
+def report(run: str | Path | Run) -> Path:
+    """Write a run's report anew: ``report/index.html``, one self-contained page.
+
+    Every run writes its own at its end; this serves runs that were interrupted, or are still going
+    on. Nothing is computed again.
+
+    Returns:
+      The page's path.
+
+    Raises:
+      UserError: if it is not a run's folder.
+    """
+    return page.write(Path(path_of(run)))
 
 
 def inspect(

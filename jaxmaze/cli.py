@@ -12,6 +12,7 @@ import errno
 import logging
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from jaxmaze import config as config_lib
 from jaxmaze.config import files, sweeps
 from jaxmaze.config import help as help_lib
 from jaxmaze.errors import UserError, WorkerError
+from jaxmaze.runs import history
 from jaxmaze.training import compile_cache
 
 PREFIX = "config."
@@ -52,6 +54,7 @@ def run(
     overrides: dict[str, object] = {}
 
     def parse(argv: list[str]) -> list[str]:
+        history.typed(_command(argv))
         rest, found = split_overrides(argv)
         try:
             flags.FLAGS.set_gnu_getopt(True)  # flags may follow positional arguments
@@ -84,6 +87,13 @@ def run(
         _fail(f"{message}; what was written before is whole", 1)
     except KeyboardInterrupt:
         _fail("interrupted; the same command with the same --workdir goes on where it stopped", 130)
+
+
+def _command(argv: list[str]) -> str:
+    """The command line as a user would type it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    name = spec.name.rpartition(".")[2] if spec is not None else Path(argv[0]).stem
+    return shlex.join(["jaxmaze", name, *argv[1:]])
 
 
 def _finish(folder: Path | None, status: Callable[[Path], int]) -> int:

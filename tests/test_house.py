@@ -24,7 +24,7 @@ FLOORS = (
     ("inspection",),
     ("policies",),
     ("training",),
-    ("viewing",),
+    ("viewing", "reporting"),
     ("stages", "exports"),
     ("handle",),
     ("loading",),

@@ -64,7 +64,7 @@ class Notes(NamedTuple):
 class Links(NamedTuple):
     """Names and relative addresses of files."""
 
-    items: Sequence[tuple[str, str]]
+    files: Sequence[tuple[str, str]]
     form = "links"
 
 

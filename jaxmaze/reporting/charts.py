@@ -173,19 +173,69 @@ def _svg(title: str, lines: Sequence[Line], axes: Axes, size: tuple[int, int]) -
     y = _Scale(low, high, height - _BOTTOM, _TOP)
     parts = [*_frame(x, y, marks, axes, lines), *(_drawn(line, x, y) for line in lines)]
     for _, level in axes.levels:
-        at = float(y(level))
-        parts.append(_path("level", f"M{left},{at:.1f}H{width - _RIGHT}"))
-    clip = f"c{abs(hash((title, size, len(parts), low, high))) % 10**9}"
-    box = Markup('<clipPath id="{}"><rect x="{}" y="{}" width="{}" height="{}"/></clipPath>')
-    framed, inside = parts[:-1 * (len(lines) + len(axes.levels))], parts[len(parts) - len(lines) - len(axes.levels):]
-    return Markup(
-        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}<g clip-path="url(#{})">{}</g></svg>'
-    ).format(
-        width,
-        height,
-        title,
-        box.format(clip, left, _TOP - 4, width - _RIGHT - left + 4, height - _BOTTOM - _TOP + 8),
-        Markup("").join(framed),
-        clip,
-        Markup("").join(inside),
+        parts.append(_path("level", f"M{left},{float(y(level)):.1f}H{width - _RIGHT}"))
+    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        width, height, title, Markup("").join(parts)
     )
+
+
+def _path(style: str, d: str) -> Markup:
+    return Markup('<path class="{}" d="{}"/>').format(style, d)
+
+
+def _text(x: float, y: float, anchor: str, text: str) -> Markup:
+    form = '<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>'
+    return Markup(form.format(x, y, anchor, escape(text)))
+
+
+def _frame(
+    x: _Scale, y: _Scale, marks: Sequence[float], axes: Axes, lines: Sequence[Line]
+) -> list[Markup]:
+    """Grid, numbers and names of both axes."""
+    parts = []
+    for mark in marks:
+        at = float(y(mark))
+        parts.append(_path("axis", f"M{x.start},{at:.1f}H{x.end}"))
+        parts.append(_text(x.start - 6, at + 4, "end", _short(mark)))
+    along = max(2, int((x.end - x.start) // 85))
+    points = sorted({float(v) for v in lines[0].x}) if axes.log else ticks(x.low, x.high, along)
+    for mark in points:
+        at = float(x(mark))
+        parts.append(_text(at, y.start + 16, "middle", _short(mark)))
+    middle = (x.start + x.end) / 2
+    parts.append(_text(middle, y.start + 34, "middle", axes.x))
+    turn = '<text transform="translate(13 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>'
+    parts.append(Markup(turn.format((y.start + y.end) / 2, escape(axes.y))))
+    return parts
+
+
+def _drawn(line: Line, x: _Scale, y: _Scale) -> Markup:
+    """A line with its band and its thin lines."""
+    style, parts = f"series-{line.colour % SERIES}", []
+    at = x(line.x)
+    if line.low is not None and line.high is not None:
+        ok = np.isfinite(line.low) & np.isfinite(line.high)
+        low, high = (y(np.clip(v[ok], y.low, y.high)) for v in (line.low, line.high))
+        if ok.sum() > 1:
+            there = _points(at[ok], low)
+            back = _points(at[ok][::-1], high[::-1])
+            parts.append(_path(f"band {style}", f"M{there}L{back}Z"))
+    for each in () if line.each is None else line.each:
+        parts.append(_path(f"thin {style}", _run(at, y(each))))
+    if line.style == "dots" or np.isfinite(line.y).sum() == 1:
+        dot = '<circle class="fill {}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>'
+        ok = np.isfinite(line.y)
+        parts += [Markup(dot.format(style, *xy)) for xy in zip(at[ok], y(line.y)[ok], strict=True)]
+    if line.style != "dots":
+        parts.append(_path(f"line {style} {line.style}".strip(), _run(at, y(line.y))))
+    return Markup("").join(parts)
+
+
+def _points(x: np.ndarray, y: np.ndarray) -> str:
+    return "L".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+
+
+def _run(x: np.ndarray, y: np.ndarray) -> str:
+    """A path through the known points."""
+    ok = np.isfinite(y)
+    return f"M{_points(x[ok], y[ok])}" if ok.any() else "M0,0"
