@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 from markupsafe import Markup
 
@@ -16,7 +17,8 @@ class Tile(NamedTuple):
     note: str = ""
 
 
-class Table(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Table:
     """A table; the first column and those in ``left`` are left-aligned, the others right."""
 
     title: str
@@ -24,7 +26,7 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
     note: str = ""
     left: Sequence[int] = (0,)
-    form = "table"
+    form: ClassVar[str] = "table"
 
 
 class Key(NamedTuple):
@@ -34,7 +36,8 @@ class Key(NamedTuple):
     style: str
 
 
-class Chart(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Chart:
     """A drawing; ``narrow`` is drawn instead on small screens, if there is one."""
 
     title: str
@@ -42,39 +45,43 @@ class Chart(NamedTuple):
     keys: Sequence[Key] = ()
     note: str = ""
     narrow: Markup | None = None
-    form = "chart"
+    form: ClassVar[str] = "chart"
 
 
-class Code(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Code:
     """Text to be copied."""
 
     title: str
     text: str
     note: str = ""
-    form = "code"
+    form: ClassVar[str] = "code"
 
 
-class Notes(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Notes:
     """Lines that were printed while the run went on."""
 
     lines: Sequence[str]
-    form = "notes"
+    form: ClassVar[str] = "notes"
 
 
-class Links(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Links:
     """Names and relative addresses of files."""
 
     files: Sequence[tuple[str, str]]
-    form = "links"
+    form: ClassVar[str] = "links"
 
 
-class Film(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Film:
     """A video or a moving picture: a name, and an address or the data themselves."""
 
     name: str
     address: str
     moving_picture: bool = False
-    form = "film"
+    form: ClassVar[str] = "film"
 
 
 Block: TypeAlias = Table | Chart | Code | Notes | Links | Film

@@ -167,6 +167,8 @@ def _svg(title: str, lines: Sequence[Line], axes: Axes, size: tuple[int, int]) -
     left = 26 + 7 * max(len(_short(t)) for t in marks)
     ends = [np.asarray(line.x, float) for line in lines]
     first, last = min(float(x.min()) for x in ends), max(float(x.max()) for x in ends)
+    if not axes.log and 0 < first < 0.1 * last:
+        first = 0.0
     if first == last:
         first, last = (first / 2, last * 2) if axes.log else (first - 0.5, last + 0.5)
     x = _Scale(first, last, left, width - _RIGHT, axes.log)

@@ -9,13 +9,15 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmaze.config import FIELDS
-from jaxmaze.core.types import Json, JsonMap
+from jaxmaze.core.types import JsonMap
 from jaxmaze.errors import UserError
 from jaxmaze.reporting.blocks import Chart, Table
 from jaxmaze.reporting.charts import Axes, Line, chart, number
 from jaxmaze.runs import history, intervals, metrics, outcomes, report, run_folder
 
 RETURN = "rollout_stats/reward/mean"
+COLOURS = {"pretrained": 0, "from_scratch": 1, "pretrained_lr0": 2, "random_lr0": 3}
+"""Of a workflow's arms, as in its other figures."""
 
 
 class Facts(NamedTuple):
@@ -103,7 +105,7 @@ def curve(
         if found is not None:
             x, each = found
             thin = each if len(each) > 1 else None
-            lines.append(Line(run, x, mean_of(each), each=thin, colour=i))
+            lines.append(Line(run, x, mean_of(each), each=thin, colour=COLOURS.get(run, i)))
     return chart(title, lines, axes, note)
 
 

@@ -70,6 +70,7 @@ def _audit(audit: JsonMap) -> dict[str, str]:
         found["log-probabilities"] = f"differ by {gap} at most, in {audit['states']:,} states"
     if "clone_return" in audit:
         found["mean return, clone's and ours"] = (
-            f"{number(audit['clone_return'])} and {number(audit['return'])} on the same {audit['episodes']} episodes"
+            f"{number(audit['clone_return'])} and {number(audit['return'])} "
+            f"on the same {audit['episodes']} episodes"
         )
     return found

@@ -12,7 +12,7 @@ from jaxmaze.errors import UserError
 from jaxmaze.reporting import facts as facts_lib
 from jaxmaze.reporting.blocks import Block, Section, Table, Tile
 from jaxmaze.reporting.charts import Axes, Line, chart, number
-from jaxmaze.reporting.facts import Facts, curve, estimate, evaluations, spread
+from jaxmaze.reporting.facts import COLOURS, Facts, curve, estimate, evaluations, spread
 from jaxmaze.reporting.handing import handover
 from jaxmaze.runs import curves, outcomes, report
 
@@ -220,22 +220,26 @@ def arm_lines(arms: Mapping[str, JsonMap]) -> list[Line]:
         each = np.array([m * (2 if level else 1) for m in c["members"]], float)
         few = len(each) < report.FEW_SEEDS
         style = "dashed" if level or name.endswith("_lr0") else ""
-        band = (None, None) if few else (low, high)
-        lines.append(
-            Line(name, x, middle, *band, each if few and len(each) > 1 else None, i, style)
-        )
+        line = Line(name, x, middle, colour=COLOURS.get(name, i), style=style)
+        if not few:
+            line = line._replace(low=low, high=high)
+        elif len(each) > 1:
+            line = line._replace(each=each)
+        lines.append(line)
     return lines
 
 
-def _compared(arms: Mapping[str, JsonMap], teacher: JsonMap | None) -> list[Section]:
+def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
     """The table and the curves of several runs."""
     first = next(iter(arms.values()))
     levels = sorted({a["curve"]["teacher"] for a in arms.values()} - {None})
-    axes = Axes("environment steps a seed", "return", [("teacher", x) for x in levels])
+    taught = [("teacher in these episodes", level) for level in levels]
+    axes = Axes("environment steps a seed", "return", taught)
     lines = arm_lines(arms)
     few = len(first["curve"]["members"]) < report.FEW_SEEDS
     shown = "thin lines: each seed" if few else "band: 95 % interval"
-    note = f"IQM over seeds; {shown}. {first['curve']['episodes']} episodes an evaluation, the same for all."
+    played = f"{first['curve']['episodes']} episodes an evaluation, the same for all"
+    note = f"IQM over seeds; {shown}. {played}."
     drawn = chart("Return during training", lines, axes, note, wide=True)
     near = [line for line in lines if line.name.startswith("pretrained")]
     close = (
@@ -247,7 +251,8 @@ def _compared(arms: Mapping[str, JsonMap], teacher: JsonMap | None) -> list[Sect
         "",
         report.HEADER,
         report.rows(arms),
-        f"{first['episodes']} test episodes a seed, which chose nothing. Dip: the largest drop below the start.",
+        f"{first['episodes']} test episodes a seed, which chose nothing. "
+        "Dip: the largest drop below the start.",
     )
     rows = [
         (
@@ -284,7 +289,7 @@ def _compare(facts: Facts) -> Story:
         )
         for name, a in arms.items()
     ][:4]
-    sections = _compared(arms, facts.summary.get("teacher"))
+    sections = _compared(arms)
     return Story(
         f"{len(arms)} runs compared: {', '.join(arms)}.",
         tiles + _gain_tiles(facts.summary),
@@ -304,7 +309,8 @@ def _parts(facts: Facts, names: tuple[str, ...]) -> dict[str, Facts]:
 
 
 def _workflow(facts: Facts) -> Story:
-    about = f"{facts.setting('rollout.policy')} in {_environment(facts)}: recorded, cloned, fine-tuned by PPO, compared."
+    who = f"{facts.setting('rollout.policy')} in {_environment(facts)}"
+    about = f"{who}: recorded, cloned, fine-tuned by PPO, compared."
     parts = _parts(facts, ("ppo/pretrained", "ppo/from_scratch"))
     s = facts.summary
     if not s:
@@ -324,7 +330,7 @@ def _workflow(facts: Facts) -> Story:
             f"95 % interval [{number(gain['iqm_low'])}, {number(gain['iqm_high'])}], same episodes",
         ),
     ]
-    result, seeds = _compared(s["arms"], s.get("teacher"))
+    result, seeds = _compared(s["arms"])
     ours = parts.get("pretrained")
     mid = [] if ours is None else handover(parts, ours)
     return Story(about, tiles, [result, *mid, seeds])
@@ -346,7 +352,7 @@ def _sweep(facts: Facts) -> Story:
         rows,
         "Only the best point plays the test episodes.",
     )
-    result, seeds = _compared(s["arms"], None)
+    result, _ = _compared(s["arms"])
     return Story(about, tiles, [result._replace(blocks=[*result.blocks, table]), *_seeds(facts)])
 
 

@@ -39,7 +39,7 @@ class History:
 
     def add(self, event: str, **values: object) -> None:
         """Add a line, once the folder is the run's."""
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self._held.append({"event": event, "at": now, **values})
         self._write()
 

@@ -1,0 +1,184 @@
+"""Reports of runs: what is told, in a real browser, whatever the data hold."""
+
+import contextlib
+import json
+import shutil
+
+import pytest
+
+import jaxmaze
+from jaxmaze import api
+from jaxmaze.reporting import again, facts, page
+from jaxmaze.runs import console, history
+from tests.conftest import SMALL, command
+
+QUICK = SMALL | {"env.id": "CartPole-v1", "env.max_episode_steps": 30}
+HOSTILE = '<script>document.title="run"</script><img src=x onerror=alert(1)>'
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), "")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """One small run of each kind that trains quickly."""
+    out = tmp_path_factory.mktemp("runs")
+    rec = api.record(QUICK, out / "rec", policy="random", n_episodes=8)
+    bc = api.clone(QUICK, rec, out / "bc")
+    ppo = api.fine_tune(QUICK, bc, out / "ppo")
+    compared = api.compare([bc, ppo], out / "compare", teacher="random")
+    return {"rollout": rec, "bc": bc, "ppo": ppo, "compare": compared}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM:
+        pytest.skip("no chromium is installed")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@contextlib.contextmanager
+def shown(browser, run, width=1200, scheme="light"):
+    """A report in the browser; checks that it asks nobody for anything and complains of nothing."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    tab, asked, complaints = context.new_page(), [], []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    address = (run / page.FILE).resolve().as_uri()
+    tab.goto(address)
+    yield tab
+    assert [url for url in asked if url != address and not url.startswith("data:")] == []
+    assert complaints == []
+    context.close()
+
+
+EXPECTED = {
+    "rollout": ("random played CartPole-v1", "Return of each episode"),
+    "bc": ("Clones of recorded episodes", "Loss", "best epoch", "8 episodes"),
+    "ppo": ("The handover from the clone", "temperature at the start", "Drift", "dip", "none: the"),
+    "compare": ("2 runs compared: bc, ppo", "gain on teacher", "teacher in these episodes"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_every_run_ends_with_a_page_that_a_browser_shows(runs, browser, kind):
+    run = runs[kind].folder
+    for width, scheme in ((1200, "light"), (360, "dark")):
+        with shown(browser, run, width, scheme) as tab:
+            text = tab.inner_text("body")
+            for words in (*EXPECTED[kind], "Do it again", "jaxmaze 0.1.0"):
+                assert words in text, words
+            assert tab.evaluate("document.documentElement.scrollWidth") == width
+            back = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert back == {"light": "rgb(245, 246, 248)", "dark": "rgb(20, 23, 27)"}[scheme]
+            if kind in ("ppo", "compare"):
+                box = tab.locator("figure.chart path.line").locator("visible=true").first
+                assert box.bounding_box()["width"] > width / 5
+
+
+@pytest.mark.slow
+def test_markup_in_data_is_text(runs, browser, tmp_path):
+    run = tmp_path / "<b>run"
+    shutil.copytree(runs["ppo"].folder, run)
+    for name, key in (("config.json", "policy"), ("summary.json", "audit")):
+        values = json.loads((run / name).read_text())
+        if key == "policy":
+            values["config"]["env"]["id"] = values["config"]["ppo"]["init_from"] = HOSTILE
+            values["versions"]["jax"] = HOSTILE
+        else:
+            values["audit"]["difference"] = values["audit"]["origin"] = HOSTILE
+        (run / name).write_text(json.dumps(values))
+    with (run / history.FILE).open("a") as file:
+        file.write(json.dumps({"event": "said", "text": f"warning: {HOSTILE}"}) + "\nnot json\n")
+    api.report(run)
+    with shown(browser, run) as tab:
+        assert tab.inner_text("body").count(HOSTILE) >= 4
+        assert tab.title() != "run" and tab.locator("script, img").count() == 0
+        assert "<b>run" in tab.inner_text("h1")
+
+
+@pytest.mark.slow
+def test_videos_are_part_of_the_page_or_linked(runs, browser, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs["rollout"].folder, run)
+    (run / "videos").mkdir()
+    (run / "videos" / "small one.gif").write_bytes(
+        b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01"
+        b"\x00\x00\x02\x02D\x01\x00;"
+    )
+    (run / "videos" / "large & long.mp4").write_bytes(b"x" * (page.EMBEDDED + 1))
+    html = api.report(run).read_text()
+    assert 'src="../videos/large%20%26%20long.mp4"' in html
+    (run / "videos" / "large & long.mp4").unlink()
+    api.report(run)
+    with shown(browser, run) as tab:
+        assert tab.evaluate("document.querySelector('figure img').naturalWidth") == 1
+
+
+def test_the_settings_told_make_the_same_run(runs):
+    for kind in ("bc", "ppo", "rollout"):
+        found = facts.read(runs[kind].folder)
+        told = jaxmaze.make_config(again.differences(found)).to_dict()
+        assert told == runs[kind].config.to_dict()
+        script = next(b.text for b in again.section(found).blocks if "Python" in b.title)
+        names: dict = {}
+        exec(script.split("jaxmaze.train")[0].split("jaxmaze.record")[0], names)
+        assert jaxmaze.make_config(names["config"]).to_dict() == told
+
+
+def test_what_was_printed_is_told(tmp_path):
+    with history.kept(tmp_path, {"jax": "1"}) as kept:
+        console.say("note: before the folder is known")
+        assert not (tmp_path / history.FILE).exists()
+        history.claimed(tmp_path / "another")
+        assert not (tmp_path / history.FILE).exists()
+        history.claimed(tmp_path)
+        console.say("warning: after it")
+        console.say("an ordinary line")
+        assert kept.run == tmp_path.resolve()
+    events = history.read(tmp_path)
+    assert [e.get("text") for e in events if e["event"] == "said"] == [
+        "note: before the folder is known",
+        "warning: after it",
+    ]
+    assert [events[0]["event"], events[-1]["event"]] == ["start", "end"]
+    assert not console.listeners
+
+
+def test_a_report_that_fails_fails_no_run(monkeypatch, tmp_path, capsys):
+    def broken(run):
+        raise ValueError("no\nway")
+
+    monkeypatch.setattr(page, "html", broken)
+    run = api.record(QUICK, tmp_path / "run", policy="random", n_episodes=2)
+    assert run.summary["kind"] == "rollout"
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("warning: the rep"))
+    assert "ValueError: no way" in line and not (tmp_path / "run" / page.FILE).exists()
+
+
+def test_another_run_in_the_folder_is_left_alone(runs, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs["bc"].folder, run)
+    (run / "summary.json").unlink()
+    before = (run / history.FILE).read_bytes()
+    with pytest.raises(jaxmaze.UserError, match="another configuration"):
+        api.clone(QUICK | {"seed": 7}, runs["rollout"], run)
+    assert (run / history.FILE).read_bytes() == before
+
+
+def test_the_command_writes_it_for_interrupted_runs_too(runs, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs["ppo"].folder, run)
+    (run / "summary.json").unlink()
+    (run / page.FILE).unlink()
+    done = command("jaxmaze.report", run)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(run / page.FILE)
+    text = (run / page.FILE).read_text()
+    assert "Not finished" in text and f"jaxmaze train --resume={run}" in text
+    wrong = command("jaxmaze.report", tmp_path)
+    assert wrong.returncode == 2 and "is not a run's folder" in wrong.stderr
