@@ -199,7 +199,7 @@ def _frame(
         at = float(y(mark))
         parts.append(_path("axis", f"M{x.start},{at:.1f}H{x.end}"))
         parts.append(_text(x.start - 6, at + 4, "end", _short(mark)))
-    along = max(2, int((x.end - x.start) // 85))
+    along = max(2, int((x.end - x.start) // 60))
     points = sorted({float(v) for v in lines[0].x}) if axes.log else ticks(x.low, x.high, along)
     for mark in points:
         at = float(x(mark))

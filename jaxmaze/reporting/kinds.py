@@ -235,7 +235,8 @@ def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
     levels = sorted({a["curve"]["teacher"] for a in arms.values()} - {None})
     taught = [("teacher in these episodes", level) for level in levels]
     axes = Axes("environment steps a seed", "return", taught)
-    lines = arm_lines(arms)
+    trained = any(len(a["curve"]["env_steps"]) > 1 for a in arms.values())
+    lines = arm_lines(arms) if trained else []  # else there are no steps to draw returns against
     few = len(first["curve"]["members"]) < report.FEW_SEEDS
     shown = "thin lines: each seed" if few else "band: 95 % interval"
     played = f"{first['curve']['episodes']} episodes an evaluation, the same for all"

@@ -76,8 +76,9 @@ def test_every_run_ends_with_a_page_that_a_browser_shows(runs, browser, kind):
             back = tab.evaluate("getComputedStyle(document.body).backgroundColor")
             assert back == {"light": "rgb(245, 246, 248)", "dark": "rgb(20, 23, 27)"}[scheme]
             if kind in ("ppo", "compare"):
-                box = tab.locator("figure.chart path.line").locator("visible=true").first
-                assert box.bounding_box()["width"] > width / 5
+                drawing = tab.locator("figure.chart svg:not(.swatch)").locator("visible=true").first
+                assert drawing.bounding_box()["width"] > width / 2
+                assert drawing.locator("path.line").count() == (2 if kind == "compare" else 1)
 
 
 @pytest.mark.slow
