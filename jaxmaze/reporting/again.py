@@ -95,9 +95,6 @@ def _tables(facts: Facts, starts: list[JsonMap]) -> list[Block]:
         )
     if "wall_seconds" in facts.summary:
         rows.append(("took", f"{number(facts.summary['wall_seconds'])} s"))
-    devices = [x["devices"] for x in facts.history if x.get("devices")]
-    if devices:
-        rows.append(("devices of JAX", str(devices[-1])))
     found = facts.about.get("versions")
     versions = found if isinstance(found, dict) else (starts[0]["versions"] if starts else {})
     rows.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items())))
