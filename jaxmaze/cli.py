@@ -27,7 +27,7 @@ from jaxmaze import config as config_lib
 from jaxmaze.config import files, sweeps
 from jaxmaze.config import help as help_lib
 from jaxmaze.errors import UserError, WorkerError
-from jaxmaze.runs import history
+from jaxmaze.runs import typed
 from jaxmaze.training import compile_cache
 
 PREFIX = "config."
@@ -54,7 +54,7 @@ def run(
     overrides: dict[str, object] = {}
 
     def parse(argv: list[str]) -> list[str]:
-        history.typed(_command(argv))
+        typed.keep(_command(argv))
         rest, found = split_overrides(argv)
         try:
             flags.FLAGS.set_gnu_getopt(True)  # flags may follow positional arguments

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jaxmaze.core.types import Json
-from jaxmaze.runs import console
+from jaxmaze.runs import console, typed
 
 FILE = Path("report") / "log.jsonl"
 MARKS = ("note:", "warning:")
@@ -61,12 +61,6 @@ class History:
 
 
 _open: list[History] = []
-_typed: list[str] = []
-
-
-def typed(command: str) -> None:
-    """Say which command this process runs, for the histories of its runs."""
-    _typed[:] = [command]
 
 
 def claimed(run: Path) -> None:
@@ -86,7 +80,8 @@ def kept(run: Path, versions: Mapping[str, str], **about: object) -> Iterator[Hi
       **about: more that is said of the start.
     """
     history = History(run)
-    command = {"command": _typed[0]} if _typed else {}
+    given = typed.command()
+    command = {} if given is None else {"command": given}
     history.add("start", **command, versions=dict(versions), machine=machine(), **about)
 
     def listen(text: str) -> None:
