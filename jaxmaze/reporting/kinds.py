@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 
-from jaxmaze.core.types import JsonMap
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import facts as facts_lib
-from jaxmaze.reporting.blocks import Block, Section, Table, Tile
+from jaxmaze.reporting import together
+from jaxmaze.reporting.blocks import Section, Table, Tile
 from jaxmaze.reporting.charts import Axes, Line, chart, number
-from jaxmaze.reporting.facts import COLOURS, Facts, curve, estimate, evaluations, spread
+from jaxmaze.reporting.facts import Facts, curve, evaluations
 from jaxmaze.reporting.handing import handover
-from jaxmaze.runs import curves, outcomes, report
-
-
-class Story(NamedTuple):
-    """What is told of a run."""
-
-    about: str
-    tiles: list[Tile]
-    sections: list[Section]
-
-
-def _some(*blocks: Block | None) -> list[Block]:
-    return [block for block in blocks if block is not None]
-
-
-def _environment(facts: Facts) -> str:
-    return str(facts.setting("env.id") or facts.setting("env.make") or "recorded data alone")
-
-
-def _tested(facts: Facts, label: str = "return") -> list[Tile]:
-    """The evaluation that a run is judged by."""
-    block = facts.summary.get("evaluation")
-    if not block:
-        return []
-    count = len(facts.members) or 1
-    what = f"{count} seeds x {block['episodes'] // count}" if count > 1 else f"{block['episodes']}"
-    tiles = [Tile(label, spread(block), f"mean ± std over {what} episodes")]
-    if count > 1:
-        returns = facts.returns()
-        if returns is not None:
-            _, _, interval = estimate(returns).partition(" ")
-            value, _, rest = interval.partition(" ")
-            tiles.append(Tile("IQM over seeds", value, f"95 % interval {rest}"))
-    return tiles
-
-
-def _seeds(facts: Facts, dips: np.ndarray | None = None) -> list[Section]:
-    table = facts_lib.seeds_table(facts, dips)
-    return [] if table is None else [Section("Each seed", [table])]
+from jaxmaze.reporting.story import Story, environment_of, seeds, some, tested
+from jaxmaze.runs import outcomes
 
 
 def _rollout(facts: Facts) -> Story:
     policy = str(facts.setting("rollout.policy"))
     block = facts.summary.get("evaluation", {})
-    tiles = _tested(facts)
+    tiles = tested(facts)
     if block:
         tiles.append(
             Tile(
@@ -83,15 +45,15 @@ def _rollout(facts: Facts) -> Story:
             for name, v in (("return", returns), ("steps", lengths))
         ]
         found = Table("", ("", "mean", "std", "min", "median", "max"), rows)
-        sections.append(Section("Episodes", _some(drawn, found)))
+        sections.append(Section("Episodes", some(drawn, found)))
     except UserError:
         pass
-    return Story(f"{policy} played {_environment(facts)}.", tiles, sections)
+    return Story(f"{policy} played {environment_of(facts)}.", tiles, sections)
 
 
 def _bc(facts: Facts) -> Story:
     data = facts.summary.get("data", {})
-    tiles = _tested(facts, "clone's return")
+    tiles = tested(facts, "clone's return")
     if data:
         tiles.append(
             Tile(
@@ -129,12 +91,12 @@ def _bc(facts: Facts) -> Story:
             Axes("epochs", "nats"),
         ),
     ]
-    sections = [Section("Training", _some(*drawn)), *_seeds(facts)]
-    return Story(f"Clones of recorded episodes of {_environment(facts)}.", tiles, sections)
+    sections = [Section("Training", some(*drawn)), *seeds(facts)]
+    return Story(f"Clones of recorded episodes of {environment_of(facts)}.", tiles, sections)
 
 
 def _dagger(facts: Facts) -> Story:
-    tiles = _tested(facts, "clone's return")
+    tiles = tested(facts, "clone's return")
     if "labels" in facts.summary:
         tiles.append(
             Tile("asked of the teacher", f"{facts.summary['labels']:,.0f} labels", "a seed")
@@ -151,14 +113,14 @@ def _dagger(facts: Facts) -> Story:
         ),
         curve({"": facts}, "train", "imitation/policy_loss", "Loss", Axes(unit, "nats")),
     ]
-    sections = [Section("Training", _some(*drawn)), *_seeds(facts)]
+    sections = [Section("Training", some(*drawn)), *seeds(facts)]
     teacher = facts.setting("dagger.policy") or facts.setting("rollout.policy")
-    return Story(f"Clones of {teacher} in {_environment(facts)}, by DAgger.", tiles, sections)
+    return Story(f"Clones of {teacher} in {environment_of(facts)}, by DAgger.", tiles, sections)
 
 
 def _ppo(facts: Facts) -> Story:
     unit = "environment steps a seed"
-    tiles = _tested(facts)
+    tiles = tested(facts)
     dips = facts_lib.dips_of(facts)
     if "env_steps" in facts.summary:
         each = facts.summary["members"][0]["env_steps"]
@@ -188,7 +150,7 @@ def _ppo(facts: Facts) -> Story:
         ),
     ]
     start = facts.setting("ppo.init_from")
-    sections = [Section("Training", _some(*drawn)), *handover(one, facts), *_seeds(facts, dips)]
+    sections = [Section("Training", some(*drawn)), *handover(one, facts), *seeds(facts, dips)]
     timing = facts.summary.get("timing")
     if timing:
         rows = [
@@ -203,190 +165,7 @@ def _ppo(facts: Facts) -> Story:
         )
         sections.append(Section("Where the time went", [table]))
     how = "from scratch" if start is None else f"from {start}"
-    return Story(f"PPO in {_environment(facts)}, {how}.", tiles, sections)
-
-
-def arm_lines(arms: Mapping[str, JsonMap]) -> list[Line]:
-    """The evaluations of a comparison's arms; runs without steps of their own are levels."""
-    longest = max(a["curve"]["env_steps"][-1] for a in arms.values())
-    lines = []
-    for i, (name, arm) in enumerate(arms.items()):
-        c = arm["curve"]
-        level = len(c["env_steps"]) == 1
-        x = np.array([0, max(longest, 1)] if level else c["env_steps"], float)
-        middle, low, high = (
-            np.array(c[k] * (2 if level else 1), float) for k in ("iqm", "low", "high")
-        )
-        each = np.array([m * (2 if level else 1) for m in c["members"]], float)
-        few = len(each) < report.FEW_SEEDS
-        style = "dashed" if level or name.endswith("_lr0") else ""
-        line = Line(name, x, middle, colour=COLOURS.get(name, i), style=style)
-        if not few:
-            line = line._replace(low=low, high=high)
-        elif len(each) > 1:
-            line = line._replace(each=each)
-        lines.append(line)
-    return lines
-
-
-def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
-    """The table and the curves of several runs."""
-    first = next(iter(arms.values()))
-    levels = sorted({a["curve"]["teacher"] for a in arms.values()} - {None})
-    taught = [("teacher in these episodes", level) for level in levels]
-    axes = Axes("environment steps a seed", "return", taught)
-    trained = any(len(a["curve"]["env_steps"]) > 1 for a in arms.values())
-    lines = arm_lines(arms) if trained else []  # else there are no steps to draw returns against
-    few = len(first["curve"]["members"]) < report.FEW_SEEDS
-    shown = "thin lines: each seed" if few else "band: 95 % interval"
-    played = f"{first['curve']['episodes']} episodes an evaluation, the same for all"
-    note = f"IQM over seeds; {shown}. {played}."
-    drawn = chart("Return during training", lines, axes, note, wide=True)
-    near = [line for line in lines if line.name.startswith("pretrained")]
-    close = (
-        chart("Close up: what begins with the clone", near, axes)
-        if len(near) < len(lines) and near
-        else None
-    )
-    table = Table(
-        "",
-        report.HEADER,
-        report.rows(arms),
-        f"{first['episodes']} test episodes a seed, which chose nothing. "
-        "Dip: the largest drop below the start.",
-    )
-    rows = [
-        (
-            name,
-            str(m["seed"]),
-            spread(m["evaluation"]),
-            number(m["evaluation"]["min"]),
-            number(m["evaluation"]["max"]),
-            "-" if "last" not in m else spread(m["last"]),
-        )
-        for name, arm in arms.items()
-        for m in arm["members"]
-    ]
-    each = Table(
-        "", ("arm", "seed", "return: mean ± std", "min", "max", "at the end"), rows, left=(0,)
-    )
-    return [Section("Result", _some(table, drawn, close)), Section("Each seed", [each])]
-
-
-def _gain_tiles(summary: JsonMap) -> list[Tile]:
-    taught = (summary.get("teacher") or {}).get("evaluation")
-    return [Tile("teacher", spread(taught), f"{taught['episodes']} episodes")] if taught else []
-
-
-def _compare(facts: Facts) -> Story:
-    arms = facts.summary.get("arms")
-    if not arms:
-        return Story("A comparison.", [], [])
-    tiles = [
-        Tile(
-            name,
-            number(a["iqm"]),
-            f"95 % interval [{number(a['iqm_low'])}, {number(a['iqm_high'])}]",
-        )
-        for name, a in arms.items()
-    ][:4]
-    sections = _compared(arms)
-    return Story(
-        f"{len(arms)} runs compared: {', '.join(arms)}.",
-        tiles + _gain_tiles(facts.summary),
-        sections,
-    )
-
-
-def _parts(facts: Facts, names: tuple[str, ...]) -> dict[str, Facts]:
-    """Runs below a folder that can be read."""
-    found = {}
-    for name in names:
-        try:
-            found[name.rpartition("/")[2]] = facts_lib.read(facts.run / name)
-        except UserError:
-            continue
-    return found
-
-
-def _workflow(facts: Facts) -> Story:
-    who = f"{facts.setting('rollout.policy')} in {_environment(facts)}"
-    about = f"{who}: recorded, cloned, fine-tuned by PPO, compared."
-    parts = _parts(facts, ("ppo/pretrained", "ppo/from_scratch"))
-    s = facts.summary
-    if not s:
-        sections = [
-            Section("Fine-tuning so far", _some(evaluations(f, "environment steps a seed")))
-            for f in parts.values()
-        ]
-        return Story(about, [], [x for x in sections if x.blocks])
-    gain = s["gain_on_clone"]
-    tiles = [
-        *_gain_tiles(s),
-        Tile("clone", spread(s["clone"]["evaluation"]), f"{len(s['clone']['members'])} seeds"),
-        Tile("fine-tuned", spread(s["evaluation"]), f"{len(facts.members)} seeds"),
-        Tile(
-            "gain on the clone",
-            number(gain["iqm"]),
-            f"95 % interval [{number(gain['iqm_low'])}, {number(gain['iqm_high'])}], same episodes",
-        ),
-    ]
-    result, seeds = _compared(s["arms"])
-    ours = parts.get("pretrained")
-    mid = [] if ours is None else handover(parts, ours)
-    return Story(about, tiles, [result, *mid, seeds])
-
-
-def _sweep(facts: Facts) -> Story:
-    s = facts.summary
-    about = f"A sweep of {facts.setting('stage')} in {_environment(facts)}."
-    if not s:
-        return Story(about, [], [])
-    tiles = [
-        Tile("best point", s["best"], "by episodes that serve for nothing else"),
-        *_tested(facts, "its return"),
-    ]
-    rows = [(name, spread(p["evaluation"])) for name, p in s["points"].items()]
-    table = Table(
-        "All points, as they were judged",
-        ("point", "return: mean ± std"),
-        rows,
-        "Only the best point plays the test episodes.",
-    )
-    result, _ = _compared(s["arms"])
-    return Story(about, tiles, [result._replace(blocks=[*result.blocks, table]), *_seeds(facts)])
-
-
-def _curve(facts: Facts) -> Story:
-    s = facts.summary
-    about = f"Clones against the number of recorded episodes of {_environment(facts)}."
-    if not s:
-        return Story(about, [], [])
-    points = s["points"]
-    x = np.array([p["episodes"] for p in points], float)
-    y, low, high = (np.array([p[k] for p in points], float) for k in ("iqm", "iqm_low", "iqm_high"))
-    lines = [Line("clones: IQM, band: 95 % interval", x, y, low, high)]
-    draws = [(p["episodes"], r) for p in points for r in p["of_draws"]]
-    if len(draws) > len(points):
-        a, b = np.array(draws, float).T
-        lines.append(Line("each draw", a, b, colour=0, style="dots"))
-    level = s["teacher"]["evaluation"]["mean"]
-    log = bool(x.max() >= 10 * x.min())
-    axes = Axes(
-        "recorded episodes", "return on the test episodes", [("teacher, as recorded", level)], log
-    )
-    drawn = chart("Return against recorded episodes", lines, axes, wide=True)
-    table = Table("", curves.HEADER, curves.rows(points))
-    best = points[-1]
-    tiles = [
-        Tile("teacher, as recorded", spread(s["teacher"]["evaluation"])),
-        Tile(
-            f"clones of {best['episodes']:,} episodes",
-            number(best["iqm"]),
-            f"95 % interval [{number(best['iqm_low'])}, {number(best['iqm_high'])}]",
-        ),
-    ]
-    return Story(about, tiles, [Section("Result", _some(drawn, table)), *_seeds(facts)])
+    return Story(f"PPO in {environment_of(facts)}, {how}.", tiles, sections)
 
 
 def _inspect(facts: Facts) -> Story:
@@ -406,10 +185,10 @@ STORIES: dict[str, Callable[[Facts], Story]] = {
     "bc": _bc,
     "dagger": _dagger,
     "ppo": _ppo,
-    "compare": _compare,
-    "workflow": _workflow,
-    "sweep": _sweep,
-    "curve": _curve,
+    "compare": together.compare,
+    "workflow": together.workflow,
+    "sweep": together.sweep,
+    "curve": together.efficiency,
     "inspect": _inspect,
 }
 """By the kind of a run."""
