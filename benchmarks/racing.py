@@ -33,7 +33,15 @@ SETTINGS: dict[str, Any] = {
         "resize": (84, 84),
     },
     "rollout": {"num_envs": 4},
-    "bc": {"eval_every": 0, "learning_rate": 1e-3, "refit": False, "patience": 0},
+    "bc": {
+        "eval_every": 0,
+        "learning_rate": 1e-3,
+        "learning_rate_schedule": "constant",
+        "weight_decay": 0.0,
+        "best_by": "validation_loss",
+        "patience": 0,
+        "refit": False,
+    },
 }
 AHEAD, TOP_SPEED, GRIP, GAIN = 3, 60.0, 80.0, 1.5
 """Tiles of the track to the point that is aimed at, besides one for each 12 units of speed; the
