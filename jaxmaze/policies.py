@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import jax
@@ -25,7 +25,7 @@ from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Act, acts_for
 from jaxmaze.envs.space_kinds import action_types
 from jaxmaze.errors import UserError
-from jaxmaze.runs import checkpoint, run_folder
+from jaxmaze.runs import checkpoint, console, run_folder
 from jaxmaze.teachers import sb3
 from jaxmaze.teachers.adapters import given
 
@@ -295,12 +295,16 @@ def digest_of(policy: object) -> str | None:
 def checked(policy: Act, info: EnvInfo) -> Act:
     """Wrap a policy so that the shape, type and range of its actions are checked.
 
+    Real numbers outside their bounds are clipped; a line says so, once.
+
     Raises:
       UserError: when the policy is called and returns actions that the environment does not take.
     """
     space, dtypes = info.spaces.action, action_types(info.action_space)
+    told = False
 
     def act(obs: PyTree) -> PyTree:
+        nonlocal told
         given, count = policy(obs), len(jax.tree.leaves(obs)[0])
         try:
             leaves = space.leaves(given)
@@ -309,11 +313,30 @@ def checked(policy: Act, info: EnvInfo) -> Act:
                 f"the policy gave a {type(given).__name__} that does not fit {info.config.id}, "
                 f"which takes {space.describe()}: {error.args[0]}"
             ) from None
+        leaves = list(leaves)
         pairs = zip(leaves, dtypes, strict=True)
-        return space.build([_mended(*leaf, count, info, dtype) for leaf, dtype in pairs])
+        kept = [_mended(*leaf, count, info, dtype) for leaf, dtype in pairs]
+        told = told or _tell_clipped([action for _, _, action in leaves], kept, info)
+        return space.build(kept)
 
     act.__wrapped__ = policy  # type: ignore[attr-defined]
     return acts_for(act, policy)
+
+
+def _tell_clipped(given: Sequence[np.ndarray], kept: Sequence[np.ndarray], info: EnvInfo) -> bool:
+    """Say that real numbers have been clipped to their bounds, if any have; whether it was said."""
+    for action, clipped in zip(given, kept, strict=True):
+        if clipped.dtype.kind != "f":
+            continue
+        apart = np.abs(action - clipped)
+        if (apart > 1e-4 * (1 + np.abs(clipped))).any():
+            worst = np.unravel_index(apart.argmax(), apart.shape)
+            console.say(
+                f"note: actions of the policy are outside the bounds of {info.config.id} and are "
+                f"clipped, such as {action[worst]:g} to {clipped[worst]:g}"
+            )
+            return True
+    return False
 
 
 def _mended(

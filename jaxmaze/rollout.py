@@ -49,7 +49,10 @@ def main(overrides: dict[str, object]) -> Path:
     from jaxmaze.runs import run_folder
 
     if (FLAGS.config is None and FLAGS.env is None) == (FLAGS.run is None):
-        raise UserError("give either --config=FILE or --env=ID (and --policy), or --run=DIR")
+        raise UserError(
+            "give either --config=FILE or --env=ID (and --policy), or --run=DIR; where "
+            "config.env.make makes the environment, --env=NAME is what it is called"
+        )
     changes: dict[str, object] = dict(overrides)
     for flag, field in (
         ("n_episodes", "rollout.n_episodes"),

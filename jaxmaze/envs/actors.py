@@ -170,6 +170,7 @@ class Actor:
             spaces.obs.put(next_obs, (t, k), final)
             terminated[t, k], truncated[t, k] = over, not over
             episodes.append((k, (self.slots[k][0], *episode)))
+        environment.check_rewards(self._training[0], reward)
         numbers = np.stack(chosen)
         every = Rollout(
             obs=obs,

@@ -26,7 +26,7 @@ from jaxmaze.envs.sending import (
 )
 from jaxmaze.envs.space_kinds import space_spec
 from jaxmaze.envs.specs import registered_limit, registered_spec, spec_dict, spec_for_data
-from jaxmaze.envs.trial import failed, name_of, reset_into
+from jaxmaze.envs.trial import check_rewards, failed, name_of, reset_into
 from jaxmaze.envs.wrapping import bounded, step_limit
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "EnvSection",
     "MissingPackageError",
     "bounded",
+    "check_rewards",
     "comes_with_gymnasium",
     "current_folder_first",
     "describe",

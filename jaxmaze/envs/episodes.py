@@ -152,12 +152,14 @@ def _episode(
     log: tuple[list, list, list],
     terminated: bool,
 ) -> Episode:
+    rewards = np.array(log[2], np.float64)
+    environment.check_rewards(env, rewards)
     return Episode(
         index=job[0],
         seed=job[1],
         observations=spaces.obs.stack(log[0]),
         actions=space_kinds.stack_actions(env.action_space, log[1]),
-        rewards=np.array(log[2], np.float64),
+        rewards=rewards,
         terminated=terminated,
     )
 

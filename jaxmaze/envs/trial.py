@@ -205,6 +205,19 @@ def failed(env: gym.Env, method: str, error: Exception) -> Exception:
     )
 
 
+def check_rewards(env: gym.Env, rewards: np.ndarray) -> None:
+    """Check the rewards ``[...]`` of steps that were played.
+
+    Raises:
+      WorkerError: if one is NaN or infinite.
+    """
+    if not np.isfinite(rewards).all():
+        bad = rewards[~np.isfinite(rewards)].flat[0]
+        raise WorkerError(
+            f"the environment {name_of(env)} gave the reward {bad} in step(); {STEP}", ""
+        )
+
+
 def name_of(env: gym.Env) -> str:
     """The name of an environment object."""
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__

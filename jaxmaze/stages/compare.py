@@ -254,6 +254,11 @@ def show(arms: JsonMap, teacher: JsonMap | None) -> None:
     counts = sorted({a["episodes"] for a in arms.values()})
     title = f"Returns on {' or '.join(map(str, counts))} episodes a seed that chose nothing"
     console.table(title, report.HEADER, report.rows(arms))
+    if len(counts) > 1:
+        console.say(
+            "note: these have not played the same episodes; a teacher's rollout is compared on the "
+            "same ones as --teacher=DIR"
+        )
     if teacher is not None:
         console.say(
             f"teacher: mean return {teacher['mean']:.1f} ± {teacher['std']:.1f} over "

@@ -1,12 +1,16 @@
 """Environments that break gymnasium's contract: one line that names them, at once or later."""
 
+import jax
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.spaces import Dict as DictSpace
 from gymnasium.spaces import Tuple as TupleSpace
 
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs import environment, episodes, trial
+from jaxmaze.envs.actors import Actor, ActorConfig
 from jaxmaze.errors import WorkerError
 from tests.count_env import HERE, Count, changed, config_of, make_env, refused, step_with, variant
 
@@ -140,3 +144,23 @@ def test_observations_that_change_their_shape_are_no_traceback_alone():
     info = environment.describe(config_of(make=variant(**methods), max_episode_steps=9))
     with pytest.raises(WorkerError, match=r"failed in step\(\).*gymnasium wants .* of Box\(-inf"):
         episodes.play_episodes(info, lambda obs: np.zeros(len(obs), int), range(1), 1)
+
+
+def test_rewards_that_are_no_numbers_later_are_one_line_wherever_they_are_played():
+    def step(self, action):
+        obs, reward, *rest = Count.step(self, action)
+        return obs, np.nan if self.steps > 3 else reward, *rest
+
+    config = config_of(make=variant(step=step), max_episode_steps=9)
+    info = environment.describe(config)
+    line = r"Variant gave the reward nan in step\(\)"
+    with pytest.raises(WorkerError, match=line):
+        episodes.play_episodes(info, lambda obs: np.zeros(len(obs), int), range(1), 1)
+    networks = Networks(info.spaces, NetworkSpec((4,)))
+    actor = Actor(ActorConfig(info.config, networks, (0,), 2, 1), [0])
+    actor.reset(0)
+    params = networks.init_policy(np.random.SeedSequence(0))
+    one = jax.tree.map(lambda x: np.asarray(x)[None], Policy(params, networks.init_stats()))
+    with pytest.raises(WorkerError, match=line):
+        actor.collect(one, 0, 5)
+    actor.close()
