@@ -28,6 +28,7 @@ IMAGES = {
     "rollout.n_episodes": 12,
     "bc.batch_size": 32,
     "bc.num_epochs": 12,
+    "bc.learning_rate_schedule": "constant",
     "bc.eval_every": 0,
     "bc.refit": False,
     "ppo.total_env_steps": 384,

@@ -209,13 +209,11 @@ def check_rewards(env: gym.Env, rewards: np.ndarray) -> None:
     """Check the rewards ``[...]`` of steps that were played.
 
     Raises:
-      WorkerError: if one is NaN or infinite.
+      UserError: if one is NaN or infinite.
     """
     if not np.isfinite(rewards).all():
         bad = rewards[~np.isfinite(rewards)].flat[0]
-        raise WorkerError(
-            f"the environment {name_of(env)} gave the reward {bad} in step(); {STEP}", ""
-        )
+        raise UserError(f"the environment {name_of(env)} gave the reward {bad} in step(); {STEP}")
 
 
 def name_of(env: gym.Env) -> str:

@@ -329,7 +329,10 @@ def demonstrations(run: Path) -> list[Source]:
 
 def finished(run: Path) -> bool:
     """Whether the run is finished."""
-    return (run / SUMMARY).exists()
+    try:
+        return (run / SUMMARY).exists()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def summary(run: Path) -> Json:

@@ -11,7 +11,7 @@ from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import NetworkSpec, Policy
 from jaxmaze.envs import environment, episodes, trial
 from jaxmaze.envs.actors import Actor, ActorConfig
-from jaxmaze.errors import WorkerError
+from jaxmaze.errors import UserError, WorkerError
 from tests.count_env import HERE, Count, changed, config_of, make_env, refused, step_with, variant
 
 
@@ -154,13 +154,13 @@ def test_rewards_that_are_no_numbers_later_are_one_line_wherever_they_are_played
     config = config_of(make=variant(step=step), max_episode_steps=9)
     info = environment.describe(config)
     line = r"Variant gave the reward nan in step\(\)"
-    with pytest.raises(WorkerError, match=line):
+    with pytest.raises(UserError, match=line):
         episodes.play_episodes(info, lambda obs: np.zeros(len(obs), int), range(1), 1)
     networks = Networks(info.spaces, NetworkSpec((4,)))
     actor = Actor(ActorConfig(info.config, networks, (0,), 2, 1), [0])
     actor.reset(0)
     params = networks.init_policy(np.random.SeedSequence(0))
     one = jax.tree.map(lambda x: np.asarray(x)[None], Policy(params, networks.init_stats()))
-    with pytest.raises(WorkerError, match=line):
+    with pytest.raises(UserError, match=line):
         actor.collect(one, 0, 5)
     actor.close()
