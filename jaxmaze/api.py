@@ -6,8 +6,7 @@ partial) and returns a :class:`Run`, the handle of the folder it wrote.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxmaze import config as config_lib
@@ -23,7 +22,7 @@ from jaxmaze.handle import Run, open_run, path_of
 from jaxmaze.loading import absolute, absolute_zips, load_config, override
 from jaxmaze.policies import LoadedPolicy, checked, load_policy, registered, resolve
 from jaxmaze.reporting import page
-from jaxmaze.runs import console, history, outcomes, run_folder, sources
+from jaxmaze.runs import console, outcomes, run_folder, sources
 from jaxmaze.runs.arrays import dataset
 from jaxmaze.runs.converters import convert
 from jaxmaze.stages import compare as compare_stage
@@ -91,27 +90,12 @@ def train(config: ConfigLike, workdir: str | Path, policy: object = None) -> Run
     if note:
         console.say(note)
     stage = stages.find("sweep" if settings.sweep else settings.stage)
-    with _reported(workdir):
+    with page.reported(workdir):
         if function is None:
             stage.run(settings, Path(workdir))
         else:
             stage.run(settings, Path(workdir), policy=function)
     return Run(workdir)
-
-
-@contextlib.contextmanager
-def _reported(workdir: str | Path, anew: bool = False, **about: object) -> Iterator[None]:
-    """Keep the history of the run that is done inside, and write its report at the end.
-
-    A run that is finished already stays as it is, unless it is always done ``anew``.
-    """
-    run = Path(workdir)
-    if not anew and run_folder.finished(run):
-        yield
-        return
-    with history.kept(run, run_folder.versions(), **about):
-        yield
-    page.attempt(run)
 
 
 def _named(policy: object) -> tuple[str, object]:
@@ -181,7 +165,7 @@ def record(
         changes["rollout.n_episodes"] = n_episodes
     config = override(config, changes)
     settings = config_lib.to_settings(override(config, absolute_zips(config)))
-    with _reported(workdir):
+    with page.reported(workdir):
         rollout_stage.run(
             settings, Path(workdir), policy=function, record=save, render=render, member=member
         )
@@ -292,7 +276,7 @@ def compare(
             if function is None
             else compare_stage.at_hand(function, runs, trust)
         )
-    with _reported(workdir, anew=True, runs=[str(run.resolve()) for run in runs]):
+    with page.reported(workdir, anew=True, runs=[str(run.resolve()) for run in runs]):
         compare_stage.run(compare_stage.labels(runs), Path(workdir), taught)
     return Run(workdir)
 

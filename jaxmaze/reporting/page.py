@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import os
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 
 import jinja2
@@ -16,7 +18,7 @@ from jaxmaze.reporting import again, facts
 from jaxmaze.reporting.blocks import Block, Film, Links, Notes, Page, Section
 from jaxmaze.reporting.facts import Facts
 from jaxmaze.reporting.kinds import STORIES, Story
-from jaxmaze.runs import console, disk, run_folder
+from jaxmaze.runs import console, disk, history, run_folder
 
 FILE = Path("report") / "index.html"
 FOLDER = Path(__file__).parent / "page"
@@ -160,3 +162,18 @@ def _files(run: Path) -> Section:
     paths += [(p / FILE if (p / FILE).exists() else p / run_folder.SUMMARY) for p in inner]
     items = [(str(p.relative_to(run)), _address(p, run)) for p in paths if p.exists()]
     return Section("Files", [Links(items)])
+
+
+@contextlib.contextmanager
+def reported(workdir: str | Path, anew: bool = False, **about: object) -> Iterator[None]:
+    """Keep the history of the run that is done inside, and write its report at the end.
+
+    A run that is finished already stays as it is, unless it is always done ``anew``.
+    """
+    run = Path(workdir)
+    if not anew and run_folder.finished(run):
+        yield
+        return
+    with history.kept(run, run_folder.versions(), **about):
+        yield
+    attempt(run)
