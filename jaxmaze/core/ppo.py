@@ -258,7 +258,7 @@ def policy_loss(
         rows.advantage,
         dist.entropy(),
         hyper.clip_range,
-        hyper.entropy_coef,
+        context.rates.entropy,
         rows.weight,
     )
     total = loss.loss

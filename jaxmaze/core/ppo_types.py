@@ -30,6 +30,7 @@ class Static(NamedTuple):
       decays_linearly: whether the weights of these two decay linearly to 0.
       keeps_outputs: whether any member's networks keep their outputs when their observation
         statistics change (:attr:`Hyper.keep_outputs`).
+      entropy_decays: whether the weight of the entropy bonus decays linearly to 0.
     """
 
     num_epochs: int
@@ -41,6 +42,7 @@ class Static(NamedTuple):
     keeps_cloning: bool = False
     decays_linearly: bool = True
     keeps_outputs: bool = False
+    entropy_decays: bool = False
 
 
 class Hyper(NamedTuple):
@@ -126,10 +128,14 @@ class Rows(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """One iteration's learning rates, and weights of the KL to the clone and the cloning loss."""
+    """One iteration's learning rates, and the weights of the losses beside PPO's own.
+
+    These are the entropy bonus, the KL to the clone and the cloning loss.
+    """
 
     policy: Scalar
     value: Scalar
+    entropy: Scalar
     anchor: Scalar
     cloning: Scalar
 
@@ -205,6 +211,7 @@ def rates_at(
     return Rates(
         hyper.learning_rate * rate,
         hyper.value_learning_rate * rate,
+        hyper.entropy_coef * (left if static.entropy_decays else 1.0),
         hyper.anchor_coef * jnp.where(adapts, anchor_factor, hold),
         hyper.cloning_coef * hold,
     )

@@ -269,11 +269,22 @@ class _Trainer:
                     rollout if self._change is None else self._change(rollout)
                 )
             self.iteration += 1
+            if self.iteration == 1:
+                self._check_critics(means["mc_explained_variance"])
             if not overlap and left:
                 pending = begin(self.iteration)
             with self.watch("log"):
                 self._log_training(means, segment.episodes)
             bar.advance()
+
+    def _check_critics(self, explained: np.ndarray) -> None:
+        """Drop fitted critics that explain nothing of the returns of the first segment ``[L]``."""
+        lost = self.population.forget_critics(explained)
+        if lost.any():
+            console.say(
+                f"note: {lost.sum()} of {len(lost)} critics, fitted to demonstrations, explained "
+                "nothing of the clones' own returns; they learn from these instead"
+            )
 
     def _log_training(
         self, means: dict[str, np.ndarray], episodes: list[tuple[int, float, int]]

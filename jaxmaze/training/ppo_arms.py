@@ -174,6 +174,7 @@ def static(configs: Sequence[Settings]) -> ppo.Static:
         keeps_outputs=any(
             statistics(c.ppo, c.ppo.init_from is not None) in KEEP_OUTPUTS for c in configs
         ),
+        entropy_decays=section.entropy_schedule == "linear",
     )
 
 

@@ -15,6 +15,9 @@ from jaxmaze.training import compiled, handover, ppo_arms
 from jaxmaze.training.ppo_arms import Arm, DemonstrationSets
 from jaxmaze.training.ppo_update import Updater
 
+EXPLAINS_NOTHING = 0.0
+"""Explained variance at which a critic is no better than a constant."""
+
 
 class Population:
     """Members that learn, and members that never change because their learning rate is 0.
@@ -48,6 +51,8 @@ class Population:
         self.learners = np.flatnonzero(hyper.learning_rate > 0)
         self._hyper, self._clones = self._of_learners(hyper), self._of_learners(clones)
         self._whole = self._init(clones)
+        fresh = self._of_learners(self._whole)
+        self._fresh_critics = (fresh.value_params, fresh.value_opt)
         self._state = self._of_learners(self._whole)
         self._updater, self._demos = updater, None
         if demonstrated.sets and ppo_arms.static([a.config for a in arms]).keeps_cloning:
@@ -147,6 +152,38 @@ class Population:
 
         return jax.tree.map(fill, whole, jax.device_get(learners))
 
+    def _asked(self) -> np.ndarray:
+        """Whose critics are fitted to demonstrations ``[M]``."""
+        asks = [arm.config.ppo.critic_fit_epochs > 0 for arm in self.arms]
+        asked: np.ndarray = self.from_clone & np.repeat(asks, self.members)
+        asked &= np.isin(np.arange(len(self.seeds)), self.learners)
+        return asked & (np.array(self.demonstrated.of_member) >= 0)
+
+    def forget_critics(self, explained: np.ndarray) -> np.ndarray:
+        """Replace fitted critics that explain nothing of their policies' own returns by new ones.
+
+        Few or unlike demonstrations teach a critic that is sure and wrong: worse than none.
+
+        Args:
+          explained: ``[L]`` share of the variance of returns that each explained on its policy's
+            first segment, which it had not been fitted to.
+
+        Returns:
+          Which of the learners' critics were replaced, ``[L]``.
+        """
+        lost: np.ndarray = self._asked()[self.learners] & (explained <= EXPLAINS_NOTHING)
+        if not lost.any():
+            return lost
+
+        def put(now: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+            return np.where(lost.reshape(-1, *[1] * (fresh.ndim - 1)), fresh, now)
+
+        state = jax.device_get(self._state)
+        critics = jax.tree.map(put, (state.value_params, state.value_opt), self._fresh_critics)
+        state = state._replace(value_params=critics[0], value_opt=critics[1])
+        self._state = jax.device_put(state, self._updater.sharding)
+        return lost
+
     def fit_critics(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Fit critics to the demonstrations' returns, for the learners that ask for it.
 
@@ -154,11 +191,7 @@ class Population:
           Which of all members asked ``[M]``, and the fit's figures ``[M]`` (NaN for the others).
         """
         epochs, sets = ppo_arms.critic_fit_epochs(self.arms), self.demonstrated.sets
-        asks = [arm.config.ppo.critic_fit_epochs > 0 for arm in self.arms]
-        asked = self.from_clone & np.repeat(asks, self.members)
-        asked &= np.isin(np.arange(len(self.seeds)), self.learners)
-        of_member = np.array(self.demonstrated.of_member)
-        asked &= of_member >= 0
+        asked, of_member = self._asked(), np.array(self.demonstrated.of_member)
         if not epochs or not asked.any():
             return np.zeros_like(asked), {}
         networks, batch_size = self.networks, self.config.ppo.batch_size
