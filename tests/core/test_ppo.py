@@ -265,6 +265,22 @@ def test_the_average_follows_the_policy():
     assert bits(plain.average) == bits(plain.policy) != bits(state.policy)
 
 
+def test_the_weight_of_the_entropy_bonus_decays_if_asked_to():
+    decays = STATIC._replace(entropy_decays=True)
+    found = [float(rates(decays, i, entropy_coef=0.1).entropy) for i in (0, 25, 50)]
+    np.testing.assert_allclose(found, [0.1, 0.05, 0.0], rtol=1e-6)
+    # Iterations of a burn-in do not count.
+    assert float(rates(decays, 20, 10, entropy_coef=0.1).entropy) == pytest.approx(0.05)
+    assert float(rates(STATIC, 25, entropy_coef=0.1).entropy) == pytest.approx(0.1)
+    # It reaches the loss: half way, an update is the one with half the weight.
+    start = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
+    middle = start._replace(iteration=np.int32(25))
+    decayed, _ = one_update(middle, static=decays, entropy_coef=0.5)
+    half, _ = one_update(middle, entropy_coef=0.25)
+    whole, _ = one_update(middle, entropy_coef=0.5)
+    assert bits(decayed.policy) == bits(half.policy) != bits(whole.policy)
+
+
 def test_the_anchor_follows_its_target():
     factors = [float(schedules.adapted(jnp.float32(1), kl, 0.1)) for kl in (0.2, 0.1, 0.05)]
     assert factors == [2.0, 1.0, 0.5]

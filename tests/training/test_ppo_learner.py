@@ -139,6 +139,24 @@ def test_critics_are_fitted_to_their_own_clones_data(population):
     assert after.return_stats.stats.count.tolist() == [0, 0, 0, 0, 40, 70]
 
 
+def test_a_fitted_critic_that_explains_nothing_starts_anew(population):
+    found, _ = population
+    fresh = found.whole()
+    found.fit_critics()
+    found.update(segment(found))
+    before = found.whole()
+    # Learners are members 2 to 5, of whom only 4 and 5 were fitted to demonstrations.
+    lost = found.forget_critics(np.array([-1.0, 0.5, -0.5, 0.5]))
+    assert lost.tolist() == [False, False, True, False]
+    after = found.whole()
+    for name in ("value_params", "value_opt"):
+        then, now, first = (getattr(x, name) for x in (before, after, fresh))
+        assert equal(at(now, [0, 1, 2, 3, 5]), at(then, [0, 1, 2, 3, 5]))
+        assert equal(at(now, 4), at(first, 4)) and not equal(at(then, 4), at(first, 4))
+    same = {name: getattr(before, name) for name in ("value_params", "value_opt")}
+    assert equal(after._replace(**same), before)
+
+
 def test_each_learner_goes_on_cloning_from_rows_of_its_own(population):
     found, _ = population
     hyper = found._hyper
