@@ -8,7 +8,7 @@ Recipes:
   dagger  the clone asks the teacher what to do in states that it gets into itself
   ppo     PPO alone; from scratch, or from a clone with --config.ppo.init_from=DIR
 
-What is not set here has the library's default; configs/lunar_lander.py shows every field.
+What is not set here has the library's default; docs/settings.md lists every field.
 """
 
 import ml_collections

@@ -63,7 +63,7 @@ class PPO:
         own=True,
     )
     start_exploration: float = share(
-        0.3, "of the most there is: share of entropy, or std / half the range", above=True, own=True
+        0.5, "of the most there is: share of entropy, or std / half the range", above=True, own=True
     )
     critic_fit_epochs: int = count(
         10, "passes over the demonstrations' returns, beforehand", low=0, own=True
