@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import DTypeLike
 
-from jaxmaze.core.action_space import OneArray, cast, divided_head, flat, unflat
+from jaxmaze.core.action_space import OneArray, cast, divided_head, flat, or_start, unflat
 from jaxmaze.core.discrete_actions import accuracy
 from jaxmaze.core.distributions import (
     Bernoulli,
@@ -69,9 +69,9 @@ class MultiBinary(OneArray):
     def temper(self, params: Params, temperature: Array | float) -> Params:
         return divided_head(params, temperature)
 
-    def entropy_of_share(self, share: float) -> float:
+    def entropy_of_share(self, share: float | None) -> float:
         """``share`` of the entropy of fair coins."""
-        return share * self.n * math.log(2)
+        return or_start(share) * self.n * math.log(2)
 
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
         return numbers[..., : self.n].astype(np.int32)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from jaxmaze.core import action_units, losses
-from jaxmaze.core.action_space import OneArray, cast, flat, unflat
+from jaxmaze.core.action_space import START_OF_NUMBERS, OneArray, cast, flat, unflat
 from jaxmaze.core.action_units import Units
 from jaxmaze.core.distributions import (
     LOG_STD_MAX,
@@ -110,12 +110,13 @@ class Box(OneArray):
     def temper(self, params: Params, temperature: Array | float) -> Params:
         return self.project({**params, "log_std": params["log_std"] + jnp.log(temperature)})
 
-    def entropy_of_share(self, share: float) -> float:
+    def entropy_of_share(self, share: float | None) -> float:
         """The entropy of Gaussians whose standard deviation is ``share`` times half the range.
 
         It is that in the units of policies, where an unbounded range counts as having a half width
         of 1.
         """
+        share = START_OF_NUMBERS if share is None else share
         ends = zip(self.low, self.high, *self._own_bounds(), strict=True)
         half = [
             0.5 * (end - start) if action_units.bounded(low, high) and end > start else 1.0
@@ -231,7 +232,8 @@ class SquashedBox(Box):
         log_std = jnp.broadcast_to(free["log_std"], outputs.shape)
         return SquashedGaussian(outputs, log_std, *self._own_bounds())
 
-    def entropy_of_share(self, share: float) -> float:
+    def entropy_of_share(self, share: float | None) -> float:
         """The entropy of a uniform distribution over ``share`` of the range."""
+        share = START_OF_NUMBERS if share is None else share
         ranges = zip(*self._own_bounds(), strict=True)
         return sum(math.log(share * (high - low)) for low, high in ranges)

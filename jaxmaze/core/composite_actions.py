@@ -164,7 +164,7 @@ class Composite:
             found |= {f"{name}_{i}": x for name, x in tempered.items()}
         return found | {"head": jax.tree.map(lambda *x: jnp.concatenate(x, -1), *heads)}
 
-    def entropy_of_share(self, share: float) -> float:
+    def entropy_of_share(self, share: float | None) -> float:
         return sum(p.entropy_of_share(share) for p in self.parts)
 
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from jaxmaze.core import losses
-from jaxmaze.core.action_space import MAX_NAMED, OneArray, divided_head, flat, unflat
+from jaxmaze.core.action_space import (
+    MAX_NAMED,
+    OneArray,
+    divided_head,
+    flat,
+    or_start,
+    unflat,
+)
 from jaxmaze.core.distributions import (
     FORBIDDEN,
     Categorical,
@@ -94,9 +101,9 @@ class Discrete(OneArray):
     def temper(self, params: Params, temperature: Array | float) -> Params:
         return divided_head(params, temperature)
 
-    def entropy_of_share(self, share: float) -> float:
+    def entropy_of_share(self, share: float | None) -> float:
         """``share`` of the uniform distribution's entropy."""
-        return share * math.log(self.n)
+        return or_start(share) * math.log(self.n)
 
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
         return numbers[..., 0].astype(np.int32)
@@ -222,9 +229,9 @@ class MultiDiscrete(OneArray):
     def temper(self, params: Params, temperature: Array | float) -> Params:
         return divided_head(params, temperature)
 
-    def entropy_of_share(self, share: float) -> float:
+    def entropy_of_share(self, share: float | None) -> float:
         """``share`` of the entropy of uniform choices."""
-        return share * sum(math.log(n) for n in self.nvec)
+        return or_start(share) * sum(math.log(n) for n in self.nvec)
 
     def from_numbers(self, numbers: np.ndarray) -> np.ndarray:
         return numbers[..., : len(self.nvec)].astype(np.int32)

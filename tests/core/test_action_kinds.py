@@ -349,6 +349,17 @@ def test_a_share_of_the_entropy_is_one_of_the_uniform_policys(name):
     assert space.entropy_of_share(1.0) == pytest.approx(float(uniform.entropy()[0]), rel=1e-5)
 
 
+def test_clones_of_choices_and_of_numbers_start_with_shares_of_their_own():
+    choice, number = Discrete(4), Box((-2.0,), (2.0,))
+    assert choice.entropy_of_share(None) == choice.entropy_of_share(0.5)
+    assert number.entropy_of_share(None) == number.entropy_of_share(0.3)
+    assert number.entropy_of_share(0.3) != number.entropy_of_share(0.5)
+    both = Composite((choice, number), ("a", "b"))
+    assert both.entropy_of_share(None) == pytest.approx(
+        choice.entropy_of_share(0.5) + number.entropy_of_share(0.3)
+    )
+
+
 MASKED = {
     "discrete": (Discrete(3, start=-1), np.array([[1, 0, 1], [0, 1, 0]])),
     "multi_discrete": (

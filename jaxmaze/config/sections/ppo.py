@@ -62,8 +62,11 @@ class PPO:
         choices=("kept", "calibrated", "reset"),
         own=True,
     )
-    start_exploration: float = share(
-        0.5, "of the most there is: share of entropy, or std / half the range", above=True, own=True
+    start_exploration: float | None = share(
+        None,
+        "of the most there is: share of entropy, 0.5 if None; or std / half the range, 0.3 if None",
+        above=True,
+        own=True,
     )
     critic_fit_epochs: int = count(
         10, "passes over the demonstrations' returns, beforehand", low=0, own=True
