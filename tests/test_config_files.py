@@ -10,6 +10,7 @@ import pytest
 import jaxmaze
 from jaxmaze import api, config
 from jaxmaze.config import files
+from jaxmaze.config.sections.ppo import PPO
 from jaxmaze.errors import UserError
 from tests.conftest import CONFIG, HERE, ROOT, SMALL, command, flags
 from tests.own import QUICK
@@ -215,3 +216,35 @@ def test_a_wheel_in_an_empty_folder_has_all_it_needs(tmp_path):
     jaxmaze("compare", cloned, taught)
     exported = jaxmaze("export", cloned, "--format=npz")[-1]
     assert (empty / exported / "read_policy.py").is_file()
+
+
+@pytest.mark.parametrize(
+    "fields, steps",
+    [
+        ({"total_env_steps": 300_000}, 256),
+        ({"total_env_steps": 48 * 16 * 256}, 256),
+        ({"total_env_steps": 48 * 16 * 256 - 1}, 128),
+        ({"total_env_steps": 50_000}, 64),
+        ({"total_env_steps": 1000}, 32),
+        ({"total_env_steps": 50_000, "num_steps": 200, "batch_size": 100}, 200),
+        ({"total_env_steps": 50_000, "num_envs": 1}, 256),
+        # Minibatches of 64 divide 3 * 64 steps, but not 3 * 32.
+        ({"total_env_steps": 1000, "num_envs": 3}, 64),
+    ],
+)
+def test_a_small_budget_makes_short_segments(fields, steps):
+    """Counted by hand: 48 iterations at least, if segments need not be shorter than 32 steps."""
+    assert PPO(**fields).segment_steps == steps
+
+
+def test_a_run_collects_segments_of_the_length_that_the_rule_gives(tmp_path):
+    config = {
+        "env": {"id": "CartPole-v1", "workers": 0},
+        "stage": "ppo",
+        "network": {"hidden_sizes": (8,)},
+        "ppo": {"num_envs": 2, "total_env_steps": 256, "eval_episodes": 1, "playoff_episodes": 0},
+        "evaluation": {"episodes": 1},
+    }
+    run = jaxmaze.train(config, tmp_path / "run")
+    steps = [line["step"] for line in run.metrics() if "ppo/entropy" in line]
+    assert steps == [64, 128, 192, 256]

@@ -67,7 +67,7 @@ def main() -> None:
         if part in timing
     )
     seconds = sum(part["rest"] for part in loop.values())
-    steps = loop["collect"]["count"] * args.members * config.ppo.num_envs * config.ppo.num_steps
+    steps = loop["collect"]["count"] * args.members * config.ppo.num_envs * config.ppo.segment_steps
     print(
         json.dumps(
             {

@@ -172,7 +172,7 @@ class _Trainer:
         self.config = config = arms[0].config
         self.section = section = config.ppo
         self.num_iterations = ppo_arms.num_iterations(config)
-        self.steps_per_iteration = section.num_envs * section.num_steps
+        self.steps_per_iteration = section.num_envs * section.segment_steps
         self.checkpoint_every = ppo_arms.checkpoint_every(config, info.limit)
         self.watch = Stopwatch()
         self.population = Population(arms, networks, demonstrated, updater)
@@ -255,7 +255,7 @@ class _Trainer:
 
         def begin(iteration: int) -> Callable[[], Segment]:
             policies = self.population.behaviour()
-            return self.collector.begin(policies, iteration, self.section.num_steps)
+            return self.collector.begin(policies, iteration, self.section.segment_steps)
 
         overlap, pending = self.section.overlap, begin(self.iteration)
         for left in reversed(range(count)):

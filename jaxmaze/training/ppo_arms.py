@@ -62,7 +62,7 @@ def check_shared(configs: Sequence[Settings]) -> None:
 
 def num_iterations(config: Settings) -> int:
     """Iterations that fit into ``total_env_steps``."""
-    return config.ppo.total_env_steps // (config.ppo.num_envs * config.ppo.num_steps)
+    return config.ppo.total_env_steps // (config.ppo.num_envs * config.ppo.segment_steps)
 
 
 def checkpoint_every(config: Settings, episode_limit: int | None) -> int:
@@ -71,7 +71,7 @@ def checkpoint_every(config: Settings, episode_limit: int | None) -> int:
     Environments are reset at a checkpoint, because their state cannot be saved. If that happened
     more often than an episode lasts, no episode would ever reach its end.
     """
-    steps = config.ppo.eval_every * config.ppo.num_steps
+    steps = config.ppo.eval_every * config.ppo.segment_steps
     return config.ppo.eval_every * -(-2 * (episode_limit or UNLIMITED_EPISODE) // steps)
 
 

@@ -67,7 +67,7 @@ class Updater:
         if not self._count or self._static.keeps_cloning:
             return  # the number of demonstrations, a shape, is known once they are read
         section, count = self._config.ppo, self._count
-        lead = (count, section.num_steps, section.num_envs)
+        lead = (count, section.segment_steps, section.num_envs)
         rollout = rollout_shapes(self._config.env.backend, self._networks, lead)
 
         def of_all(x: PyTree) -> jax.ShapeDtypeStruct:

@@ -9,6 +9,10 @@ from jaxmaze.config.fields import at_least_0, count, field, positive, share
 from jaxmaze.errors import UserError
 
 SCHEDULES = ("linear", "constant")
+SHORTEST_SEGMENT, LONGEST_SEGMENT = 32, 256
+"""Steps of each environment between updates, where none are set."""
+FEWEST_ITERATIONS = 48
+"""Iterations that a run should have, where its segments are not as short as can be."""
 
 
 class HasStage(Protocol):
@@ -35,7 +39,10 @@ class PPO:
     )
     learning_rate_schedule: str = field("linear", "linear decay to 0, or none", choices=SCHEDULES)
     num_envs: int = count(16, "environments of a member")
-    num_steps: int = count(256, "steps of each environment between updates")
+    num_steps: int | None = count(
+        None,
+        "steps of each environment between updates; if None, 256, or fewer for 48 iterations",
+    )
     batch_size: int = count(64, "steps of a minibatch", low=2)
     num_epochs: int = count(4, "passes over each segment")
     total_env_steps: int = count(300_000, "of each seed, those of the burn-in included")
@@ -105,17 +112,37 @@ class PPO:
         200, "other ones, between the best on the way and the last; 0: none", low=0
     )
 
+    @property
+    def segment_steps(self) -> int:
+        """Steps of each environment between updates: ``num_steps``, or a power of 2 by a rule.
+
+        It is :data:`LONGEST_SEGMENT`, or as much shorter as makes :data:`FEWEST_ITERATIONS` of
+        ``total_env_steps``: few and large updates make little of a small budget. Minibatches must
+        divide what all environments collect.
+        """
+        if self.num_steps is not None:
+            return self.num_steps
+        steps = LONGEST_SEGMENT
+        while steps > SHORTEST_SEGMENT:
+            shorter = self.num_envs * (steps // 2)
+            many = self.total_env_steps >= FEWEST_ITERATIONS * self.num_envs * steps
+            if many or shorter % self.batch_size:
+                break
+            steps //= 2
+        return steps
+
     def check(self, settings: HasStage) -> None:
         """Check the combination of fields, given all settings.
 
         Raises:
           UserError: one line that names the field and its allowed values.
         """
-        segment = self.num_envs * self.num_steps
+        steps = self.segment_steps
+        segment = self.num_envs * steps
         if segment % self.batch_size:
             raise UserError(
                 f"config.ppo.batch_size={self.batch_size} does not divide a segment of num_envs * "
-                f"num_steps = {self.num_envs} * {self.num_steps} = {segment} steps; choose a "
+                f"num_steps = {self.num_envs} * {steps} = {segment} steps; choose a "
                 "divisor"
             )
         if self.total_env_steps < segment:
