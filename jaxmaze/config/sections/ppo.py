@@ -44,7 +44,7 @@ class PPO:
         "steps of each environment between updates; if None, 256, or fewer for 48 iterations",
     )
     batch_size: int = count(64, "steps of a minibatch", low=2)
-    num_epochs: int = count(4, "passes over each segment")
+    num_epochs: int = count(8, "passes over each segment")
     total_env_steps: int = count(300_000, "of each seed, those of the burn-in included")
     gamma: float | None = share(
         None, "discount; if None, from how long episodes last and how they end", swept=True
