@@ -18,7 +18,10 @@ from benchmarks import memory  # registers HiddenLander-v0
 from jaxmaze.teachers import heuristic
 
 HERE = "benchmarks.results_envs"
-ZOO = "https://github.com/DLR-RM/rl-baselines3-zoo/blob/master/benchmark.md"
+ZOO = (
+    "https://github.com/DLR-RM/rl-baselines3-zoo/blob/"
+    "22e3ff2450fd92033f7f032915e1f64894a09584/benchmark.md"
+)
 
 
 @dataclasses.dataclass(frozen=True)
