@@ -1,13 +1,14 @@
 """Teachers of medium skill: policies that jaxmaze trained itself, stopped at a stated return.
 
-PPO from scratch with one seed and the library's defaults, but at a constant learning rate: a
-shorter run is then the beginning of a longer one, to the bit. A run tells at which evaluation the
-return was reached first, and is made once more up to there. The policy, and 100 episodes of it,
+PPO from scratch with the library's defaults, but at a constant learning rate: a shorter run is then
+the beginning of a longer one. A few seeds train side by side until one has the return at an
+evaluation; that one is trained again, alone and up to there. The policy, and 100 episodes of it,
 are kept in the user's cache for all benchmarks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -19,9 +20,11 @@ import platformdirs
 from benchmarks.results_envs import ROWS, Medium, Row
 from jaxmaze import api
 from jaxmaze.config import to_settings
+from jaxmaze.core.types import Rollout
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
-from jaxmaze.runs import console, run_folder, trajectories
+from jaxmaze.runs import console, metrics, run_folder, trajectories
+from jaxmaze.stages import ppo
 
 CACHE = Path(platformdirs.user_cache_dir("jaxmaze")) / "benchmarks" / "teachers"
 SEED = 0
@@ -65,18 +68,20 @@ def medium(row: Row) -> tuple[Path, Path]:
     if (folder / "teacher.json").exists():
         return run, recorded
     if not run_folder.finished(run):
-        steps = _reached(row, row.teacher, folder)
-        shutil.rmtree(run, ignore_errors=True)
-        api.fine_tune(_settings(row, row.teacher, steps), None, run)
+        seed, steps = _search(row, row.teacher, folder / "search")
+        api.fine_tune(_settings(row, row.teacher, steps, seed), None, run)
     config = config_of(row, **{"rollout.policy": str(run), "seed": SEED})
     if not run_folder.finished(recorded):
         shutil.rmtree(recorded, ignore_errors=True)
         api.record(config, recorded, n_episodes=EPISODES)
     info = environment.describe(environment.EnvConfig.of(to_settings(config).env))
     summary = run_folder.summary(run)
+    if summary["evaluation"]["mean"] < row.teacher.level / 2:
+        raise UserError(f"{row.name}: the teacher trained again is not what was found; see {run}")
     about = {
         "environment": row.env,
         "level": row.teacher.level,
+        "seed": summary["members"][0]["seed"],
         "env_steps": summary["env_steps"],
         "returns": summary["evaluation"],
         "recorded": run_folder.summary(recorded)["evaluation"],
@@ -85,18 +90,18 @@ def medium(row: Row) -> tuple[Path, Path]:
         "versions": run_folder.versions(),
     }
     run_folder.write_json(folder / "teacher.json", about)
-    for old in folder.glob("search-*"):
-        shutil.rmtree(old)
+    shutil.rmtree(folder / "search", ignore_errors=True)
     return run, recorded
 
 
-def _settings(row: Row, teacher: Medium, steps: int) -> Any:
+def _settings(row: Row, teacher: Medium, steps: int, seed: int, members: int = 1) -> Any:
     """PPO's settings; the last policy is taken, without a play-off."""
     return config_of(
         row,
         **{
-            "seed": SEED,
             "stage": "ppo",
+            "seed": seed,
+            "members": members,
             "ppo.total_env_steps": steps,
             "ppo.learning_rate_schedule": "constant",
             "ppo.eval_every": teacher.every,
@@ -106,27 +111,39 @@ def _settings(row: Row, teacher: Medium, steps: int) -> Any:
     )
 
 
-def _reached(row: Row, teacher: Medium, folder: Path) -> int:
-    """Environment steps at the first evaluation that has the return."""
-    best = float("-inf")
-    for steps in teacher.budgets:
-        tried = api.fine_tune(
-            _settings(row, teacher, steps), None, folder / f"search-{steps}"
-        ).metrics()
-        curve = [
-            (x["step"], sum(x["returns"][0]) / len(x["returns"][0]))
-            for x in tried
-            if x["split"] == "eval" and "returns" in x
-        ]
-        for step, mean in curve:
-            if mean >= teacher.level:
-                console.say(f"{row.name}: {mean:.0f} after {step:,} steps")
-                return int(step)
-        best = max(best, *(mean for _, mean in curve))
-    raise UserError(
-        f"{row.name}: PPO from scratch had {best:.0f} in {teacher.budgets[-1]:,} steps; ask for "
-        f"less than {teacher.level:.0f}"
-    )
+class _FoundError(Exception):
+    """Ends the search."""
+
+
+def _search(row: Row, teacher: Medium, folder: Path) -> tuple[int, int]:
+    """The seed that has the return first, and after how many steps."""
+
+    def until_found(segment: Rollout) -> Rollout:
+        if _first(folder, teacher.level) is not None:
+            raise _FoundError
+        return segment
+
+    settings = to_settings(_settings(row, teacher, teacher.longest, SEED, teacher.seeds))
+    with contextlib.suppress(_FoundError):
+        ppo.run(settings, folder, change=until_found)
+    found = _first(folder, teacher.level)
+    if found is None:
+        raise UserError(
+            f"{row.name}: no seed had {teacher.level:.0f} in {teacher.longest:,} steps; ask less"
+        )
+    member, steps, mean = found
+    console.say(f"{row.name}: seed {SEED + member} had {mean:.0f} after {steps:,} steps")
+    return SEED + member, steps
+
+
+def _first(folder: Path, level: float) -> tuple[int, int, float] | None:
+    """Member, steps and mean return at the first evaluation with a return, if there is one."""
+    for line in metrics.read(folder):
+        if line["split"] == "eval" and "returns" in line:
+            means = [sum(r) / len(r) for r in line["returns"]]
+            if max(means) >= level:
+                return means.index(max(means)), int(line["step"]), max(means)
+    return None
 
 
 def make_all(names: list[str]) -> None:
