@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results_envs import ROWS, Medium, Row
-from jaxmaze.runs import run_folder
+from jaxmaze.runs import report, run_folder
 
 COLOURS = {
     "fine_tuned": "#0072B2",
@@ -308,9 +308,12 @@ def figure(name: str, found: Mapping[str, Any]) -> Any:
     for arm, style in (("fine_tuned", "-"), ("from_scratch", "--")):
         curve, colour = found["curves"][arm], COLOURS[arm]
         axes.plot(curve["env_steps"], curve["iqm"], style, color=colour)
-        axes.fill_between(
-            curve["env_steps"], curve["low"], curve["high"], color=colour, alpha=0.2, lw=0
-        )
+        if len(curve["members"]) < report.FEW_SEEDS:  # a band would show how few they are
+            for member in curve["members"]:
+                axes.plot(curve["env_steps"], member, style, color=colour, lw=0.6, alpha=0.6)
+        else:
+            x, low, high = (curve[k] for k in ("env_steps", "low", "high"))
+            axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
         ends.append((curve["iqm"][-1], NAMES[arm], colour))
     clone = found["curves"]["fine_tuned"]["iqm"][0]
     for what, level, style in (("teacher", found["teacher_on_curve"], ":"), ("clone", clone, "-.")):
@@ -321,7 +324,8 @@ def figure(name: str, found: Mapping[str, Any]) -> Any:
     axes.set_xlim(0, found["env_steps"])
     axes.set(xlabel="environment steps of a seed", ylabel="return on the evaluations' episodes")
     seeds = len(found["arms"]["fine_tuned"]["members"])
-    axes.set_title(f"{name}: IQM of {seeds} seeds, 95 % bands")
+    shown = "each seed" if seeds < report.FEW_SEEDS else "95 % bands"
+    axes.set_title(f"{name}: IQM of {seeds} seeds, {shown}")
     axes.grid(alpha=0.3)
     axes.ticklabel_format(axis="x", style="plain")
     return fig

@@ -137,9 +137,12 @@ def _search(row: Row, teacher: Medium, folder: Path) -> tuple[int, int]:
 
 
 def _first(folder: Path, level: float) -> tuple[int, int, float] | None:
-    """Member, steps and mean return at the first evaluation with a return, if there is one."""
+    """Member, steps and mean return at the first evaluation with a return, if there is one.
+
+    The one before any training does not count.
+    """
     for line in metrics.read(folder):
-        if line["split"] == "eval" and "returns" in line:
+        if line["split"] == "eval" and "returns" in line and line["step"] > 0:
             means = [sum(r) / len(r) for r in line["returns"]]
             if max(means) >= level:
                 return means.index(max(means)), int(line["step"]), max(means)

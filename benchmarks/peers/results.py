@@ -94,6 +94,7 @@ def main() -> None:
     parser.add_argument("--env_steps", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    torch.set_num_threads(1)
     given, kwargs = np.load(args.given), args.kwargs
     seeds = given["test_seeds"]
     found: dict = {
