@@ -1,0 +1,244 @@
+"""The results page: ``benchmarks/results.py``, as typed, on a tiny budget, and its parts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxmaze
+from benchmarks import results, results_envs, results_figures, results_page, results_teachers
+from benchmarks.results_envs import ROWS
+from jaxmaze.runs import outcomes, report, run_folder
+from tests.conftest import HERE, ROOT
+
+TINY = {
+    "rollout.n_episodes": 5,
+    "bc.num_updates": 100,
+    "bc.eval_every": 0,
+    "evaluation.episodes": 6,
+    "dagger.rounds": 2,
+    "dagger.playoff_episodes": 2,
+    "dagger.eval_episodes": 2,
+    "ppo.num_envs": 4,
+    "ppo.num_steps": 64,
+    "ppo.total_env_steps": 4096,
+    "ppo.critic_burn_in": 1,
+    "ppo.eval_episodes": 3,
+    "ppo.playoff_episodes": 3,
+    "env.workers": 0,
+}
+
+
+def command(workdir: Path, *words: str) -> list[str]:
+    sets = [f"--set={name}={value}" for name, value in TINY.items()]
+    places = [f"--workdir={workdir}", f"--docs={workdir / 'docs'}", "--members=2"]
+    return [sys.executable, str(ROOT / "benchmarks" / "results.py"), *places, *sets, *words]
+
+
+def typed(workdir: Path, *words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(workdir, *words), env=HERE, capture_output=True, text=True, timeout=1800
+    )
+
+
+def killed_in_ppo(workdir: Path, *words: str) -> None:
+    """Begin a row, and kill it once PPO has been evaluated."""
+    process = subprocess.Popen(
+        command(workdir, *words), env=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    metrics = workdir / "CartPole" / "ppo" / "pretrained" / "metrics.jsonl"
+    until = time.monotonic() + 1200  # only a hang takes so long, or a machine with much else to do
+    try:
+        while not (metrics.exists() and "returns" in metrics.read_text()):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_row_is_resumed_and_its_page_says_what_its_runs_say(tmp_path):
+    killed_in_ppo(tmp_path, "--only=CartPole")
+    folder = tmp_path / "CartPole"
+    assert not (folder / "row.json").exists()
+    listed = typed(tmp_path, "--list").stdout.splitlines()
+    (line,) = (x for x in listed if x.startswith("CartPole "))
+    assert "finished: teacher, judged, random, bc, dagger; begun: ppo/pretrained" in line
+    assert all("not begun" in x for x in listed if not x.startswith("CartPole "))
+    cloned = (folder / "bc" / run_folder.SUMMARY).stat().st_mtime_ns
+
+    done = typed(tmp_path, "--only=CartPole")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "bc" / run_folder.SUMMARY).stat().st_mtime_ns == cloned
+    page = (tmp_path / "docs" / "README.md").read_text()
+    missing = page.split("**Not measured (yet):** ")[1].split(".\n")[0]
+    assert missing.split(", ") == [name for name in ROWS if name != "CartPole"]
+    found = json.loads((tmp_path / "docs" / "results.json").read_text())["CartPole"]
+    tuned = outcomes.read_episodes(folder / "ppo" / "pretrained").returns
+    scratch = outcomes.read_episodes(folder / "ppo" / "from_scratch").returns
+    judged = outcomes.read_episodes(folder / "judged")
+    seeds = outcomes.read_episodes(folder / "ppo" / "pretrained").seeds
+    taught = np.array([judged.returns[0][list(judged.seeds).index(s)] for s in seeds])
+    # Two seeds: nothing is cut, and the IQM is the mean.
+    assert found["arms"]["fine_tuned"]["iqm"] == pytest.approx(tuned.mean())
+    assert found["gain_on_teacher"]["iqm"] == pytest.approx((tuned - taught).mean())
+    assert found["gain_on_scratch"]["iqm"] == pytest.approx((tuned - scratch).mean())
+    assert results_page.span(found["arms"]["fine_tuned"]) in page
+    assert found["data"]["sha256"] in page and str(tmp_path) not in page
+    assert (tmp_path / "docs" / "CartPole.svg").read_text().count("from scratch") == 1
+    met = {t["what"]: t["met"] for t in found["targets"]}
+    assert met["worst seed at least 500"] == (tuned.mean(1).min() >= 500)
+
+    # The page again, from what lies there; and a row that fails does not stop the others.
+    before = {p.name: p.read_bytes() for p in (tmp_path / "docs").iterdir()}
+    assert typed(tmp_path, "--page").returncode == 0
+    assert {p.name: p.read_bytes() for p in (tmp_path / "docs").iterdir()} == before
+    failing = typed(tmp_path, "--only=Taxi,CartPole", "--set=bc.batch_size=64", "--no_dagger")
+    assert failing.returncode == 1
+    assert "Taxi failed: config.bc.batch_size=64 is larger" in failing.stdout
+    assert failing.stdout.index("Taxi failed") < failing.stdout.index("== CartPole")
+
+
+def test_what_cannot_be_run_is_told_in_a_line(monkeypatch, capsys):
+    for words, line in (
+        (["--only=Chess", "--workdir=x"], "error: there is no row 'Chess'; there are CartPole, "),
+        (["--only=CartPole"], "error: --workdir is not given"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["results.py", *words])
+        assert results.main() == 2
+        assert capsys.readouterr().out.startswith(line)
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)
+def test_a_row_holds_environment_teacher_and_budget_alone(row):
+    args = argparse.Namespace(seed=70_000, members=10, set=[])
+    ours = results.configured(row, args, "heuristic").to_dict()
+    plain = jaxmaze.make_config({}).to_dict()
+    changed = {
+        f"{section}.{name}"
+        for section in ("env", "network", "rollout", "bc", "dagger", "ppo", "evaluation")
+        for name, value in ours[section].items()
+        if value != plain[section][name]
+    }
+    allowed = {"env.id", "env.kwargs", "ppo.total_env_steps", "ppo.eval_every"}
+    assert changed <= allowed | ({"network.memory"} if row.name == "LunarLanderHidden" else set())
+    segment = ours["ppo"]["num_envs"] * ours["ppo"]["num_steps"]
+    iterations = row.budget // segment
+    assert iterations // ours["ppo"]["eval_every"] >= results.EVALUATIONS
+    assert ours["ppo"]["eval_every"] <= plain["ppo"]["eval_every"]
+
+
+def test_the_issue_s_environments_and_figures_are_there():
+    assert len(ROWS) == 15
+    asked = {name: row.at_least for name, row in ROWS.items() if row.at_least is not None}
+    assert asked == {
+        "CartPole": 500,
+        "Pendulum": -155,
+        "Acrobot": -76,
+        "LunarLander": 285,
+        "LunarLanderContinuous": 285,
+        "HalfCheetah": 6500,
+        "Hopper": 3000,
+        "Walker2d": 4000,
+        "BipedalWalker": 310,
+    }
+    assert (ROWS["LunarLander"].worst, ROWS["LunarLander"].within) == (275, (270, 50_000))
+    assert sum(row.peer for row in ROWS.values()) >= 4
+    assert all(p.source.startswith("https://") for row in ROWS.values() for p in row.published)
+
+
+def curve(*means: list[float]) -> report.Curve:
+    """Evaluations of seeds with these means, in one episode."""
+    returns = np.array(means, float)[:, :, None]
+    return report.Curve(np.arange(len(means)) * 100, returns, np.array([1]))
+
+
+def test_steps_to_the_teacher_want_two_evaluations_in_a_row():
+    lucky = curve([0, 0], [6, 6], [2, 2], [5, 5], [7, 5])
+    assert results_figures.steps_to(lucky, 5) == 300
+    assert results_figures.steps_to(lucky, 6) == 400  # the last one counts alone
+    assert results_figures.steps_to(lucky, 9) is None
+    saved = results_figures._saved({"fine_tuned": 100, "from_scratch": None}, 400)
+    assert saved == {"steps": 300, "at_least": True}
+    assert results_figures._saved({"fine_tuned": None, "from_scratch": 100}, 400) is None
+
+
+def test_a_dip_is_in_percent_of_the_way_to_the_teacher():
+    dip = results_figures._dip(curve([100, 90], [80, 95], [120, 60]), 200.0)
+    assert dip["members"] == [10.0, 15.0] and dip["worst"] == 15.0 and dip["mean"] == 12.5
+
+
+def test_targets_are_missed_where_they_are_missed():
+    def figures(high: float, dip: float, worst: float) -> dict:
+        gain = {"iqm": 0.0, "iqm_low": -9.0, "iqm_high": high}
+        return {
+            "gain_on_teacher": gain,
+            "gain_on_scratch": gain,
+            "dip": {"worst": dip},
+            "arms": {"fine_tuned": {"iqm": 286.0, "worst": worst}},
+            "curves": {"fine_tuned": {"env_steps": [0, 40_000, 60_000], "iqm": [200, 269, 280]}},
+        }
+
+    def met(*values: float) -> list[bool]:
+        return [t["met"] for t in results_figures.targets(ROWS["LunarLander"], figures(*values))]
+
+    assert met(1.0, 5.0, 275.0) == [True, True, True, True, True, False]
+    assert met(-0.1, 5.1, 274.9) == [False, False, False, True, False, False]
+
+
+def test_a_teacher_is_found_at_the_first_evaluation_with_its_return(tmp_path):
+    lines = [
+        {"step": 0, "split": "eval", "returns": [[1, 1], [9, 9]]},  # nothing is trained yet
+        {"step": 30, "split": "eval", "returns": [[1, 1], [2, 2]]},
+        {"step": 50, "split": "train"},
+        {"step": 100, "split": "eval", "returns": [[2, 4], [5, 4]]},
+        {"step": 200, "split": "eval", "returns": [[9, 9], [9, 9]]},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    assert results_teachers._first(tmp_path, 4.0) == (1, 100, 4.5)
+    assert results_teachers._first(tmp_path, 10.0) is None
+
+
+def test_a_teacher_is_trained_recorded_and_kept(tmp_path, monkeypatch):
+    row = results_envs.Row(
+        "Tiny", {"id": "CartPole-v1"}, 1000, results_envs.Medium(30, 12_288, 1, seeds=1)
+    )
+    monkeypatch.setattr(results_teachers, "CACHE", tmp_path)
+    monkeypatch.setattr(results_teachers, "EPISODES", 5)
+    run, recorded = results_teachers.medium(row)
+    about = json.loads((tmp_path / "Tiny" / "teacher.json").read_text())
+    assert about["env_steps"] == 4096 and about["recorded"]["episodes"] == 5
+    assert about["returns"]["mean"] >= 15
+    made = run.stat().st_mtime_ns
+    assert results_teachers.medium(row) == (run, recorded) and run.stat().st_mtime_ns == made
+
+
+def test_teachers_of_the_benchmark_s_own_environments():
+    def mean(name: str, episodes: int) -> float:
+        row = ROWS[name]
+        config = results_teachers.config_of(row)
+        return jaxmaze.evaluate(config, row.teacher, episodes)["mean"]
+
+    assert 6.5 < mean("Taxi", 50) < 9.5  # the shortest ways; 7.9 over many
+    assert 4.5 < mean("Catch", 20) < 9.5  # some fall too far away
+    assert mean("LunarLanderHidden", 10) > 150
+
+
+def test_catch_pays_for_balls_that_are_caught():
+    env, total, steps, ended = results_envs.Catch(), 0.0, 0, False
+    look, _ = env.reset(seed=0)
+    assert look.sum() == 255 * 4
+    while not ended:
+        action = 1 + int(np.sign(env.column - env.paddle))
+        _, reward, ended, _, _ = env.step(action)
+        total, steps = total + reward, steps + 1
+    assert (total, steps) == (10.0, 10 * 19)
