@@ -18,7 +18,9 @@ from pathlib import Path  # noqa: E402
 import jaxmaze  # noqa: E402
 from jaxmaze import cli  # noqa: E402
 
-TUNING = {
+ALIKE = {"ppo.num_steps": 256, "ppo.num_epochs": 4}
+"""As the peer has them."""
+TUNING = ALIKE | {
     "ppo.total_env_steps": 131_072,
     "ppo.eval_every": 32,
     "ppo.playoff_episodes": 0,
@@ -27,7 +29,7 @@ TUNING = {
     "evaluation.episodes": 100,
 }
 """One evaluation before and one after: nothing is chosen on the way, the last policy counts."""
-SCRATCH = {
+SCRATCH = ALIKE | {
     "ppo.total_env_steps": 393_216,
     "ppo.eval_every": 96,
     "ppo.playoff_episodes": 0,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 ZOO = {
     "ppo.num_steps": 1024,
+    "ppo.num_epochs": 4,
     "ppo.learning_rate": 3e-4,
     "ppo.value_learning_rate": 3e-4,
     "ppo.learning_rate_schedule": "constant",
