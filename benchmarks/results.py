@@ -136,7 +136,7 @@ def configured(row: Row, args: argparse.Namespace, teacher: str) -> Any:
     given = dict(item.partition("=")[::2] for item in args.set)
     config = api.override(config, {k: cli.parse_value(k, v) for k, v in given.items()})
     section = config.ppo
-    iterations = section.total_env_steps // (section.num_envs * section.num_steps)
+    iterations = section.total_env_steps // (section.num_envs * section.segment_steps)
     if "ppo.eval_every" in given:
         return config
     return api.override(
