@@ -135,7 +135,7 @@ def configured(row: Row, args: argparse.Namespace, teacher: str) -> Any:
     )
     given = dict(item.partition("=")[::2] for item in args.set)
     config = api.override(config, {k: cli.parse_value(k, v) for k, v in given.items()})
-    section = config.ppo
+    section = to_settings(config).ppo
     iterations = section.total_env_steps // (section.num_envs * section.segment_steps)
     if "ppo.eval_every" in given:
         return config

@@ -68,7 +68,8 @@ def main() -> None:
         if part in timing
     )
     seconds = sum(part["rest"] for part in loop.values())
-    steps = loop["collect"]["count"] * args.members * config.ppo.num_envs * config.ppo.segment_steps
+    segment = config.ppo.num_envs * config.ppo.num_steps
+    steps = loop["collect"]["count"] * args.members * segment
     print(
         json.dumps(
             {
