@@ -195,6 +195,7 @@ def estimate(
     metrics = {
         "explained_variance": advantages.explained_variance(value, target, rollout.valid),
         "mc_explained_variance": advantages.explained_variance(value, known_return, known),
+        "mc_known": known.mean(),
         "value_mean": value.mean(),
         "reward_scale": jnp.sqrt(return_stats.stats.var + normalization.EPSILON),
     }

@@ -270,20 +270,20 @@ class _Trainer:
                 )
             self.iteration += 1
             if self.iteration == 1:
-                self._check_critics(means["mc_explained_variance"])
+                self._check_critics(means["mc_explained_variance"], means["mc_known"])
             if not overlap and left:
                 pending = begin(self.iteration)
             with self.watch("log"):
                 self._log_training(means, segment.episodes)
             bar.advance()
 
-    def _check_critics(self, explained: np.ndarray) -> None:
+    def _check_critics(self, explained: np.ndarray, known: np.ndarray) -> None:
         """Drop fitted critics that explain nothing of the returns of the first segment ``[L]``."""
-        lost = self.population.forget_critics(explained)
-        if lost.any():
+        lost = int(self.population.forget_critics(explained, known).sum())
+        if lost:
             console.say(
-                f"note: {lost.sum()} of {len(lost)} critics, fitted to demonstrations, explained "
-                "nothing of the clones' own returns; they learn from these instead"
+                f"note: {lost} critics that were fitted to demonstrations explain nothing of the "
+                "clones' own returns; new ones learn from these instead"
             )
 
     def _log_training(

@@ -17,6 +17,8 @@ from jaxmaze.training.ppo_update import Updater
 
 EXPLAINS_NOTHING = 0.0
 """Explained variance at which a critic is no better than a constant."""
+ENOUGH_KNOWN = 0.1
+"""Share of a segment's steps with known returns from which on a critic is judged by them."""
 
 
 class Population:
@@ -159,7 +161,7 @@ class Population:
         asked &= np.isin(np.arange(len(self.seeds)), self.learners)
         return asked & (np.array(self.demonstrated.of_member) >= 0)
 
-    def forget_critics(self, explained: np.ndarray) -> np.ndarray:
+    def forget_critics(self, explained: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Replace fitted critics that explain nothing of their policies' own returns by new ones.
 
         Few or unlike demonstrations teach a critic that is sure and wrong: worse than none.
@@ -167,11 +169,14 @@ class Population:
         Args:
           explained: ``[L]`` share of the variance of returns that each explained on its policy's
             first segment, which it had not been fitted to.
+          known: ``[L]`` share of the segment's steps whose returns are known. Where hardly any
+            are, because episodes are longer than segments, nothing is replaced.
 
         Returns:
           Which of the learners' critics were replaced, ``[L]``.
         """
-        lost: np.ndarray = self._asked()[self.learners] & (explained <= EXPLAINS_NOTHING)
+        judged = self._asked()[self.learners] & (known >= ENOUGH_KNOWN)
+        lost: np.ndarray = judged & (explained <= EXPLAINS_NOTHING)
         if not lost.any():
             return lost
 

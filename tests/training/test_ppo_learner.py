@@ -146,7 +146,11 @@ def test_a_fitted_critic_that_explains_nothing_starts_anew(population):
     found.update(segment(found))
     before = found.whole()
     # Learners are members 2 to 5, of whom only 4 and 5 were fitted to demonstrations.
-    lost = found.forget_critics(np.array([-1.0, 0.5, -0.5, 0.5]))
+    explained, known = np.array([-1.0, 0.5, -0.5, 0.5]), np.ones(4)
+    # Hardly a return is known: nothing can be said of the critics.
+    assert not found.forget_critics(explained, 0.05 * known).any()
+    assert equal(found.whole(), before)
+    lost = found.forget_critics(explained, known)
     assert lost.tolist() == [False, False, True, False]
     after = found.whole()
     for name in ("value_params", "value_opt"):
