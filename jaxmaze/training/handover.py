@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxmaze.config import Settings
@@ -204,12 +205,15 @@ def _started(
 
     All ``[M, ...]``, in one program, because compilation takes nearly all of the time here.
     """
-    entropy = networks.action.entropy_of_share(config.ppo.start_exploration)
+    share = config.ppo.start_exploration
+    entropy = networks.action.entropy_of_share(share)
 
     def start(clone: Policy, states: PyTree, temperature: PyTree) -> PyTree:
         obs, begin = states
         if temperature is None:
             temperature = exploration.entropy_temperature(networks, clone, obs, entropy, begin)
+            if share is None:  # a clone of an unsure teacher explores enough
+                temperature = jnp.maximum(temperature, 1.0)
         params = networks.temper(clone.params, temperature)
         memory = None if begin is None else networks.blank(begin)
         dist = networks.distribution(params, clone.obs_stats, obs, memory)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxmaze import api
-from jaxmaze.core import normalization
+from jaxmaze.core import discrete_actions, normalization
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
@@ -170,6 +170,20 @@ def checkpoint_before_refit(run, networks):
         step = min(checkpoints.steps())
         template = checkpoint.blank_policies(networks, 2)
         return checkpoints._restore("best", checkpoints._ocp.args.StandardRestore(template), step)
+
+
+def test_a_clone_that_is_unsure_of_itself_explores_enough(small, cloned, monkeypatch):
+    own = load(ppo_config(small, cloned.folder, ppo__exploration="kept")).start["entropy"]
+    assert (own > 0.5 * np.log(4)).all()  # trained for three epochs only
+    unsure = load(ppo_config(small, cloned.folder))
+    assert (unsure.start["temperature"] == 1).all()
+    # It is cooled down if a share is asked for, and warmed up if it is surer than others.
+    half = load(ppo_config(small, cloned.folder, ppo__start_exploration=0.5))
+    assert (half.start["temperature"] < 1).all()
+    monkeypatch.setattr(discrete_actions, "or_start", lambda share: share or 0.99)
+    np.testing.assert_allclose(
+        load(ppo_config(small, cloned.folder)).start["entropy"], 0.99 * np.log(4), atol=1e-3
+    )
 
 
 def test_exploration_is_kept_reset_or_calibrated(small, cloned, tuned):
