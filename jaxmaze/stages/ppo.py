@@ -214,6 +214,7 @@ class _Trainer:
         for arm, writer in self.files.each():
             if arm.origin is not None:
                 writer.write(0, "train", "handover", arm.origin.start)
+        bar.note("fits the critics")
         with self.watch("fit critics"):
             asked, means = self.population.fit_critics()
         self.files.write(0, "train", "critic_fit", means, where=asked)
@@ -223,10 +224,12 @@ class _Trainer:
     def train(self) -> None:
         """Run all iterations, evaluate between them, and save checkpoints at some evaluations."""
         every, total = self.section.eval_every, self.num_iterations
-        with console.progress("fine-tune", total) as bar:
-            if self.begun:
-                bar.advance(self.iteration)
-            else:
+        size = len(self.population.learners) * self.steps_per_iteration
+        unit = "steps" if size else ""
+        with console.progress(
+            "fine-tune", total, done=self.iteration, size=size, unit=unit
+        ) as bar:
+            if not self.begun:
                 self._begin(bar)
             while self.iteration < total:
                 learners = len(self.population.learners)
@@ -238,7 +241,7 @@ class _Trainer:
                 self.judge.evaluate(self.step(), bar)
                 if self.iteration == total:
                     with self.watch("play-off"):
-                        self.judge.play_off(self.step())
+                        self.judge.play_off(self.step(), bar)
                 if self.iteration % self.checkpoint_every == 0 or self.iteration == total:
                     self._save()
 
@@ -274,7 +277,7 @@ class _Trainer:
             if not overlap and left:
                 pending = begin(self.iteration)
             with self.watch("log"):
-                self._log_training(means, segment.episodes)
+                self._log_training(means, segment.episodes, bar)
             bar.advance()
 
     def _check_critics(self, explained: np.ndarray, known: np.ndarray) -> None:
@@ -287,7 +290,10 @@ class _Trainer:
             )
 
     def _log_training(
-        self, means: dict[str, np.ndarray], episodes: list[tuple[int, float, int]]
+        self,
+        means: dict[str, np.ndarray],
+        episodes: list[tuple[int, float, int]],
+        bar: console.Progress,
     ) -> None:
         """Log what the learners did; ``means`` are ``[L]``."""
         step = self.step()
@@ -305,6 +311,9 @@ class _Trainer:
             of_arm = {name: x[mine] for name, x in means.items()}
             if arm.origin is None:  # nothing to drift from, nothing to burn in
                 of_arm = {n: x for n, x in of_arm.items() if n not in OF_CLONES}
+            else:
+                drift = console.small(float(of_arm["clone_kl"].mean()))
+                bar.tell(arm.name, {"KL from clone": drift})
             writer.write(step, "train", "ppo", of_arm)
             stats = [
                 metrics.rollout_stats(
@@ -329,9 +338,11 @@ class _Trainer:
 
     def finish(self, seeds: np.ndarray) -> dict[str, Json]:
         """Evaluate the last and the best policies on the reported episodes; write the summaries."""
-        with self.watch("test"):
+        with self.watch("test"), console.progress("test", 2) as bar:
             last = self.judge.evaluator(self.population.policies(), seeds)
+            bar.advance()
             best = self.judge.evaluator(self.judge.best.policy, seeds)
+            bar.advance()
         self.files.wait()
         summaries = {}
         for arm in self.arms:
