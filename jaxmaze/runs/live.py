@@ -110,7 +110,9 @@ class Work:
 
         Ranks that are no number come last.
         """
-        ranks = {name: -row.rank if row.rank == row.rank else 1e300 for name, row in self.rows.items()}
+        ranks = {
+            name: -row.rank if row.rank == row.rank else 1e300 for name, row in self.rows.items()
+        }
         chosen = set(sorted(self.rows, key=ranks.__getitem__)[:count])
         return (
             {name: row for name, row in self.rows.items() if name in chosen},
@@ -197,7 +199,7 @@ class View:
         return rich.console.Group(*parts)
 
     def _bar(self, work: Work, width: int) -> rich.table.Table:
-        """One line: name, bar, count, times, speed, note; on a narrow terminal the first of them."""
+        """One line: name, bar, count, times, speed, note; the first of them if it is narrow."""
         left = work.left()
         cells: list[rich.console.RenderableType] = [
             rich.text.Text(f"{self.stage} {work.name}".strip(), "bold"),

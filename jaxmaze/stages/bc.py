@@ -25,6 +25,7 @@ from jaxmaze.runs import (
     sources,
 )
 from jaxmaze.training import (
+    action_histograms,
     audit,
     bc_data,
     bc_learner,
@@ -92,7 +93,9 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         checkpoint.Checkpoints(workdir) as checkpoints,
     ):
         trainer = _Trainer(config, fitter, problem, evaluator, checkpoints)
-        with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
+        with metrics.MetricsWriter(workdir, trainer.restore(), config, ("network", "bc")) as writer:
+            shown = np.asarray(problem.data.action)
+            action_histograms.write(writer, "train", networks.spaces.action, shown, 0)
             progress, policies = trainer.train(writer)
             reported = evaluation.test_seeds(config) if reported is None else reported
             results = evaluator(policies, reported) if evaluator else None
@@ -141,7 +144,7 @@ def _draw(workdir: Path, config: Settings, writer: metrics.MetricsWriter) -> Non
     fig = figures.loss_and_return(metrics.read(workdir), config.members)
     if fig is not None:
         report.save(fig, workdir / figures.LOSS_AND_RETURN)
-        writer.board.add_figure("imitation/validation_loss_and_return", fig, 0)
+        writer.add_figure("imitation/validation_loss_and_return", fig, 0)
 
 
 def show(summary: Json, config: Settings) -> None:

@@ -69,7 +69,9 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
         checkpoint.Checkpoints(workdir) as checkpoints,
     ):
         trainer = _Trainer(config, networks, info, workdir, evaluator, checkpoints, policy)
-        with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
+        with metrics.MetricsWriter(
+            workdir, trainer.restore(), config, ("network", "dagger", "bc")
+        ) as writer:
             trainer.train(writer)
         summary = trainer.finish()
     run_folder.write_json(workdir / run_folder.SUMMARY, summary)

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxmaze.config import Settings, to_settings
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Json, PyTree, Rollout
+from jaxmaze.core.types import Json, Rollout
 from jaxmaze.envs import environment
 from jaxmaze.envs.actors import Segment
 from jaxmaze.envs.collectors import BACKENDS, open_collector
@@ -23,7 +23,16 @@ from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.runs.stopwatch import Stopwatch
-from jaxmaze.training import audit, discount, evaluation, handover, ppo_arms, selection, units
+from jaxmaze.training import (
+    action_histograms,
+    audit,
+    discount,
+    evaluation,
+    handover,
+    ppo_arms,
+    selection,
+    units,
+)
 from jaxmaze.training.arm_files import ArmFiles
 from jaxmaze.training.judge import Judge
 from jaxmaze.training.ppo_arms import Arm, DemonstrationSets, needs_demonstrations
@@ -110,7 +119,7 @@ def run_arms(
         name: (config.replace("ppo", observation_statistics=chosen[name]), workdir)
         for name, (config, workdir) in arms.items()
     }
-    listed = _take_over(settled, given, networks, info)
+    listed = ppo_arms.take_over(settled, given, networks, info)
     for arm, identity in zip(listed, identities, strict=True):
         data = run_folder.about_demonstrations(arm.workdir, handover.sources_of(arm.config))
         run_folder.claim(arm.workdir, identity, demonstrations=data, **rules.get(arm.name, {}))
@@ -133,24 +142,6 @@ def _identity(
     if needs_demonstrations(config):
         hashes["data_sha256"] = sha256
     return run_folder.identity(config, KIND, **hashes)
-
-
-def _take_over(
-    arms: Mapping[str, tuple[Settings, Path]],
-    given: Mapping[str | None, handover.Given | None],
-    networks: Networks,
-    info: environment.EnvInfo,
-) -> list[Arm]:
-    """The arms with the policies they start from, each audited once against its clone's record."""
-    listed: list[Arm] = []
-    known: dict[tuple[PyTree, ...], handover.Origin | None] = {}
-    for name, (config, workdir) in arms.items():
-        section, at = config.ppo, len(listed) * config.members
-        key = (section.init_from, section.audit, section.exploration, section.start_exploration)
-        if key not in known:
-            known[key] = handover.take(given[section.init_from], config, networks, info)
-        listed.append(Arm(name, config, workdir, slice(at, at + config.members), known[key]))
-    return listed
 
 
 class _Trainer:
@@ -226,9 +217,7 @@ class _Trainer:
         every, total = self.section.eval_every, self.num_iterations
         size = len(self.population.learners) * self.steps_per_iteration
         unit = "steps" if size else ""
-        with console.progress(
-            "fine-tune", total, done=self.iteration, size=size, unit=unit
-        ) as bar:
+        with console.progress("fine-tune", total, done=self.iteration, size=size, unit=unit) as bar:
             if not self.begun:
                 self._begin(bar)
             while self.iteration < total:
@@ -278,6 +267,8 @@ class _Trainer:
                 pending = begin(self.iteration)
             with self.watch("log"):
                 self._log_training(means, segment.episodes, bar)
+                if not left:  # before each evaluation
+                    self._log_actions(segment.rollout)
             bar.advance()
 
     def _check_critics(self, explained: np.ndarray, known: np.ndarray) -> None:
@@ -324,6 +315,15 @@ class _Trainer:
             ]
             writer.write(step, "train", "rollout_stats", metrics.per_member(stats))
 
+    def _log_actions(self, rollout: Rollout) -> None:
+        """Log the actions of a segment ``[L, T, N, ...]``, each arm's of all its learners."""
+        space, learners = self.networks.spaces.action, self.population.learners
+        for arm, writer in self.files.each():
+            mine = np.isin(learners, range(self.members)[arm.members])
+            if mine.any():
+                taken = np.asarray(rollout.action)[mine]
+                action_histograms.write(writer, "train", space, taken, self.step())
+
     def _save(self) -> None:
         """Write a checkpoint of each arm, once the previous one and the logs of all are on disk."""
         with self.watch("wait for the last checkpoint"):
@@ -363,6 +363,8 @@ class _Trainer:
                 f"{arm.name}: mean return {e['mean']:.1f} ± {e['std']:.1f} over "
                 f"{arm.config.members} members x {e['episodes'] // arm.config.members} episodes"
             )
+        for part, t in self.watch.summary().items():
+            console.detail(f"{part}: {t['first'] + t['rest']:.2f} s, {t['first']:.2f} s at first")
         return summaries
 
     def close(self) -> None:

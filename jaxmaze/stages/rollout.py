@@ -142,7 +142,7 @@ def _finish(
     config: Settings, workdir: Path, result: outcomes.Evaluation, wall_seconds: float
 ) -> Json:
     """Log the results and write the summary."""
-    with metrics.MetricsWriter(workdir) as writer:
+    with metrics.MetricsWriter(workdir, config=config) as writer:
         writer.write(0, "eval", "rollout_stats", result.stats())
     steps, block = int(result.lengths.sum()), result.summary()
     summary = {
