@@ -107,7 +107,8 @@ def _loudness() -> None:
 
 def _verbose() -> bool:
     """Whether details are asked for; not if the flags could not be read."""
-    return flags.FLAGS.is_parsed() and bool(flags.FLAGS.verbose)
+    given = flags.FLAGS
+    return given.is_parsed() and bool(given.verbose) and not given.quiet
 
 
 def _command(argv: list[str]) -> str:

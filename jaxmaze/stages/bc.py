@@ -94,8 +94,8 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     ):
         trainer = _Trainer(config, fitter, problem, evaluator, checkpoints)
         with metrics.MetricsWriter(workdir, trainer.restore(), config, ("network", "bc")) as writer:
-            shown = np.asarray(problem.data.action)
-            action_histograms.write(writer, "train", networks.spaces.action, shown, 0)
+            taught = np.asarray(problem.data.action)
+            action_histograms.write(writer, "train", networks.spaces.action, taught, 0)
             progress, policies = trainer.train(writer)
             reported = evaluation.test_seeds(config) if reported is None else reported
             results = evaluator(policies, reported) if evaluator else None

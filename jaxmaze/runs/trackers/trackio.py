@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,11 @@ def start(about: About, key: Json | None) -> Trackio:
     import trackio
 
     _hush()
+    # Runs are found by name alone, and folders of one name may lie in many places.
+    name = f"{about.name}-{uuid.uuid4().hex[:4]}" if key is None else str(key["name"])
     run = trackio.init(
         project=about.project,
-        name=about.name if key is None else str(key["name"]),
+        name=name,
         group=about.group,
         config=about.config,
         resume="never" if key is None else "must",
