@@ -53,8 +53,11 @@ def run(
     """
     overrides: dict[str, object] = {}
 
-    flags.DEFINE_boolean("quiet", False, "Print only errors, and the last line.")
-    flags.DEFINE_boolean("verbose", False, "Print details: each evaluation, times, tracebacks.")
+    of_command = {"module_name": sys.argv[0]}  # so that --help lists them with its own
+    flags.DEFINE_boolean("quiet", False, "Print only errors, and the last line.", **of_command)
+    flags.DEFINE_boolean(
+        "verbose", False, "Print details: each evaluation, times, tracebacks.", **of_command
+    )
 
     def parse(argv: list[str]) -> list[str]:
         typed.keep(_command(argv))

@@ -89,10 +89,12 @@ def test_a_terminal_shows_a_live_view_and_keeps_the_result(tmp_path):
 
 
 STUMBLES = """
+import time
 calls = 0
 def teacher(obs):
     global calls
     calls += 1
+    time.sleep(0.5 if calls == 20 else 0)  # until the bar has been drawn
     return 0 if calls < 30 else 7
 """
 
