@@ -53,10 +53,10 @@ def run(
     """
     overrides: dict[str, object] = {}
 
-    of_command = {"module_name": sys.argv[0]}  # so that --help lists them with its own
-    flags.DEFINE_boolean("quiet", False, "Print only errors, and the last line.", **of_command)
+    own = sys.argv[0]  # where --help lists a command's flags
+    flags.DEFINE_boolean("quiet", False, "Print errors and the last line only.", module_name=own)
     flags.DEFINE_boolean(
-        "verbose", False, "Print details: each evaluation, times, tracebacks.", **of_command
+        "verbose", False, "Print details: each evaluation, times, tracebacks.", module_name=own
     )
 
     def parse(argv: list[str]) -> list[str]:

@@ -172,10 +172,12 @@ def _points(line: Json) -> list[Point]:
 
 
 def _hparams(config: Settings, sections: Sequence[str]) -> Json:
-    """The top level of a configuration, its environment, and some sections, by dotted name."""
+    """By dotted name: what the environment is, seeds, and the fields of some sections."""
     values = config_lib.to_dict(config)
-    chosen = {name: values[name] for name in ("seed", "members", "env", *sections)}
-    return trackers.flat(chosen)
+    env = values["env"]
+    assert isinstance(env, dict)
+    chosen = {name: values[name] for name in ("seed", "members", *sections)}
+    return trackers.flat({"env": {name: env[name] for name in ("id", "kwargs")}, **chosen})
 
 
 def _about(run: Path, config: Settings) -> About:
