@@ -13,7 +13,7 @@ import rich.progress_bar
 import rich.table
 import rich.text
 
-REFRESHES = 4
+REFRESHES = 2
 """Of a live view, a second."""
 EVERY, SHARE = 5.0, 0.02
 """Seconds between two lines where there is no terminal; of a long run this share of its time."""
