@@ -100,7 +100,7 @@ class Work:
     def speed(self) -> str:
         """How fast it is, in words; empty while that is unknown."""
         pace = self.pace()
-        if pace is None or not self._unit:
+        if pace is None or not self._unit or not self._size:
             return ""
         value = pace * self._size
         return f"{value:,.0f} {self._unit}/s" if value >= 10 else f"{value:.2g} {self._unit}/s"

@@ -215,9 +215,8 @@ class _Trainer:
     def train(self) -> None:
         """Run all iterations, evaluate between them, and save checkpoints at some evaluations."""
         every, total = self.section.eval_every, self.num_iterations
-        size = len(self.population.learners) * self.steps_per_iteration
-        unit = "steps" if size else ""
-        with console.progress("fine-tune", total, done=self.iteration, size=size, unit=unit) as bar:
+        size, done = len(self.population.learners) * self.steps_per_iteration, self.iteration
+        with console.progress("fine-tune", total, done=done, size=size, unit="steps") as bar:
             if not self.begun:
                 self._begin(bar)
             while self.iteration < total:
