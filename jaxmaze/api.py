@@ -22,7 +22,7 @@ from jaxmaze.handle import Run, open_run, path_of
 from jaxmaze.loading import absolute, absolute_zips, load_config, override
 from jaxmaze.policies import LoadedPolicy, checked, load_policy, registered, resolve
 from jaxmaze.reporting import page
-from jaxmaze.runs import console, outcomes, run_folder, sources
+from jaxmaze.runs import console, outcomes, run_folder, sources, trackers
 from jaxmaze.runs.arrays import dataset
 from jaxmaze.runs.converters import convert
 from jaxmaze.stages import compare as compare_stage
@@ -86,6 +86,7 @@ def train(config: ConfigLike, workdir: str | Path, policy: object = None) -> Run
         name, function = _named(policy)
         config = override(config, {TAUGHT[config.stage]: name})
     settings = config_lib.to_settings(absolute(config))
+    trackers.check(settings.tracking)
     note = run_folder.version_note(Path(workdir))
     if note:
         console.say(note)
@@ -165,6 +166,7 @@ def record(
         changes["rollout.n_episodes"] = n_episodes
     config = override(config, changes)
     settings = config_lib.to_settings(override(config, absolute_zips(config)))
+    trackers.check(settings.tracking)
     with page.reported(workdir):
         rollout_stage.run(
             settings, Path(workdir), policy=function, record=save, render=render, member=member

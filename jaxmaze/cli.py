@@ -53,6 +53,12 @@ def run(
     """
     overrides: dict[str, object] = {}
 
+    own = sys.argv[0]  # where --help lists a command's flags
+    flags.DEFINE_boolean("quiet", False, "Print errors and the last line only.", module_name=own)
+    flags.DEFINE_boolean(
+        "verbose", False, "Print details: each evaluation, times, tracebacks.", module_name=own
+    )
+
     def parse(argv: list[str]) -> list[str]:
         typed.keep(_command(argv))
         rest, found = split_overrides(argv)
@@ -66,12 +72,15 @@ def run(
         elif stray:
             raise UserError(f"stray argument {stray[0]!r}; flags look like --name=value")
         overrides.update(found)
+        _loudness()
         return argv[:1]
 
     sys.modules["__main__"].__doc__ = f"{usage}\n\n{help_lib.text()}" if fields else usage
     try:
         app.run(lambda _: _finish(main(overrides), status), flags_parser=parse)
     except UserError as error:
+        if _verbose():
+            traceback.print_exc()
         _fail(str(error), 2)
     except WorkerError as error:
         print(error.details, file=sys.stderr)
@@ -87,6 +96,22 @@ def run(
         _fail(f"{message}; what was written before is whole", 1)
     except KeyboardInterrupt:
         _fail("interrupted; the same command with the same --workdir goes on where it stopped", 130)
+
+
+def _loudness() -> None:
+    """Print as much as the flags say."""
+    if flags.FLAGS.quiet and flags.FLAGS.verbose:
+        raise UserError("--quiet and --verbose exclude each other; give one of them")
+    if flags.FLAGS.quiet or flags.FLAGS.verbose:
+        from jaxmaze.runs import console
+
+        console.loudness(flags.FLAGS.quiet, flags.FLAGS.verbose)
+
+
+def _verbose() -> bool:
+    """Whether details are asked for; not if the flags could not be read."""
+    given = flags.FLAGS
+    return given.is_parsed() and bool(given.verbose) and not given.quiet
 
 
 def _command(argv: list[str]) -> str:
@@ -272,9 +297,10 @@ def prepare() -> None:
     from jaxmaze.envs import environment
     from jaxmaze.training import compiled
 
-    # Orbax's threads log errors with a traceback, although the caller gets them in any case.
-    absl_logging.set_verbosity(absl_logging.FATAL)
-    logging.getLogger("jax").setLevel(logging.ERROR)
-    environment.quiet()
+    if not _verbose():
+        # Orbax's threads log errors with a traceback, although the caller gets them in any case.
+        absl_logging.set_verbosity(absl_logging.FATAL)
+        logging.getLogger("jax").setLevel(logging.ERROR)
+        environment.quiet()
     compiled.use_all_cores()
     compile_cache.enable()

@@ -200,7 +200,7 @@ def fits(name: str, value: object) -> bool:
         return isinstance(value, Mapping | ml_collections.ConfigDict)
     if isinstance(value, tuple) and (field.several or field.items is not None):
         each = field._replace(type=field.items or field.type, optional=False)
-        return bool(value) and all(_is(each, x) for x in value)
+        return (bool(value) or field.empty) and all(_is(each, x) for x in value)
     return _is(field, value)
 
 

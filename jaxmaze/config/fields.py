@@ -32,6 +32,7 @@ class Field(NamedTuple):
       folder: whether it names a folder.
       several: whether a tuple of such values is allowed too.
       items: for a tuple, the type of its items; None if that is not checked.
+      empty: whether a tuple may be empty.
       code: whether an import path is allowed, if the value does not name a folder.
       function: whether a function is allowed too, in Python.
       words: description of the allowed values, if the other attributes do not define them.
@@ -51,6 +52,7 @@ class Field(NamedTuple):
     folder: bool = False
     several: bool = False
     items: Kind | None = None
+    empty: bool = False
     code: bool = False
     function: bool = False
     words: str = ""

@@ -17,8 +17,9 @@ from jaxmaze.config.sections.evaluation import Evaluation
 from jaxmaze.config.sections.network import Network
 from jaxmaze.config.sections.ppo import PPO
 from jaxmaze.config.sections.rollout import Rollout
+from jaxmaze.config.sections.tracking import Tracking
 
-NOT_STAGES = ("env", "network", "rollout", "evaluation")
+NOT_STAGES = ("env", "network", "rollout", "evaluation", "tracking")
 """Sections that are shared by several stages."""
 
 
@@ -52,6 +53,7 @@ class Settings:
     dagger: DAgger = dataclasses.field(default_factory=DAgger)
     ppo: PPO = dataclasses.field(default_factory=PPO)
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
+    tracking: Tracking = dataclasses.field(default_factory=Tracking)
     more: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxmaze.core.types import PyTree
+import numpy as np
+
+from jaxmaze.core.types import Json, PyTree
 from jaxmaze.runs import console
+from jaxmaze.runs.trackers import Histogram, Point, Value
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.proto.summary_pb2 import Summary
+
+EVENTS = "events.out.tfevents.*"
+_LENGTH, _CHECKSUM = 8, 4
+"""Bytes around each event in a file: its length and that one's checksum, and its own behind it."""
 
 
 class Board:
-    """Writes scalars and figures to a run's event file.
+    """Writes scalars, histograms, pictures and hyper-parameters to a run's event file.
 
     tensorboardX's own writer passes events to a thread; if that thread cannot write (a full disk, a
     limit on file sizes), it ends, and the logging code waits for it forever. Here the caller writes
@@ -24,10 +32,23 @@ class Board:
     all values are in metrics.jsonl too.
     """
 
-    def __init__(self, run: Path):
-        """Start a new event file in a run's folder."""
+    def __init__(self, run: Path, resume_step: int | None = None):
+        """Start a new event file in a run's folder.
+
+        Args:
+          run: the folder.
+          resume_step: histograms and pictures of earlier files up to this step are taken over;
+            scalars are not, as metrics.jsonl has them.
+        """
         self._run, self._writer = run, None
+        old = sorted(run.glob(EVENTS))
+        # A crash may have cut off the file, so that it is written anew.
+        kept = [] if resume_step is None else _drawn(old, resume_step)
+        for path in old:
+            path.unlink()
         self._try(self._open)
+        for event in kept:
+            self._put(event)
 
     def _open(self) -> None:
         from tensorboardX.event_file_writer import EventsWriter
@@ -45,24 +66,59 @@ class Board:
                 f"({error.strerror or error}); the run goes on without, see metrics.jsonl"
             )
 
+    def _put(self, event: Event) -> None:
+        if self._writer is not None:
+            self._try(self._writer.write_event, event)
+
     def _add(self, summary: Summary, step: int) -> None:
         from tensorboardX.proto import event_pb2
 
-        if self._writer is not None:
-            event = event_pb2.Event(wall_time=time.time(), step=step, summary=summary)
-            self._try(self._writer.write_event, event)
+        self._put(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
 
-    def add_scalar(self, tag: str, value: float, step: int) -> None:
-        """Log a number."""
+    def line(self, points: Sequence[Point]) -> None:
+        """Log the points of a line of metrics.jsonl."""
         from tensorboardX import summary
 
-        self._add(summary.scalar(tag, value), step)
+        for step, tag, value in points:
+            self._add(summary.scalar(tag, value), step)
 
-    def add_figure(self, tag: str, figure: Figure, step: int) -> None:
-        """Log a matplotlib figure as an image."""
-        from tensorboardX import summary, utils
+    def value(self, tag: str, value: Value, step: int) -> None:
+        """Log a histogram or a picture."""
+        from tensorboardX import summary
 
-        self._add(summary.image(tag, utils.figure_to_image(figure), dataformats="CHW"), step)
+        if isinstance(value, Histogram):
+            self._add(_histogram(tag, value), step)
+        elif isinstance(value, np.ndarray):
+            self._add(summary.image(tag, value, dataformats="HWC"), step)
+
+    def video(self, tag: str, frames: np.ndarray, step: int, fps: int) -> None:
+        """Log a video, which TensorBoard shows as a moving GIF; needs moviepy.
+
+        Args:
+          tag: its name.
+          frames: ``[T, H, W, 3]`` of uint8.
+          step: environment steps.
+          fps: frames a second.
+        """
+        from tensorboardX import summary
+
+        self._add(summary.video(tag, frames[None], fps, dataformats="NTHWC"), step)
+
+    def hparams(self, values: Json) -> None:
+        """Log what tells this run from others, for the page HPARAMS.
+
+        Only the run's own values are written, without a list of all: TensorBoard then makes that
+        list itself, of all runs that it finds, and those fields come first in which they differ.
+        """
+        from tensorboardX import summary
+
+        plain = {
+            name: value if isinstance(value, bool | int | float | str) else str(value)
+            for name, value in values.items()
+            if value is not None
+        }
+        _, session, _ = summary.hparams(plain, {})
+        self._add(session, 0)
 
     def flush(self) -> None:
         """Put everything logged so far on disk."""
@@ -74,3 +130,49 @@ class Board:
         if self._writer is not None:
             self._try(self._writer.close)
             self._writer = None
+
+
+def _histogram(tag: str, histogram: Histogram) -> Summary:
+    from tensorboardX import summary
+
+    counts, edges = (np.asarray(x, np.float64) for x in histogram)
+    middle = (edges[:-1] + edges[1:]) / 2
+    filled = np.flatnonzero(counts)
+    low, high = (edges[filled[0]], edges[filled[-1] + 1]) if len(filled) else (0.0, 0.0)
+    total, squares = float(counts @ middle), float(counts @ middle**2)
+    # The first bucket has no lower limit of its own, so that an empty one goes before.
+    limits, numbers = edges.tolist(), [0.0, *counts.tolist()]
+    return summary.histogram_raw(
+        tag, low, high, float(counts.sum()), total, squares, limits, numbers
+    )
+
+
+def _drawn(files: Sequence[Path], last: int) -> list[Event]:
+    """The histograms and pictures in event files, up to a step, in order."""
+    found = [
+        event
+        for path in files
+        for event in _events(path.read_bytes())
+        if event.step <= last
+        and any(value.WhichOneof("value") in ("histo", "image") for value in event.summary.value)
+    ]
+    return sorted(found, key=lambda event: event.step)
+
+
+def _events(data: bytes) -> Iterator[Event]:
+    """The events in a file, up to the first that is cut off or damaged."""
+    from tensorboardX.proto import event_pb2
+    from tensorboardX.record_writer import masked_crc32c
+
+    at = 0
+    while at + _LENGTH + _CHECKSUM <= len(data):
+        (length,) = struct.unpack_from("<Q", data, at)
+        start = at + _LENGTH + _CHECKSUM
+        body = data[start : start + length]
+        if len(data) < start + length + _CHECKSUM:
+            return
+        (checksum,) = struct.unpack_from("<I", data, start + length)
+        if checksum != masked_crc32c(body):
+            return
+        yield event_pb2.Event.FromString(body)
+        at = start + length + _CHECKSUM

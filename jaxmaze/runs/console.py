@@ -1,16 +1,19 @@
-"""Console output of commands: progress bars, tables and single lines."""
+"""Console output of commands: what is going on, tables and single lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+import numpy as np
 import rich.box
 import rich.console
 import rich.markup
-import rich.progress
 import rich.table
+
+from jaxmaze.runs import live
 
 console = rich.console.Console(highlight=False)
 if not console.is_terminal:
@@ -18,6 +21,10 @@ if not console.is_terminal:
 
 listeners: list[Callable[[str], None]] = []
 """Called with every line of :func:`say`, whether it is shown or not."""
+
+_view = live.View()
+_verbose = False
+_hushed = False
 
 
 class Progress(Protocol):
@@ -29,41 +36,92 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Show a short text behind the bar."""
 
+    def tell(self, name: str, cells: Mapping[str, str], rank: float | None = None) -> None:
+        """Show what is known of a policy in a row of its own, beside what was told before.
+
+        Args:
+          name: the policy's, or the arm's.
+          cells: texts by heading.
+          rank: a figure such as its return; where there is no room for all, the highest are shown.
+        """
+
 
 class _Bar:
-    def __init__(self, progress: rich.progress.Progress, task: rich.progress.TaskID):
-        self._progress, self._task = progress, task
+    def __init__(self, work: live.Work, look: Callable[[], None]):
+        self._work, self._look = work, look
 
     def advance(self, steps: int = 1) -> None:
-        self._progress.advance(self._task, steps)
+        self._work.advance(steps)
+        self._look()
 
     def note(self, text: str) -> None:
-        self._progress.update(self._task, note=text)
+        self._work.note = text
+        self._look()
+
+    def tell(self, name: str, cells: Mapping[str, str], rank: float | None = None) -> None:
+        self._work.tell(name, cells, rank)
+        self._look()
+
+
+def loudness(quiet: bool = False, verbose: bool = False) -> None:
+    """Say less or more from now on: nothing but errors, or details too."""
+    global _verbose
+    console.quiet, _verbose = quiet, verbose
+
+
+def _animated() -> bool:
+    """Whether lines can be redrawn in place."""
+    return console.is_terminal and console.is_interactive and not console.is_jupyter
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Progress]:
-    """A progress bar over ``total`` steps, with elapsed and remaining time."""
-    columns = (
-        rich.progress.TextColumn("{task.description:<14}"),
-        rich.progress.BarColumn(bar_width=24),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TimeElapsedColumn(),
-        rich.progress.TimeRemainingColumn(),
-        rich.progress.TextColumn("{task.fields[note]}"),
-    )
-    with rich.progress.Progress(*columns, console=console) as bars:
-        yield _Bar(bars, bars.add_task(description, total=total, note=""))
+def progress(
+    description: str, total: int, *, done: int = 0, size: float = 1, unit: str = ""
+) -> Iterator[Progress]:
+    """Show how far a piece of work is: a live view on a terminal, else a line every few seconds.
+
+    Args:
+      description: its name.
+      total: steps of it.
+      done: steps that an earlier start did.
+      size: what a step counts in the speed that is shown, in units.
+      unit: their name, such as ``"steps"``; without one, no speed is shown.
+    """
+    work = live.Work(description, total, done, size, unit)
+    if console.quiet or _hushed:
+        yield _Bar(work, lambda: None)
+    elif _animated():
+        _view.begin(work, console)
+        try:
+            yield _Bar(work, lambda: None)  # the view redraws itself
+        finally:
+            _view.end(work)
+        _print(work.result())
+    else:
+        yield _Bar(work, live.Lines(work, _print).look)
+        _print(work.result())
+
+
+@contextmanager
+def stage(number: int, count: int, text: str) -> Iterator[None]:
+    """Print which stage of a longer job begins, and name it in what is shown inside."""
+    say(f"[{number}/{count}] {text}")
+    before, _view.stage = _view.stage, f"[{number}/{count}]"
+    try:
+        yield
+    finally:
+        _view.stage = before
 
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """Suppress printing inside, for stages that run many runs."""
-    before, console.quiet = console.quiet, True
+    """Suppress printing inside, for stages that run many runs; not with ``--verbose``."""
+    global _hushed
+    before, _hushed = _hushed, not _verbose
     try:
         yield
     finally:
-        console.quiet = before
+        _hushed = before
 
 
 def escape(text: str) -> str:
@@ -71,11 +129,43 @@ def escape(text: str) -> str:
     return rich.markup.escape(text)
 
 
+def _print(text: str) -> None:
+    if not _hushed:
+        console.print(text, markup=False, soft_wrap=True)
+
+
 def say(text: str) -> None:
     """Print a line without wrapping or markup."""
     for listen in tuple(listeners):
         listen(text)
-    console.print(text, markup=False, soft_wrap=True)
+    if text.startswith("warning:"):
+        _view.warning = text
+    _print(text)
+
+
+def detail(text: str) -> None:
+    """Print a line that is only for those who asked for details."""
+    if _verbose:
+        _print(text)
+
+
+def returned(values: np.ndarray) -> dict[str, str]:
+    """The cell with the return of some seeds: ``237.1``, with the range ``237.1 [225.0, 248.3]``.
+
+    Args:
+      values: ``[M]`` each seed's mean return.
+    """
+    mean = f"{values.mean():.1f}"
+    if len(values) == 1:
+        return {"return": mean}
+    return {"return [seeds' range]": f"{mean} [{values.min():.1f}, {values.max():.1f}]"}
+
+
+def small(value: float) -> str:
+    """A figure near 0 in three digits, such as a divergence: ``0.0213``, ``3e-06``."""
+    if not math.isfinite(value):
+        return "unknown"
+    return f"{value:.3g}" if abs(value) < 1e-3 else f"{value:.4f}"
 
 
 def table(
@@ -87,4 +177,5 @@ def table(
         t.add_column(name, justify="left" if i in left else "right", no_wrap=i == 0)
     for row in rows:
         t.add_row(*row)
-    console.print(t)
+    if not _hushed:
+        console.print(t)

@@ -1,4 +1,4 @@
-"""A run's logs: metrics.jsonl for programs and TensorBoard for people, from one call."""
+"""A run's metrics: metrics.jsonl for programs, TensorBoard and services for people."""
 
 from __future__ import annotations
 
@@ -6,32 +6,67 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxmaze import config as config_lib
+from jaxmaze.config import Settings
 from jaxmaze.core.types import Json
-from jaxmaze.runs import disk, run_folder
+from jaxmaze.runs import disk, run_folder, trackers
 from jaxmaze.runs.board import Board
+from jaxmaze.runs.sender import Sender
+from jaxmaze.runs.trackers import About, Histogram, Point, Value
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _NOT_SCALARS = ("step", "split", "members", "returns")
+RETURN, ALSO = "rollout_stats/reward/mean", "return"
+"""A figure that people look for by another name."""
+
+
+class Writer(Protocol):
+    """Where metrics go besides metrics.jsonl: TensorBoard, or a service."""
+
+    def line(self, points: Sequence[Point]) -> None:
+        """Take the points of the next line of metrics.jsonl."""
+
+    def value(self, tag: str, value: Value, step: int) -> None:
+        """Take a histogram or a picture, which metrics.jsonl does not have."""
+
+    def flush(self) -> None:
+        """Put everything on its way."""
+
+    def close(self) -> None:
+        """Flush and close."""
 
 
 class MetricsWriter:
-    """Appends to a run's metrics.jsonl and to its TensorBoard events.
+    """Appends to a run's metrics.jsonl, and passes on to where ``config.tracking.to`` says.
 
     A line is ``{"step", "split", "<group>/<name>": mean over members, "members": {name: [M
-    values]}}``, and for an evaluation ``"returns"`` ``[M, E]``; TensorBoard's tag is
-    ``<split>/<group>/<name>``.
+    values]}}``, and for an evaluation ``"returns"`` ``[M, E]``; elsewhere the tag is
+    ``<split>/<group>/<name>``, and the mean return is ``<split>/return`` too.
     """
 
-    def __init__(self, run: Path, resume_step: int | None = None):
+    def __init__(
+        self,
+        run: Path,
+        resume_step: int | None = None,
+        config: Settings | None = None,
+        sections: Sequence[str] = (),
+    ):
         """Open a run's logs.
 
         Args:
           run: the run's folder.
           resume_step: lines after this step are dropped, because they will be logged again; None
             starts new logs.
+          config: says where metrics go; TensorBoard without it.
+          sections: those of the configuration that the run is made with, for TensorBoard's table of
+            hyper-parameters.
         """
         self._path = run / run_folder.METRICS
         kept = (
@@ -39,17 +74,20 @@ class MetricsWriter:
             if resume_step is None
             else [line for line in _lines(self._path) if json.loads(line)["step"] <= resume_step]
         )
-        # A crash may have cut off TensorBoard's file: it is rebuilt from metrics.jsonl.
-        for events in run.glob("events.out.tfevents.*"):
-            events.unlink()
         with disk.whole(self._path) as temporary:  # safe against a second crash
             temporary.write_text("".join(line + "\n" for line in kept))
         self._file = self._path.open("a")
-        self.board = Board(run)
-        for line in map(json.loads, kept):
-            for name, value in line.items():
-                if name not in _NOT_SCALARS:
-                    self.board.add_scalar(f"{line['split']}/{name}", value, line["step"])
+        self._writers: list[Writer] = []
+        if config is None or trackers.BUILT_IN in config.tracking.to:
+            board = Board(run, resume_step)
+            if config is not None and sections:
+                board.hparams(_hparams(config, sections))
+            self._writers.append(board)
+        if config is not None:
+            about = _about(run, config)
+            self._writers += [Sender(name, about) for name in trackers.services(config.tracking)]
+        for line in kept:
+            self._pass_on(json.loads(line))
 
     def write(
         self,
@@ -66,7 +104,7 @@ class MetricsWriter:
           split: ``"train"`` or ``"eval"``.
           group: ``"imitation"``, ``"rollout_stats"``, ``"ppo"``.
           values: scalars, or ``[M]`` values, one per member (NaN where a member has none).
-          returns: ``[M, E]`` of an evaluation's episodes, kept in the line (not in TensorBoard) so
+          returns: ``[M, E]`` of an evaluation's episodes, kept in the line (and nowhere else) so
             that they can be compared with others' episode by episode.
         """
         line: Json = {"step": int(step), "split": split}
@@ -76,33 +114,80 @@ class MetricsWriter:
             known = each[np.isfinite(each)]
             if not len(known):
                 continue
-            mean = float(known.mean())
-            line[f"{group}/{name}"] = mean
+            line[f"{group}/{name}"] = float(known.mean())
             if len(each) > 1:
                 members[f"{group}/{name}"] = [float(x) if math.isfinite(x) else None for x in each]
-            self.board.add_scalar(f"{split}/{group}/{name}", mean, step)
         if members:
             line["members"] = members
         if returns is not None:
             line["returns"] = returns.tolist()
         self._file.write(json.dumps(line) + "\n")
+        self._pass_on(line)
+
+    def _pass_on(self, line: Json) -> None:
+        points = _points(line)
+        for writer in self._writers:
+            writer.line(points)
+
+    def add_histogram(self, tag: str, histogram: Histogram, step: int) -> None:
+        """Log a histogram; it is not in metrics.jsonl."""
+        for writer in self._writers:
+            writer.value(tag, histogram, step)
+
+    def add_figure(self, tag: str, figure: Figure, step: int) -> None:
+        """Log a matplotlib figure as a picture; it is not in metrics.jsonl."""
+        from tensorboardX import utils
+
+        picture = np.moveaxis(utils.figure_to_image(figure), 0, 2)
+        for writer in self._writers:
+            writer.value(tag, picture, step)
 
     def flush(self) -> None:
         """Put everything logged so far on disk."""
         self._file.flush()
-        self.board.flush()
+        for writer in self._writers:
+            writer.flush()
 
     def close(self) -> None:
         """Flush and close."""
         self.flush()
         self._file.close()
-        self.board.close()
+        for writer in self._writers:
+            writer.close()
 
     def __enter__(self) -> MetricsWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _points(line: Json) -> list[Point]:
+    """The scalars of a line, under the tags that they have elsewhere."""
+    step, split = line["step"], line["split"]
+    points = [Point(step, f"{split}/{k}", x) for k, x in line.items() if k not in _NOT_SCALARS]
+    if RETURN in line:
+        points.append(Point(step, f"{split}/{ALSO}", line[RETURN]))
+    return points
+
+
+def _hparams(config: Settings, sections: Sequence[str]) -> Json:
+    """By dotted name: what the environment is, seeds, and the fields of some sections."""
+    values = config_lib.to_dict(config)
+    env = values["env"]
+    assert isinstance(env, dict)
+    chosen = {name: values[name] for name in ("seed", "members", *sections)}
+    return trackers.flat({"env": {name: env[name] for name in ("id", "kwargs")}, **chosen})
+
+
+def _about(run: Path, config: Settings) -> About:
+    """What services are told: a run within another's folder is a part of that one's group."""
+    run = run.resolve()
+    within = [p for p in run.parents if (p / run_folder.CONFIG).is_file()]
+    whole = within[-1] if within else run
+    group = "/".join(whole.parts[-2:])
+    name = "/".join((*whole.parts[-2:], *run.relative_to(whole).parts))
+    return About(run, name, group, config.tracking.project, config_lib.to_dict(config))
 
 
 def _lines(path: Path) -> Iterable[str]:

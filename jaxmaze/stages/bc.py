@@ -25,6 +25,7 @@ from jaxmaze.runs import (
     sources,
 )
 from jaxmaze.training import (
+    action_histograms,
     audit,
     bc_data,
     bc_learner,
@@ -92,7 +93,9 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         checkpoint.Checkpoints(workdir) as checkpoints,
     ):
         trainer = _Trainer(config, fitter, problem, evaluator, checkpoints)
-        with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
+        with metrics.MetricsWriter(workdir, trainer.restore(), config, ("network", "bc")) as writer:
+            taught = np.asarray(problem.data.action)
+            action_histograms.write(writer, "train", networks.spaces.action, taught, 0)
             progress, policies = trainer.train(writer)
             reported = evaluation.test_seeds(config) if reported is None else reported
             results = evaluator(policies, reported) if evaluator else None
@@ -141,7 +144,7 @@ def _draw(workdir: Path, config: Settings, writer: metrics.MetricsWriter) -> Non
     fig = figures.loss_and_return(metrics.read(workdir), config.members)
     if fig is not None:
         report.save(fig, workdir / figures.LOSS_AND_RETURN)
-        writer.board.add_figure("imitation/validation_loss_and_return", fig, 0)
+        writer.add_figure("imitation/validation_loss_and_return", fig, 0)
 
 
 def show(summary: Json, config: Settings) -> None:
@@ -233,8 +236,8 @@ class _Trainer:
         """Train with validation until early stopping of all members, or the last epoch."""
         plan, problem = self.plan, self.problem
         hyper = self.fitter.hyper(plan.epochs, plan.epochs)
-        with console.progress("clone", plan.epochs) as bar:
-            bar.advance(self.trained)
+        with console.progress("clone", plan.epochs, done=self.trained, unit="epochs") as bar:
+            self.bar = bar
             while not self.chosen:
                 passes = min(plan.passes, plan.epochs - self.trained)
                 self.trained += passes
@@ -267,6 +270,7 @@ class _Trainer:
     def _select(self, means: dict[str, np.ndarray], held_out: dict[str, np.ndarray]) -> None:
         """Keep each member's policy if it is the best so far, by loss or by return."""
         section, epoch = self.section, self.trained
+        self._tell(means, held_out)
         by_return, last = section.best_by == "return", epoch == self.plan.epochs
         due = self.evaluator and self.plan.due(epoch, self.plan.eval_every)
         loss, name = (held_out, "validation") if self.validates else (means, "training")
@@ -290,6 +294,13 @@ class _Trainer:
         elif better.any():
             who = "" if len(better) == 1 else f" for {better.sum()} of {len(better)} members"
             console.say(f"epoch {epoch:3d}  {rule}  -> new best{who}")
+
+    def _tell(self, means: dict[str, np.ndarray], held_out: dict[str, np.ndarray]) -> None:
+        """Show the losses."""
+        cells = {"loss": console.small(float(means["policy_loss"].mean()))}
+        if self.validates:
+            cells["held out"] = console.small(float(held_out["policy_loss"].mean()))
+        self.bar.tell("clone", cells)
 
     def _by_return(self, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """``[M]`` whether returns ``[M, E]`` beat those of the kept policies; score and error."""
@@ -319,6 +330,7 @@ class _Trainer:
         stats = metrics.per_member([r.stats() for r in results])
         returns = np.stack([r.returns for r in results])
         self.writer.write(epoch, "eval", "rollout_stats", stats, returns)
+        self.bar.tell("clone", console.returned(returns.mean(1)))
         return returns
 
     def held_out(self, progress: Progress) -> tuple[audit.Shown, np.ndarray | None]:
@@ -342,8 +354,7 @@ class _Trainer:
         problem, everything = self.problem, np.ones_like(self.problem.train)
         epochs = jax.device_get(self.progress.train.best_epoch)
         hyper, total = self.fitter.hyper(epochs, self.plan.epochs), int(epochs.max())
-        with console.progress("refit", total) as bar:
-            bar.advance(self.refitted)
+        with console.progress("refit", total, done=self.refitted, unit="epochs") as bar:
             while self.refitted < total:
                 passes = min(self.plan.passes, total - self.refitted)
                 self.refitted += passes
@@ -359,6 +370,7 @@ class _Trainer:
                 means = jax.device_get(means)
                 bc_learner.stop_if_diverged(self.refitted, means)
                 self.writer.write(self.trained + self.refitted, "train", "refit", means)
+                bar.tell("clone", {"loss": console.small(float(means["policy_loss"].mean()))})
                 bar.advance(passes)
                 if self.refitted == total or self.plan.due(self.refitted, self.plan.save_every):
                     self._save()

@@ -221,7 +221,7 @@ def run(
     fig = report.figure(arms, "Return on the same selection episodes: IQM over seeds")
     report.save(fig, workdir / FIGURE)
     with metrics.MetricsWriter(workdir) as writer:
-        writer.board.add_figure("compare/returns", fig, 0)
+        writer.add_figure("compare/returns", fig, 0)
     summary: Json = {
         "kind": KIND,
         "env_steps": sum(arm.summary["env_steps"] for arm in loaded.values()),

@@ -94,7 +94,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
             console.say(f"clones of {n} episodes: mean return {points[-1].returns.mean():.1f}")
     summary = _summary(dataset, run_folder.summary(workdir / most), points)
     summary["wall_seconds"] = time.perf_counter() - start
-    _draw(workdir, points, summary)
+    _draw(workdir, config, points, summary)
     run_folder.write_json(workdir / run_folder.SUMMARY, summary)
     show(summary)
     console.say(f"figure: {workdir / FIGURE}")
@@ -237,7 +237,7 @@ def _point(count: int, parts: Sequence[tuple[int, tuple[int, ...], np.ndarray]])
     return curves.Point(count, np.array(steps), np.array(seeds), np.stack(returns))
 
 
-def _draw(workdir: Path, points: Sequence[curves.Point], summary: Json) -> None:
+def _draw(workdir: Path, config: Settings, points: Sequence[curves.Point], summary: Json) -> None:
     """Write the figure, to the folder and to TensorBoard, and the CSV file."""
     draws, members, tested = points[0].returns.shape
     title = f"{draws} draws x {members} seeds, {tested} test episodes each"
@@ -245,8 +245,8 @@ def _draw(workdir: Path, points: Sequence[curves.Point], summary: Json) -> None:
     fig = curves.figure(summary["points"], teacher, title)
     report.save(fig, workdir / FIGURE)
     curves.write_csv(workdir / TABLE, points)
-    with metrics.MetricsWriter(workdir) as writer:
-        writer.board.add_figure("curve/returns", fig, 0)
+    with metrics.MetricsWriter(workdir, config=config) as writer:
+        writer.add_figure("curve/returns", fig, 0)
 
 
 def show(summary: Json) -> None:

@@ -69,7 +69,9 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
         checkpoint.Checkpoints(workdir) as checkpoints,
     ):
         trainer = _Trainer(config, networks, info, workdir, evaluator, checkpoints, policy)
-        with metrics.MetricsWriter(workdir, trainer.restore()) as writer:
+        with metrics.MetricsWriter(
+            workdir, trainer.restore(), config, ("network", "dagger", "bc")
+        ) as writer:
             trainer.train(writer)
         summary = trainer.finish()
     run_folder.write_json(workdir / run_folder.SUMMARY, summary)
@@ -130,8 +132,8 @@ class _Trainer:
     def train(self, writer: metrics.MetricsWriter) -> None:
         """All rounds: play, label, aggregate, refit, evaluate."""
         self.writer, rounds = writer, self.section.rounds
-        with console.progress("dagger", rounds) as bar:
-            bar.advance(self.round)
+        with console.progress("dagger", rounds, done=self.round) as bar:
+            self.bar = bar
             while self.round < rounds:
                 share = dagger_data.beta(self.config, self.round)
                 taught = self._play(share)
@@ -230,6 +232,7 @@ class _Trainer:
         )
         stats = metrics.per_member([r.stats() for r in results])
         self.writer.write(step, "eval", "rollout_stats", stats, returns)
+        self.bar.tell("clone", console.returned(mean) | {"labels": f"{step:,}"})
         console.say(
             f"round {self.round:2d}  beta {share:.2f}  {step} labels  return {mean.mean():.1f}"
         )

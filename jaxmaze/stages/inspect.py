@@ -54,7 +54,7 @@ def run(
     recordings = Recordings(data, trust)
     # Computed again each time; never skipped as finished.
     run_folder.claim(workdir, {"kind": KIND, "data": str(data.resolve())})
-    with console.progress("inspect", recordings.count) as bar:
+    with console.progress("inspect", recordings.count, unit="episodes") as bar:
         found = survey.take(recordings, bar.advance)
     checks = _checks(recordings, found, recorded_envs.find(recordings, config, trust), replayed)
     verdict = verdicts.worst(checks)

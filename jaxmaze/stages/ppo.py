@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxmaze.config import Settings, to_settings
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Json, PyTree, Rollout
+from jaxmaze.core.types import Json, Rollout
 from jaxmaze.envs import environment
 from jaxmaze.envs.actors import Segment
 from jaxmaze.envs.collectors import BACKENDS, open_collector
@@ -23,7 +23,16 @@ from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.runs.stopwatch import Stopwatch
-from jaxmaze.training import audit, discount, evaluation, handover, ppo_arms, selection, units
+from jaxmaze.training import (
+    action_histograms,
+    audit,
+    discount,
+    evaluation,
+    handover,
+    ppo_arms,
+    selection,
+    units,
+)
 from jaxmaze.training.arm_files import ArmFiles
 from jaxmaze.training.judge import Judge
 from jaxmaze.training.ppo_arms import Arm, DemonstrationSets, needs_demonstrations
@@ -110,7 +119,7 @@ def run_arms(
         name: (config.replace("ppo", observation_statistics=chosen[name]), workdir)
         for name, (config, workdir) in arms.items()
     }
-    listed = _take_over(settled, given, networks, info)
+    listed = ppo_arms.take_over(settled, given, networks, info)
     for arm, identity in zip(listed, identities, strict=True):
         data = run_folder.about_demonstrations(arm.workdir, handover.sources_of(arm.config))
         run_folder.claim(arm.workdir, identity, demonstrations=data, **rules.get(arm.name, {}))
@@ -133,24 +142,6 @@ def _identity(
     if needs_demonstrations(config):
         hashes["data_sha256"] = sha256
     return run_folder.identity(config, KIND, **hashes)
-
-
-def _take_over(
-    arms: Mapping[str, tuple[Settings, Path]],
-    given: Mapping[str | None, handover.Given | None],
-    networks: Networks,
-    info: environment.EnvInfo,
-) -> list[Arm]:
-    """The arms with the policies they start from, each audited once against its clone's record."""
-    listed: list[Arm] = []
-    known: dict[tuple[PyTree, ...], handover.Origin | None] = {}
-    for name, (config, workdir) in arms.items():
-        section, at = config.ppo, len(listed) * config.members
-        key = (section.init_from, section.audit, section.exploration, section.start_exploration)
-        if key not in known:
-            known[key] = handover.take(given[section.init_from], config, networks, info)
-        listed.append(Arm(name, config, workdir, slice(at, at + config.members), known[key]))
-    return listed
 
 
 class _Trainer:
@@ -214,6 +205,7 @@ class _Trainer:
         for arm, writer in self.files.each():
             if arm.origin is not None:
                 writer.write(0, "train", "handover", arm.origin.start)
+        bar.note("fits the critics")
         with self.watch("fit critics"):
             asked, means = self.population.fit_critics()
         self.files.write(0, "train", "critic_fit", means, where=asked)
@@ -223,10 +215,9 @@ class _Trainer:
     def train(self) -> None:
         """Run all iterations, evaluate between them, and save checkpoints at some evaluations."""
         every, total = self.section.eval_every, self.num_iterations
-        with console.progress("fine-tune", total) as bar:
-            if self.begun:
-                bar.advance(self.iteration)
-            else:
+        size, done = len(self.population.learners) * self.steps_per_iteration, self.iteration
+        with console.progress("fine-tune", total, done=done, size=size, unit="steps") as bar:
+            if not self.begun:
                 self._begin(bar)
             while self.iteration < total:
                 learners = len(self.population.learners)
@@ -238,7 +229,7 @@ class _Trainer:
                 self.judge.evaluate(self.step(), bar)
                 if self.iteration == total:
                     with self.watch("play-off"):
-                        self.judge.play_off(self.step())
+                        self.judge.play_off(self.step(), bar)
                 if self.iteration % self.checkpoint_every == 0 or self.iteration == total:
                     self._save()
 
@@ -274,7 +265,9 @@ class _Trainer:
             if not overlap and left:
                 pending = begin(self.iteration)
             with self.watch("log"):
-                self._log_training(means, segment.episodes)
+                self._log_training(means, segment.episodes, bar)
+                if not left:  # before each evaluation
+                    self._log_actions(segment.rollout)
             bar.advance()
 
     def _check_critics(self, explained: np.ndarray, known: np.ndarray) -> None:
@@ -287,7 +280,10 @@ class _Trainer:
             )
 
     def _log_training(
-        self, means: dict[str, np.ndarray], episodes: list[tuple[int, float, int]]
+        self,
+        means: dict[str, np.ndarray],
+        episodes: list[tuple[int, float, int]],
+        bar: console.Progress,
     ) -> None:
         """Log what the learners did; ``means`` are ``[L]``."""
         step = self.step()
@@ -305,6 +301,9 @@ class _Trainer:
             of_arm = {name: x[mine] for name, x in means.items()}
             if arm.origin is None:  # nothing to drift from, nothing to burn in
                 of_arm = {n: x for n, x in of_arm.items() if n not in OF_CLONES}
+            else:
+                drift = console.small(float(of_arm["clone_kl"].mean()))
+                bar.tell(arm.name, {"KL from clone": drift})
             writer.write(step, "train", "ppo", of_arm)
             stats = [
                 metrics.rollout_stats(
@@ -314,6 +313,15 @@ class _Trainer:
                 for member in everyone
             ]
             writer.write(step, "train", "rollout_stats", metrics.per_member(stats))
+
+    def _log_actions(self, rollout: Rollout) -> None:
+        """Log the actions of a segment ``[L, T, N, ...]``, each arm's of all its learners."""
+        space, learners = self.networks.spaces.action, self.population.learners
+        for arm, writer in self.files.each():
+            mine = np.isin(learners, range(self.members)[arm.members])
+            if mine.any():
+                taken = np.asarray(rollout.action)[mine]
+                action_histograms.write(writer, "train", space, taken, self.step())
 
     def _save(self) -> None:
         """Write a checkpoint of each arm, once the previous one and the logs of all are on disk."""
@@ -329,9 +337,11 @@ class _Trainer:
 
     def finish(self, seeds: np.ndarray) -> dict[str, Json]:
         """Evaluate the last and the best policies on the reported episodes; write the summaries."""
-        with self.watch("test"):
+        with self.watch("test"), console.progress("test", 2) as bar:
             last = self.judge.evaluator(self.population.policies(), seeds)
+            bar.advance()
             best = self.judge.evaluator(self.judge.best.policy, seeds)
+            bar.advance()
         self.files.wait()
         summaries = {}
         for arm in self.arms:
@@ -352,6 +362,8 @@ class _Trainer:
                 f"{arm.name}: mean return {e['mean']:.1f} ± {e['std']:.1f} over "
                 f"{arm.config.members} members x {e['episodes'] // arm.config.members} episodes"
             )
+        for part, t in self.watch.summary().items():
+            console.detail(f"{part}: {t['first'] + t['rest']:.2f} s, {t['first']:.2f} s at first")
         return summaries
 
     def close(self) -> None:

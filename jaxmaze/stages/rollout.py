@@ -142,7 +142,7 @@ def _finish(
     config: Settings, workdir: Path, result: outcomes.Evaluation, wall_seconds: float
 ) -> Json:
     """Log the results and write the summary."""
-    with metrics.MetricsWriter(workdir) as writer:
+    with metrics.MetricsWriter(workdir, config=config) as writer:
         writer.write(0, "eval", "rollout_stats", result.stats())
     steps, block = int(result.lengths.sum()), result.summary()
     summary = {
@@ -167,14 +167,16 @@ def _play(
     provenance: Json | None,
 ) -> _Tally:
     """Play the episodes, log each as it ends, and record them if ``provenance`` is given."""
-    tally = _Tally(info)
+    tally, finished = _Tally(info), list[float]()
     with (workdir / run_folder.EPISODES).open("w") as file:
         log = _EpisodeLog(file)
-        with console.progress("rollout", len(seeds)) as bar:
+        with console.progress("rollout", len(seeds), unit="episodes") as bar:
 
             def on_episode(episode: Episode) -> None:
                 log(episode)
                 bar.advance()
+                finished.append(episode.episode_return)
+                bar.note(f"mean return {np.mean(finished):.1f}")
 
             if isinstance(player, Person):
                 episodes = player.episodes(seeds, on_episode)

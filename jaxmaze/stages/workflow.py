@@ -46,23 +46,25 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
         compare.show(*_shown(run_folder.summary(workdir)))
         return run_folder.summary(workdir)
     start = time.perf_counter()
-    console.say(f"[1/4] record {config.rollout.n_episodes} episodes of {config.rollout.policy}")
-    recorded = _rollout(config, workdir / "rollout", policy)
-    console.say(f"[2/4] clone it, {config.members} members")
-    cloned = bc.run(_with(config, "bc", data=str((workdir / "rollout").resolve())), workdir / "bc")
-    console.say(f"[3/4] fine-tune: {len(ARMS)} arms of {config.members} members each")
-    arms = {arm: (_arm(config, arm, workdir), workdir / "ppo" / arm) for arm in ARMS}
-    tuned = ppo.run_arms(arms)
-    console.say("[4/4] compare")
-    # The teacher without the noise that its demonstrations were recorded with.
-    calm = config.replace("rollout", epsilon=0.0, noise_std=0.0)
-    _rollout(calm, workdir / "teacher", policy, evaluation.test_seeds(config))
-    play = compare.player(config, policy)
-    teacher = compare.Teacher(compare.on_record(workdir / "teacher"), play)
-    folders = {arm: workdir / "ppo" / arm for arm in ARMS}
-    compared = compare.run(folders, workdir / "compare", teacher)
-    gain = compare.gain(folders["pretrained"], folders["pretrained_lr0"])
-    console.say(f"fine-tuning gained {report.span(gain)} on the clone, on the same episodes")
+    about = f"record {config.rollout.n_episodes} episodes of {config.rollout.policy}"
+    with console.stage(1, 4, about):
+        recorded = _rollout(config, workdir / "rollout", policy)
+    with console.stage(2, 4, f"clone it, {config.members} members"):
+        data = str((workdir / "rollout").resolve())
+        cloned = bc.run(_with(config, "bc", data=data), workdir / "bc")
+    with console.stage(3, 4, f"fine-tune: {len(ARMS)} arms of {config.members} members each"):
+        arms = {arm: (_arm(config, arm, workdir), workdir / "ppo" / arm) for arm in ARMS}
+        tuned = ppo.run_arms(arms)
+    with console.stage(4, 4, "compare"):
+        # The teacher without the noise that its demonstrations were recorded with.
+        calm = config.replace("rollout", epsilon=0.0, noise_std=0.0)
+        _rollout(calm, workdir / "teacher", policy, evaluation.test_seeds(config))
+        play = compare.player(config, policy)
+        teacher = compare.Teacher(compare.on_record(workdir / "teacher"), play)
+        folders = {arm: workdir / "ppo" / arm for arm in ARMS}
+        compared = compare.run(folders, workdir / "compare", teacher)
+        gain = compare.gain(folders["pretrained"], folders["pretrained_lr0"])
+        console.say(f"fine-tuning gained {report.span(gain)} on the clone, on the same episodes")
     summary = {
         "kind": KIND,
         "env_steps": recorded["env_steps"] + sum(t["env_steps"] for t in tuned.values()),

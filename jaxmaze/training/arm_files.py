@@ -45,7 +45,10 @@ class ArmFiles:
 
     def open_logs(self, resumed: int | None) -> None:
         """Open the logs; of a resumed run, after the step it is resumed at."""
-        self._writers = [metrics.MetricsWriter(arm.workdir, resumed) for arm in self.arms]
+        self._writers = [
+            metrics.MetricsWriter(arm.workdir, resumed, arm.config, ("network", "ppo"))
+            for arm in self.arms
+        ]
 
     def each(self) -> Iterator[tuple[Arm, metrics.MetricsWriter]]:
         """The arms with their logs."""

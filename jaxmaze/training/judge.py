@@ -36,6 +36,7 @@ class Judge:
         """Evaluate all members, update the best policies, log."""
         seeds = evaluation.selection_seeds(self._config, self._section.eval_episodes)
         policies = self._population.policies()
+        bar.note("evaluates")
         with self._watch("evaluate"):
             results = self.evaluator(policies, seeds)
         returns = np.stack([r.returns for r in results])
@@ -43,14 +44,18 @@ class Judge:
         stats = metrics.per_member([r.stats() for r in results])
         self._files.write(step, "eval", "rollout_stats", stats, returns)
         self._files.flush_logs()
-        score = returns.mean(1)
-        shown = [f"{a.name} {score[a.members].mean():.0f}" for a in self._files.arms]
-        bar.note(", ".join(shown))
+        for arm in self._files.arms:
+            score = returns[arm.members].mean(1)
+            cell = console.returned(score)
+            bar.tell(arm.name, cell, float(score.mean()))
+            console.detail(f"{arm.name}: return {', '.join(cell.values())} after {step:,} steps")
+        bar.note("")
 
-    def play_off(self, step: int) -> None:
+    def play_off(self, step: int, bar: console.Progress) -> None:
         """Choose between the best policies so far and the last, on more and different episodes."""
         if not self._section.playoff_episodes:
             return
+        bar.note("plays off the best against the last")
         # Exclude the episodes by which the best was chosen, as its returns there are biased.
         seen = self._section.eval_episodes
         more = evaluation.selection_seeds(self._config, seen + self._section.playoff_episodes)
@@ -58,3 +63,4 @@ class Judge:
             self.best, self._population.policies(), self.evaluator, more[seen:], step
         )
         self._files.write(step, "eval", "playoff", means)
+        bar.note("")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from jaxmaze.config import settings as settings_lib
 from jaxmaze.config.sections.ppo import PPO
 from jaxmaze.core import ppo, preserving
 from jaxmaze.core.action_space import ActionSpace
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.types import PyTree
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import console
@@ -202,6 +204,24 @@ def settled(config: Settings, given: handover.Given | None) -> Settings:
         "far; their statistics adapt if they do now (config.ppo.observation_statistics)"
     )
     return config.replace("ppo", observation_statistics="constant")
+
+
+def take_over(
+    arms: Mapping[str, tuple[Settings, Path]],
+    given: Mapping[str | None, handover.Given | None],
+    networks: Networks,
+    info: environment.EnvInfo,
+) -> list[Arm]:
+    """The arms with the policies they start from, each audited once against its clone's record."""
+    listed: list[Arm] = []
+    known: dict[tuple[PyTree, ...], handover.Origin | None] = {}
+    for name, (config, workdir) in arms.items():
+        section, at = config.ppo, len(listed) * config.members
+        key = (section.init_from, section.audit, section.exploration, section.start_exploration)
+        if key not in known:
+            known[key] = handover.take(given[section.init_from], config, networks, info)
+        listed.append(Arm(name, config, workdir, slice(at, at + config.members), known[key]))
+    return listed
 
 
 def hyper(arm: Arm) -> ppo.Hyper:

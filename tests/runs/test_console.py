@@ -2,10 +2,11 @@
 
 import io
 
+import numpy as np
 import pytest
 import rich.console
 
-from jaxmaze.runs import console
+from jaxmaze.runs import console, live
 
 
 @pytest.fixture
@@ -36,5 +37,129 @@ def test_progress_counts_to_the_end_and_shows_notes(printed):
         bar.advance()
         bar.note("half way")
         bar.advance(3)
-    assert "work" in printed.getvalue() and "4/4" in printed.getvalue()
-    assert "half way" in printed.getvalue()
+    assert printed.getvalue() == "work  4/4  0:00, half way\n"
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def work(**given):
+    clock = Clock()
+    return live.Work("fine-tune", 10, clock=clock, **given), clock
+
+
+def test_time_left_and_speed_leave_out_the_first_step_which_compiles():
+    todo, clock = work(size=100, unit="steps")
+    assert todo.left() is None and todo.speed() == ""
+    clock.now += 60
+    todo.advance(1)
+    assert todo.left() is None
+    clock.now += 4
+    todo.advance(2)
+    assert todo.left() == pytest.approx(7 * 2)
+    assert todo.speed() == "50 steps/s"
+    clock.now += 3
+    assert todo.left() == pytest.approx(7 * 2 - 3)  # it goes on while nothing is reported
+    assert todo.line() == "fine-tune  3/10 (30 %)  1:07, 0:11 left, 50 steps/s"
+    todo.advance(7)
+    assert todo.left() is None and "left" not in todo.line()
+
+
+def test_what_an_earlier_start_did_says_nothing_of_the_speed():
+    todo, clock = work(done=6, unit="epochs")
+    for _ in range(2):
+        clock.now += 5
+        todo.advance(1)
+    assert todo.done == 8 and todo.left() == pytest.approx(2 * 5)
+    assert todo.speed() == "0.2 epochs/s"
+
+
+def test_a_line_names_the_policies_of_highest_return():
+    todo, _ = work()
+    for i, value in enumerate((5.0, 1.0, float("nan"), 9.0, 7.0, 8.0)):
+        todo.tell(f"arm{i}", {"return": f"{value}"}, value)
+    todo.tell("arm3", {"KL from clone": "0.02"}, None)
+    assert todo.line().partition("|")[2].strip() == (
+        "arm0 5.0; arm3 9.0, KL from clone 0.02; arm4 7.0; arm5 8.0; 2 more"
+    )
+
+
+def test_lines_come_every_few_seconds_and_more_seldom_later():
+    todo, clock = work()
+    put = []
+    lines = live.Lines(todo, put.append)
+    for _ in range(600):
+        clock.now += 1
+        lines.look()
+    assert len(put) == pytest.approx(250 / 5 + 350 / 9, abs=8)
+
+
+def test_the_view_shows_stage_bar_speed_arms_and_the_last_warning(monkeypatch):
+    out = io.StringIO()
+    screen = rich.console.Console(file=out, width=120, height=30, force_terminal=True)
+    monkeypatch.setattr(console, "console", screen)
+    monkeypatch.setattr(live, "REFRESHES", 0.001)  # by hand
+    clone, scratch = np.array([237.0, 225.0, 249.0]), np.array([-8.0])
+    with console.stage(3, 4, "fine-tune"), console.progress("fine-tune", 8, unit="steps") as bar:
+        bar.advance(4)
+        bar.tell("pretrained", console.returned(clone) | {"KL from clone": console.small(0.0213)})
+        bar.tell("from_scratch", console.returned(scratch))
+        bar.note("evaluates")
+        console.say("warning: the disk is nearly full")
+        drawn = io.StringIO()
+        plain = rich.console.Console(file=drawn, width=120)
+        plain.print(console._view._drawn(plain))
+    text = drawn.getvalue()
+    for word in ("[3/4] fine-tune", "4/8", "evaluates", "return [seeds' range]"):
+        assert word in text
+    rows = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+    assert "237.0 [225.0, 249.0]" in rows["pretrained"] and "0.0213" in rows["pretrained"]
+    assert "-8.0" in rows["from_scratch"]
+    assert text.splitlines()[-1].strip() == "warning: the disk is nearly full"
+    assert console._view.stage == ""
+
+
+def test_the_view_fits_a_small_terminal():
+    todo, _ = work()
+    for i in range(40):
+        todo.tell(f"learning_rate={i}", {"return": f"{i}.0"}, float(i))
+    view = live.View()
+    view._works.append(todo)
+    out = io.StringIO()
+    small = rich.console.Console(file=out, width=50, height=20)
+    small.print(view._drawn(small))
+    lines = out.getvalue().splitlines()
+    assert len(lines) < 20 and all(len(line) <= 50 for line in lines)
+    assert "learning_rate=39" in out.getvalue() and "and 28 more" in out.getvalue()
+
+
+def test_nothing_is_printed_where_runs_are_many_but_listeners_hear(printed, monkeypatch):
+    heard = []
+    monkeypatch.setattr(console, "listeners", [heard.append])
+    with console.hushed():
+        console.say("note: a")
+        console.table("t", ("a",), [("1",)])
+        with console.progress("work", 1) as bar:
+            bar.advance()
+    assert printed.getvalue() == "" and heard == ["note: a"]
+    console.say("b")
+    assert printed.getvalue() == "b\n"
+
+
+def test_details_are_for_those_who_ask(printed):
+    try:
+        console.detail("quiet as yet")
+        console.loudness(verbose=True)
+        console.detail("detail")
+        with console.hushed():
+            console.say("said")
+        console.loudness(quiet=True)
+        console.say("nothing")
+    finally:
+        console.loudness()
+    assert printed.getvalue() == "detail\nsaid\n"

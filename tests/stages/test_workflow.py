@@ -89,11 +89,14 @@ def test_tensorboard_and_metrics_tell_the_same(finished):
             for name, value in line.items():
                 if "/" in name:
                     logged.setdefault(f"{line['split']}/{name}", []).append((line["step"], value))
+                if name == "rollout_stats/reward/mean":  # by its usual name too
+                    logged.setdefault(f"{line['split']}/return", []).append((line["step"], value))
         assert set(board.Tags()["scalars"]) == set(logged)
         for tag, points in logged.items():
             events = board.Scalars(tag)
             assert [e.step for e in events] == [p[0] for p in points], tag
             np.testing.assert_allclose([e.value for e in events], [p[1] for p in points], rtol=1e-5)
+        assert board.Histograms("train/actions")
     bc = {f"{x['split']}/{n}" for x in metrics.read(finished.folder / "bc") for n in x if "/" in n}
     for split in ("train", "eval"):
         for name in ("accuracy", "loss", "entropy", "l2_norm", "grad_norm"):
