@@ -22,7 +22,7 @@ from jaxmaze.runs import console, disk, history, run_folder
 
 FILE = Path("report") / "index.html"
 FOLDER = Path(__file__).parent / "page"
-EMBEDDED, EMBEDDED_ALL = 2 * 2**20, 8 * 2**20
+EMBEDDED, EMBEDDED_ALL = 3 * 2**20, 9 * 2**20
 """Bytes up to which a video is part of the page, and all of them together."""
 FILMS = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif"}
 MOST_FILMS = 12
@@ -131,7 +131,9 @@ def _films(run: Path) -> list[Section]:
         path
         for folder in ("videos", "report")
         for path in sorted((run / folder).glob("*"))
-        if path.suffix in FILMS and path.is_file()
+        if path.suffix in FILMS
+        and path.is_file()
+        and not (path.suffix == ".gif" and path.with_suffix(".mp4").is_file())  # the same film
     ]
     films: list[Block] = []
     room = EMBEDDED_ALL
