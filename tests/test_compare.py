@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxmaze.errors import UserError
-from jaxmaze.runs import outcomes
+from jaxmaze.runs import outcomes, run_folder
 from jaxmaze.stages import compare
 
 SEEDS = np.array([30, 10, 20])

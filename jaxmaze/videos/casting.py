@@ -22,8 +22,8 @@ from jaxmaze.training import evaluation
 WORKFLOW = {"clone": Path("bc"), "fine-tuned": Path("ppo") / "pretrained"}
 """The policies of a workflow, beside its teacher."""
 TEACHER = "teacher"
-WITHOUT = ("compare", "inspect")
-"""Kinds of runs that have no policy."""
+WITHOUT = {"compare": "comparison", "inspect": "inspection"}
+"""Kinds of runs that have no policy, in words."""
 
 
 class Part(NamedTuple):
@@ -92,13 +92,19 @@ class Casting(NamedTuple):
 
     @staticmethod
     def _kind(run: Path) -> str:
+        """The kind of a run that has a policy."""
         data = (run / "metadata.json", run / "data" / "metadata.json")
         if not (run / run_folder.CONFIG).is_file() and any(path.is_file() for path in data):
             raise UserError(
                 f"{run} holds recorded episodes and no run, so there is no policy to film; "
                 f"jaxmaze view {run} shows them"
             )
-        return str(run_folder.read_config(run)["kind"])
+        kind = str(run_folder.read_config(run)["kind"])
+        if kind in WITHOUT:
+            raise UserError(
+                f"{run} is the {WITHOUT[kind]} of others, which has no policy to film; give the folders of these runs"
+            )
+        return kind
 
     def _workflow(self, run: Path, taught: bool) -> list[Part]:
         found = [self._run(name, run / below) for name, below in WORKFLOW.items()]
@@ -112,12 +118,7 @@ class Casting(NamedTuple):
         return found
 
     def _run(self, label: str, run: Path) -> Part:
-        kind = self._kind(run)
-        if kind in WITHOUT:
-            raise UserError(
-                f"{run} is a {kind}, which has no policy to film; give the folders of its runs"
-            )
-        if kind == "rollout":
+        if self._kind(run) == "rollout":
             return self._rollout(label, run)
         source = run_folder.delivering(run)
         settings = config_lib.to_settings(run_folder.load_config(source))
