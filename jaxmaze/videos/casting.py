@@ -22,7 +22,7 @@ from jaxmaze.training import evaluation
 WORKFLOW = {"clone": Path("bc"), "fine-tuned": Path("ppo") / "pretrained"}
 """The policies of a workflow, beside its teacher."""
 TEACHER = "teacher"
-WITHOUT = {"compare": "comparison", "inspect": "inspection"}
+WITHOUT = {"compare": "a comparison", "inspect": "an inspection"}
 """Kinds of runs that have no policy, in words."""
 
 
@@ -102,7 +102,7 @@ class Casting(NamedTuple):
         kind = str(run_folder.read_config(run)["kind"])
         if kind in WITHOUT:
             raise UserError(
-                f"{run} is the {WITHOUT[kind]} of others, which has no policy to film; give the folders of these runs"
+                f"{run} is {WITHOUT[kind]}, which has no policy to film; give the folders of runs"
             )
         return kind
 
