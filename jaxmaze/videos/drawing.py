@@ -163,7 +163,8 @@ class Sheet:
 
 def said(take: Take, step: int) -> str:
     """What is written of an episode at a step."""
+    value = round(float(take.returns[min(step, take.length)]), 1) + 0.0  # no -0.0
+    earned = f"return {value:.1f}"
     if step < take.length:
-        return f"return {take.returns[step]:.1f}"
-    earned = f"return {take.returns[-1]:.1f}"
+        return earned
     return f"{earned}, cut off" if take.end == "cut off" else f"done, {earned} ({take.end})"
