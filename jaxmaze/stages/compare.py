@@ -16,7 +16,16 @@ from jaxmaze.core.types import Json, JsonMap
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.runs import console, intervals, metrics, outcomes, report, run_folder
+from jaxmaze.runs import (
+    arms_figure,
+    console,
+    intervals,
+    metrics,
+    outcomes,
+    report,
+    run_folder,
+    style,
+)
 from jaxmaze.training import evaluation
 
 KIND = "compare"
@@ -201,8 +210,8 @@ def run(
     show(arms, block)
     if teacher is not None and all(a["gain"] is None for a in arms.values()):
         console.say("note: returns in different episodes do not compare, so no gain is given")
-    fig = report.figure(arms, "Return on the same selection episodes: IQM over seeds")
-    report.save(fig, workdir / FIGURE)
+    fig, saved = arms_figure.figure(arms), arms_figure.saved(arms)
+    style.save(fig, workdir / FIGURE, arms_figure.table(arms))
     with metrics.MetricsWriter(workdir) as writer:
         writer.board.add_figure("compare/returns", fig, 0)
     summary: Json = {
@@ -211,6 +220,9 @@ def run(
         "wall_seconds": time.perf_counter() - start,
         "arms": arms,
     }
+    if saved is not None:
+        summary["saved"] = saved.block()
+        console.say(f"pre-training: {saved.words()} a seed on the way to the teacher's level")
     if teacher is not None:
         played = [{"seed": s, "return": r} for s, (r, _) in sorted(teacher.known.items())]
         summary["teacher"] = {"evaluation": block, "episodes": played}
