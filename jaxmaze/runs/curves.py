@@ -97,9 +97,9 @@ def figure(blocks: Sequence[JsonMap], teacher: float, played: str) -> Figure:
     with style.styled():
         fig, ((axes,),) = style.new()
         axes.fill_between(x, low, high, color=clones, alpha=0.18, lw=0)
-        axes.plot(x, value, "o-", color=clones)
+        axes.plot(x, value, "o-", color=clones, clip_on=False, zorder=3)
         if len(draws) > len(x):
-            axes.plot(*zip(*draws, strict=True), "x", color=clones, ms=5, alpha=0.6)
+            axes.plot(*zip(*draws, strict=True), "x", color=clones, ms=5, alpha=0.6, clip_on=False)
             text += " Crosses: each draw of the episodes, its seeds together."
         axes.axhline(teacher, color=taught, ls="--", lw=1.2)
         text += " Dashed: the teacher's mean over all recorded episodes."

@@ -240,7 +240,7 @@ def _point(count: int, parts: Sequence[tuple[int, tuple[int, ...], np.ndarray]])
 def _draw(workdir: Path, points: Sequence[curves.Point], summary: Json) -> None:
     """Write the figure, to the folder and to TensorBoard, and the CSV file."""
     draws, members, tested = points[0].returns.shape
-    played = f"{draws} draws x {members} seeds, {tested} test episodes each"
+    played = f"{draws} draws × {members} seeds, {tested} test episodes each"
     teacher = summary["teacher"]["evaluation"]["mean"]
     fig, table = curves.figure(summary["points"], teacher, played), curves.table(points)
     style.save(fig, workdir / FIGURE, table)
