@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,8 +25,6 @@ SIZE = (7.5, 4.5)
 SMALL, NORMAL, LARGE = 8.0, 9.5, 11.0
 """Sizes of letters, in points."""
 MUTED = "#555555"
-CHARACTER = 0.52
-"""Width of a letter of the caption, in ems; more than most have."""
 LINE = 1.35
 """Height of a line of text, in ems."""
 DPI = 150
@@ -106,9 +103,19 @@ def new(
 
 def caption(fig: Figure, text: str) -> None:
     """Write a caption below the figure: what is shown, units, seeds, intervals."""
-    letters = int(72 * fig.get_figwidth() / (CHARACTER * SMALL))
-    lines = textwrap.fill(" ".join(text.split()), letters)
-    fig.supxlabel(lines, x=0.01, ha="left", fontsize=SMALL, color=MUTED)
+    from matplotlib.font_manager import FontProperties
+
+    font = FontProperties(size=SMALL)
+    measure = fig.canvas.get_renderer().get_text_width_height_descent  # type: ignore[attr-defined]
+    room = 0.98 * fig.bbox.width
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and measure(longer, font, False)[0] > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    fig.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=SMALL, color=MUTED)
 
 
 def name_lines(axes: Axes, labels: Sequence[Label]) -> None:
