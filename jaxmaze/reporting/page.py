@@ -143,10 +143,19 @@ def _films(run: Path) -> list[Section]:
         if size <= min(EMBEDDED, room):
             room -= size
             address = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-        films.append(Film(path.name, address, path.suffix == ".gif"))
+        films.append(Film(_told(path), address, path.suffix == ".gif"))
     left = len(listed) - len(films)
     intro = f"{left} more are in the folder." if left else ""
     return [Section("Videos", films, intro)] if films else []
+
+
+def _told(film: Path) -> str:
+    """What stands below a video: its name, and what the JSON beside it says it shows."""
+    with contextlib.suppress(UserError, KeyError, TypeError, ValueError):
+        about = run_folder.read_json(film.with_suffix(".json"))
+        shown = [f"{p['label']} {p['return']:.1f} ({p['end']})" for p in about["policies"]]
+        return f"{about['environment']}, seed {about['seed']}; return: {', '.join(shown)}"
+    return film.name
 
 
 def _files(run: Path) -> Section:

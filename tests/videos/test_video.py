@@ -90,6 +90,8 @@ def test_a_workflow_gives_teacher_clone_and_fine_tuned_as_on_record(workflow):
         assert gif.n_frames == len(making.gif_steps(count, 50)[0]) and gif.info["loop"] == 0
         assert gif.size == frames.shape[2:0:-1] and gif.info["duration"] == 40
     report = (workflow / "report" / "index.html").read_text()
+    shown = [f"{p['label']} {p['return']:.1f} ({p['end']})" for p in about["policies"]]
+    assert f"CartPole-v1, seed {seed}; return: {', '.join(shown)}" in report
     assert report.count("data:video/mp4;base64,") == 1 and "data:image/gif" not in report
 
 
