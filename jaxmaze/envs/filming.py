@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from jaxmaze.errors import UserError
 
 FPS = 30.0
 """Pictures a second of an environment that does not say how many."""
+NO_SCREEN = "without a screen, MuJoCo draws with MUJOCO_GL=egl or MUJOCO_GL=osmesa set"
 
 
 class Take(NamedTuple):
@@ -77,10 +79,9 @@ class Filmed(gym.Wrapper):
         except gym.error.DependencyNotInstalled as error:
             raise UserError(f"{name} needs a package to be rendered: {error}") from error
         except Exception as error:  # whatever a user's environment raises
-            raise UserError(
-                f"{name} cannot be rendered: {type(error).__name__}: "
-                f"{importing.first_line(error)}{importing.place(error)}"
-            ) from error
+            text = f"{type(error).__name__}: {importing.first_line(error)}{importing.place(error)}"
+            hint = f" ({NO_SCREEN})" if "GL" in text else ""
+            raise UserError(f"{name} cannot be rendered: {text}{hint}") from error
         array = np.asarray(picture) if picture is not None else np.zeros(0)
         if array.ndim != 3 or array.shape[-1] != 3 or array.dtype.kind not in "ui":
             found = f"an array {array.shape}" if isinstance(picture, np.ndarray) else repr(picture)
@@ -115,7 +116,9 @@ def film(
     fps = made.metadata.get("render_fps") or FPS
     env = Filmed(made, keep, most)
     try:
-        ((_, episode),) = run_episodes([env], act, [deque([(0, seed)])], record=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # renderers warn before they fail
+            ((_, episode),) = run_episodes([env], act, [deque([(0, seed)])], record=False)
     finally:
         env.close()
     end = "terminated" if episode.terminated else "cut off" if env.cut else "truncated"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 
 from jaxmaze.errors import UserError
 
+MISSING = "a video needs imageio-ffmpeg and pillow: pip install 'jaxmaze[video]'"
 QUALITY = 20
 """x264's constant rate factor: smaller is better and larger."""
 EVEN = "pad=ceil(iw/2)*2:ceil(ih/2)*2"
@@ -26,6 +28,8 @@ def check() -> None:
     Raises:
       UserError: if a package is missing.
     """
+    if importlib.util.find_spec("PIL") is None:
+        raise UserError(MISSING)
     _ffmpeg()
 
 
@@ -33,9 +37,7 @@ def _ffmpeg() -> str:
     try:
         import imageio_ffmpeg
     except ImportError:
-        raise UserError(
-            "a video needs imageio-ffmpeg and pillow: pip install 'jaxmaze[video]'"
-        ) from None
+        raise UserError(MISSING) from None
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:

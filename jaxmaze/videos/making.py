@@ -142,6 +142,7 @@ def make(
     if seed is None:
         seed = casting.seed(runs, episode)
     paths = places(runs, output, workdir, seed)
+    _check_writable(paths[0])
     parts = casting.parts(runs, teacher)
     width = _width(look, parts)
     if look.labels:
@@ -155,8 +156,21 @@ def make(
         _describe(paths[0].with_suffix(".json"), panels, seed, fps, name)
         if workdir is None and len(runs) == 1 and (runs[0] / page.FILE).exists():
             page.attempt(runs[0])  # with the video in it
-    console.say("\n".join(f"{path.suffix[1:]}: {path}" for path in paths))
+    for path in paths[1:]:
+        console.say(str(path))
     return paths[0]
+
+
+def _check_writable(path: Path) -> None:
+    """Check before anything is played that a file can be written; nothing is made.
+
+    Raises:
+      UserError: if it cannot.
+    """
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = "not writable" if there.is_dir() else "a file"
+        raise UserError(f"{path} cannot be written: {there} is {why}; give another --workdir")
 
 
 def _save(paths: Sequence[Path], sheet: drawing.Sheet, fps: float) -> None:
