@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         report,
         resume,
         train,
+        video,
         view,
     )
 
@@ -66,6 +67,7 @@ __all__ = [
     "report",
     "resume",
     "train",
+    "video",
     "view",
 ]
 

@@ -30,6 +30,7 @@ from jaxmaze.stages import inspect as inspect_stage
 from jaxmaze.stages import rollout as rollout_stage
 from jaxmaze.teachers.adapters import given
 from jaxmaze.training import evaluation
+from jaxmaze.videos.making import video
 from jaxmaze.viewing.opening import open_viewer
 from jaxmaze.viewing.viewer import Viewer
 
@@ -56,6 +57,7 @@ __all__ = [
     "report",
     "resume",
     "train",
+    "video",
     "view",
 ]
 
@@ -279,7 +281,7 @@ def compare(
             else compare_stage.at_hand(function, runs, trust)
         )
     with page.reported(workdir, anew=True, runs=[str(run.resolve()) for run in runs]):
-        compare_stage.run(compare_stage.labels(runs), Path(workdir), taught)
+        compare_stage.run(run_folder.labels(runs), Path(workdir), taught)
     return Run(workdir)
 
 

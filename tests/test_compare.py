@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxmaze.errors import UserError
-from jaxmaze.runs import outcomes
+from jaxmaze.runs import outcomes, run_folder
 from jaxmaze.stages import compare
 
 SEEDS = np.array([30, 10, 20])
@@ -56,7 +56,7 @@ def test_a_teacher_plays_what_is_not_on_record_and_nothing_twice():
 
 
 def test_runs_are_named_as_shortly_as_tells_them_apart():
-    named = compare.labels([Path("/a/x/ppo"), Path("/a/y/ppo"), Path("/b/z")])
+    named = run_folder.labels([Path("/a/x/ppo"), Path("/a/y/ppo"), Path("/b/z")])
     assert list(named) == ["x/ppo", "y/ppo", "b/z"]
     with pytest.raises(UserError, match="given twice"):
-        compare.labels([Path("/a/x"), Path("/a/../a/x")])
+        run_folder.labels([Path("/a/x"), Path("/a/../a/x")])

@@ -25,6 +25,7 @@ FLOORS = (
     ("policies",),
     ("training",),
     ("viewing", "reporting"),
+    ("videos",),
     ("stages", "exports"),
     ("handle",),
     ("loading",),

@@ -22,7 +22,7 @@ from jaxmaze.runs import console, disk, history, run_folder
 
 FILE = Path("report") / "index.html"
 FOLDER = Path(__file__).parent / "page"
-EMBEDDED, EMBEDDED_ALL = 2 * 2**20, 8 * 2**20
+EMBEDDED, EMBEDDED_ALL = 3 * 2**20, 9 * 2**20
 """Bytes up to which a video is part of the page, and all of them together."""
 FILMS = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif"}
 MOST_FILMS = 12
@@ -131,7 +131,9 @@ def _films(run: Path) -> list[Section]:
         path
         for folder in ("videos", "report")
         for path in sorted((run / folder).glob("*"))
-        if path.suffix in FILMS and path.is_file()
+        if path.suffix in FILMS
+        and path.is_file()
+        and not (path.suffix == ".gif" and path.with_suffix(".mp4").is_file())  # the same film
     ]
     films: list[Block] = []
     room = EMBEDDED_ALL
@@ -141,10 +143,19 @@ def _films(run: Path) -> list[Section]:
         if size <= min(EMBEDDED, room):
             room -= size
             address = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-        films.append(Film(path.name, address, path.suffix == ".gif"))
+        films.append(Film(_told(path), address, path.suffix == ".gif"))
     left = len(listed) - len(films)
     intro = f"{left} more are in the folder." if left else ""
     return [Section("Videos", films, intro)] if films else []
+
+
+def _told(film: Path) -> str:
+    """What stands below a video: its name, and what the JSON beside it says it shows."""
+    with contextlib.suppress(UserError, KeyError, TypeError, ValueError):
+        about = run_folder.read_json(film.with_suffix(".json"))
+        shown = [f"{p['label']} {p['return']:.1f} ({p['end']})" for p in about["policies"]]
+        return f"{about['environment']}, seed {about['seed']}; return: {', '.join(shown)}"
+    return film.name
 
 
 def _files(run: Path) -> Section:

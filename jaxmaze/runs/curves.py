@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from jaxmaze.core.types import Json, JsonMap
-from jaxmaze.runs import intervals, report
+from jaxmaze.runs import intervals, palette, report, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CLONES, TEACHER = "#0072B2", "#D55E00"  # Okabe & Ito (2008): told apart by all eyes
 HEADER = (
     "episodes",
     "steps",
@@ -84,43 +81,54 @@ def rows(blocks: Sequence[JsonMap]) -> list[tuple[str, ...]]:
     ]
 
 
-def write_csv(path: Path, points: Sequence[Point]) -> None:
-    """Write one line per clone."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for p in points:
-            for d, m in np.ndindex(*p.seeds.shape):
-                x = p.returns[d, m]
-                first = (p.episodes, d, int(p.seeds[d, m]), int(p.steps[d]))
-                writer.writerow((*first, float(x.mean()), float(x.std()), len(x)))
+def figure(blocks: Sequence[JsonMap], teacher: float, played: str) -> Figure:
+    """Returns against episodes: the interquartile mean, its interval, each draw, the teacher.
 
-
-def figure(blocks: Sequence[JsonMap], teacher: float, title: str) -> Figure:
-    """Returns against episodes: the interquartile mean, its interval, each draw, the teacher."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    fig = Figure(figsize=(7, 4.5), layout="constrained")
-    FigureCanvasAgg(fig)
-    axes = fig.add_subplot()
+    Args:
+      blocks: of the points, as in summary.json.
+      teacher: its mean return, as recorded.
+      played: how many draws, seeds and test episodes, in words.
+    """
     x = [b["episodes"] for b in blocks]
     value, low, high = (np.array([b[k] for b in blocks]) for k in ("iqm", "iqm_low", "iqm_high"))
-    axes.fill_between(x, low, high, color=CLONES, alpha=0.2, lw=0, label="95 % interval")
-    axes.plot(x, value, "o-", color=CLONES, label="clones: IQM")
     draws = [(b["episodes"], y) for b in blocks for y in b["of_draws"]]
-    if len(draws) > len(x):
-        axes.plot(*zip(*draws, strict=True), "x", color=CLONES, ms=5, alpha=0.6, label="each draw")
-    axes.axhline(teacher, color=TEACHER, ls="--", lw=1.5, label="teacher, as recorded")
-    # Scale by the draws, not the interval: with two draws it is so wide that it hides the rest.
-    shown = [*(y for _, y in draws), teacher]
-    margin = 0.15 * max(max(shown) - min(shown), 1e-6)
-    axes.set_ylim(min(shown) - margin, max(shown) + margin)
-    if max(x) >= 10 * min(x):
-        axes.set_xscale("log")
-    axes.set_xticks(x, [str(n) for n in x])
-    axes.minorticks_off()
-    axes.set(xlabel="recorded episodes", ylabel="return on the test episodes", title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
+    clones, taught = palette.KNOWN["clone"], palette.TEACHER
+    text = f"Line: interquartile mean over {played}; band: its 95 % interval."
+    with style.styled():
+        fig, ((axes,),) = style.new()
+        axes.fill_between(x, low, high, color=clones, alpha=0.18, lw=0)
+        axes.plot(x, value, "o-", color=clones, clip_on=False, zorder=3)
+        if len(draws) > len(x):
+            axes.plot(*zip(*draws, strict=True), "x", color=clones, ms=5, alpha=0.6, clip_on=False)
+            text += " Crosses: each draw of the episodes, its seeds together."
+        axes.axhline(teacher, color=taught, ls="--", lw=1.2)
+        text += " Dashed: the teacher's mean over all recorded episodes."
+        # Scale by the draws, not the interval: with two draws it is so wide that it hides the rest.
+        shown = [*(y for _, y in draws), teacher]
+        margin = 0.15 * max(max(shown) - min(shown), 1e-6)
+        bottom, top = min(shown) - margin, max(shown) + margin
+        axes.set_ylim(bottom, top)
+        if min(low) < bottom or max(high) > top:
+            text += " The band goes on outside of the plot."
+        if max(x) >= 10 * min(x):
+            axes.set_xscale("log")
+        axes.set_xticks(x, [f"{n:,}" for n in x])
+        axes.minorticks_off()
+        axes.set_title("What a demonstration is worth")
+        axes.set(xlabel="recorded episodes cloned from", ylabel="return on the test episodes")
+        axes.set_xlim(right=max(x))
+        names = [("clones", float(value[-1]), clones), ("teacher", teacher, taught)]
+        style.name_lines(axes, [style.Label(*each) for each in names])
+        style.caption(fig, text)
     return fig
+
+
+def table(points: Sequence[Point]) -> style.Table:
+    """One row per clone."""
+    rows: list[tuple[float, ...]] = []
+    for p in points:
+        for d, m in np.ndindex(*p.seeds.shape):
+            x = p.returns[d, m]
+            first = (p.episodes, d, int(p.seeds[d, m]), int(p.steps[d]))
+            rows.append((*first, float(x.mean()), float(x.std()), len(x)))
+    return style.Table(COLUMNS, rows)

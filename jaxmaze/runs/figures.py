@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from jaxmaze.core.types import JsonMap
+from jaxmaze.runs import palette, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,18 +17,35 @@ if TYPE_CHECKING:
 LOSS_AND_RETURN = Path("report") / "validation_loss_and_return.png"
 
 
-def loss_and_return(lines: Sequence[JsonMap], members: int) -> Figure | None:
-    """Evaluation return against validation loss: a point for each member and evaluation.
+class LossAndReturn(NamedTuple):
+    """Validation loss and return of each evaluation of a clone.
 
-    A clone with a lower loss does not always act better; the rank correlation over all points shows
-    how far the loss can be trusted here.
+    Attributes:
+      epochs: ``[P]``.
+      loss: ``[P, M]`` validation loss of each member, in nats.
+      returns: ``[P, M]`` mean return.
+    """
+
+    epochs: np.ndarray
+    loss: np.ndarray
+    returns: np.ndarray
+
+    def table(self) -> style.Table:
+        """Its numbers, a row a point of the figure."""
+        rows = [
+            (int(epoch), m, float(self.loss[i, m]), float(self.returns[i, m]))
+            for i, epoch in enumerate(self.epochs)
+            for m in range(self.loss.shape[1])
+        ]
+        return style.Table(("epoch", "member", "validation_loss", "mean_return"), rows)
+
+
+def losses_and_returns(lines: Sequence[JsonMap], members: int) -> LossAndReturn | None:
+    """The evaluations in a bc run's metrics; None with fewer than three points.
 
     Args:
-      lines: a bc run's metrics.
+      lines: the metrics.
       members: ``M``.
-
-    Returns:
-      The figure, or None with fewer than three points.
     """
     losses, returns = (
         _by_epoch(lines, name, members)
@@ -35,24 +53,45 @@ def loss_and_return(lines: Sequence[JsonMap], members: int) -> Figure | None:
     )
     epochs = sorted(set(losses) & set(returns))
     x, y = (np.array([values[e] for e in epochs], float) for values in (losses, returns))
-    if x.size < 3:
-        return None
-    # Imported only where needed: the import takes longer than training a small clone.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    return None if x.size < 3 else LossAndReturn(np.array(epochs), x, y)
+
+
+def loss_and_return(found: LossAndReturn) -> Figure:
+    """Evaluation return against validation loss: a line a member, through its evaluations.
+
+    A clone with a lower loss does not always act better; the rank correlation over all points shows
+    how far the loss can be trusted here.
+    """
     from scipy import stats
 
-    fig = Figure(figsize=(6, 4.5), layout="constrained")
-    FigureCanvasAgg(fig)
-    axes = fig.add_subplot()
-    points = axes.scatter(x, y, c=np.repeat(epochs, members), cmap="viridis", s=25)
-    fig.colorbar(points, label="epoch")
-    title = f"{members} members, {len(epochs)} epochs"
+    epochs, x, y = found
+    text = (
+        f"A point an evaluation, a colour a seed ({x.shape[1]}); filled: the last one. Loss on "
+        "held-out episodes, in nats; return: sum of rewards, mean of the evaluation's episodes."
+    )
     if np.ptp(x) > 0 and np.ptp(y) > 0:
-        rank = stats.spearmanr(x.ravel(), y.ravel()).statistic
-        title += f"; rank correlation {rank:.2f}"
-    axes.set(xlabel="validation loss (nats)", ylabel="mean evaluation return", title=title)
-    axes.grid(alpha=0.3)
+        rank = float(stats.spearmanr(x.ravel(), y.ravel()).statistic)
+        text += f" Rank correlation over all points: {rank:.2f}".replace("-", "−")
+        text += " (−1 if a lower loss always acts better)."
+    with style.styled():
+        fig, ((axes,),) = style.new()
+        for m in range(x.shape[1]):
+            colour = palette.COLOURS[m % len(palette.COLOURS)]
+            axes.plot(x[:, m], y[:, m], color=colour, lw=0.8, alpha=0.6)
+            axes.scatter(x[:-1, m], y[:-1, m], 26, "white", edgecolors=colour, zorder=3)
+            axes.scatter(x[-1:, m], y[-1:, m], 34, colour, zorder=3)
+        for i in sorted({0, len(epochs) - 1}):
+            axes.annotate(
+                f"epoch {epochs[i]:,}",
+                (x[i, 0], y[i, 0]),
+                (6, 5),
+                textcoords="offset points",
+                fontsize=style.SMALL,
+                color=style.MUTED,
+            )
+        axes.set_title("Does a lower loss act better?")
+        axes.set(xlabel="validation loss (nats)", ylabel="mean evaluation return")
+        style.caption(fig, text)
     return fig
 
 

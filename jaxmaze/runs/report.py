@@ -1,10 +1,9 @@
-"""Comparison of runs over seeds: gain on the teacher, a table and a figure."""
+"""Comparison of runs over seeds: gain on the teacher, and a table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,11 +11,6 @@ from jaxmaze.core.types import Json, JsonMap
 from jaxmaze.runs import intervals
 from jaxmaze.runs.outcomes import Table
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-COLOURS = {"pretrained": "C0", "from_scratch": "C1", "pretrained_lr0": "C2", "random_lr0": "C3"}
 FEW_SEEDS = 5
 IN_A_ROW = 2
 """Consecutive evaluations above the teacher needed to have surpassed it."""
@@ -194,54 +188,6 @@ HEADER = (
 )
 
 
-def _draw(axes: Axes, curve: JsonMap, name: str, colour: str, longest: int) -> None:
-    """Draw one arm: its interquartile mean with a band, or for few seeds a thin line each."""
-    steps = curve["env_steps"]
-    level = len(steps) == 1  # a run without steps of its own
-
-    def stretched(values: Sequence[float]) -> Sequence[float]:
-        return [values[0]] * 2 if level else values
-
-    x = [0, max(longest, 1)] if level else steps
-    axes.plot(x, stretched(curve["iqm"]), color=colour, label=name)
-    if len(curve["members"]) < FEW_SEEDS:
-        for returns in curve["members"]:
-            axes.plot(x, stretched(returns), color=colour, lw=0.6, alpha=0.6)
-    else:
-        low, high = stretched(curve["low"]), stretched(curve["high"])
-        axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
-
-
-def figure(arms: Mapping[str, JsonMap], title: str) -> Figure:
-    """Returns against environment steps: a line and a band per arm, and the teacher.
-
-    Bands are 95 % intervals over seeds. With fewer than ``FEW_SEEDS`` seeds such a band shows
-    little but their small number, so each seed is a thin line instead.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    fig = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(fig)
-    axes = fig.add_subplot()
-    longest = max(a["curve"]["env_steps"][-1] for a in arms.values())
-    for i, (name, arm) in enumerate(arms.items()):
-        _draw(axes, arm["curve"], name, COLOURS.get(name, f"C{i % 10}"), longest)
-    levels = {a["curve"]["teacher"] for a in arms.values()} - {None}
-    for level in levels:  # only one, if all curves share their episodes
-        axes.axhline(level, color="black", ls="--", lw=1, label="teacher")
-    each = [x for a in arms.values() for member in a["curve"]["members"] for x in member]
-    shown = [*each, *levels]
-    margin = 0.05 * max(max(shown) - min(shown), 1e-6)
-    axes.set_ylim(min(shown) - margin, max(shown) + margin)
-    axes.set(xlabel="environment steps a seed", ylabel="evaluation return", title=title)
-    axes.set_xlim(0, max(longest, 1))
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
-    axes.ticklabel_format(axis="x", style="plain")
-    return fig
-
-
 def curve_of(lines: Sequence[JsonMap], seeds: np.ndarray) -> Curve | None:
     """The evaluation curve in a run's metrics, None without evaluations.
 
@@ -254,9 +200,3 @@ def curve_of(lines: Sequence[JsonMap], seeds: np.ndarray) -> Curve | None:
         return None
     steps, returns = zip(*points, strict=True)
     return Curve(np.array(steps), np.array(returns, np.float64), seeds)
-
-
-def save(fig: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path, dpi=150)

@@ -272,6 +272,23 @@ def delivering(folder: Path) -> Path:
     return folder / named
 
 
+def labels(folders: Sequence[Path]) -> dict[str, Path]:
+    """A short name for each run: its folder's, with parent folders where that is ambiguous.
+
+    Raises:
+      UserError: for the same folder twice.
+    """
+    resolved = [folder.resolve() for folder in folders]
+    if len(set(resolved)) < len(resolved):
+        raise UserError("the same run was given twice")
+    depth = 1
+    while True:
+        names = ["/".join(folder.parts[-depth:]) for folder in resolved]
+        if len(set(names)) == len(names):
+            return dict(zip(names, folders, strict=True))
+        depth += 1
+
+
 class Source(NamedTuple):
     """Where demonstrations are, and how they are read.
 

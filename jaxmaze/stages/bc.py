@@ -20,9 +20,9 @@ from jaxmaze.runs import (
     figures,
     metrics,
     outcomes,
-    report,
     run_folder,
     sources,
+    style,
 )
 from jaxmaze.training import (
     action_histograms,
@@ -141,9 +141,10 @@ def _member(
 def _draw(workdir: Path, config: Settings, writer: metrics.MetricsWriter) -> None:
     """Plot return against validation loss, because the loss does not predict the return."""
     writer.flush()
-    fig = figures.loss_and_return(metrics.read(workdir), config.members)
-    if fig is not None:
-        report.save(fig, workdir / figures.LOSS_AND_RETURN)
+    found = figures.losses_and_returns(metrics.read(workdir), config.members)
+    if found is not None:
+        fig = figures.loss_and_return(found)
+        style.save(fig, workdir / figures.LOSS_AND_RETURN, found.table())
         writer.add_figure("imitation/validation_loss_and_return", fig, 0)
 
 

@@ -16,29 +16,21 @@ from jaxmaze.core.types import Json, JsonMap
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
-from jaxmaze.runs import console, intervals, metrics, outcomes, report, run_folder
+from jaxmaze.runs import (
+    arms_figure,
+    console,
+    intervals,
+    metrics,
+    outcomes,
+    report,
+    run_folder,
+    style,
+)
 from jaxmaze.training import evaluation
 
 KIND = "compare"
 RESUMED = "a comparison, which is not resumed; compare its runs again"
 FIGURE = "report/comparison.png"
-
-
-def labels(folders: Sequence[Path]) -> dict[str, Path]:
-    """A short name for each run: its folder's, with parent folders where that is ambiguous.
-
-    Raises:
-      UserError: for the same folder twice.
-    """
-    resolved = [folder.resolve() for folder in folders]
-    if len(set(resolved)) < len(resolved):
-        raise UserError("the same run was given twice")
-    depth = 1
-    while True:
-        names = ["/".join(folder.parts[-depth:]) for folder in resolved]
-        if len(set(names)) == len(names):
-            return dict(zip(names, folders, strict=True))
-        depth += 1
 
 
 def load(run: Path) -> report.Arm:
@@ -218,8 +210,8 @@ def run(
     show(arms, block)
     if teacher is not None and all(a["gain"] is None for a in arms.values()):
         console.say("note: returns in different episodes do not compare, so no gain is given")
-    fig = report.figure(arms, "Return on the same selection episodes: IQM over seeds")
-    report.save(fig, workdir / FIGURE)
+    fig, saved = arms_figure.figure(arms), arms_figure.saved(arms)
+    style.save(fig, workdir / FIGURE, arms_figure.table(arms))
     with metrics.MetricsWriter(workdir) as writer:
         writer.add_figure("compare/returns", fig, 0)
     summary: Json = {
@@ -228,6 +220,9 @@ def run(
         "wall_seconds": time.perf_counter() - start,
         "arms": arms,
     }
+    if saved is not None:
+        summary["saved"] = saved.block()
+        console.say(f"pre-training: {saved.words()} a seed on the way to the teacher's level")
     if teacher is not None:
         played = [{"seed": s, "return": r} for s, (r, _) in sorted(teacher.known.items())]
         summary["teacher"] = {"evaluation": block, "episodes": played}

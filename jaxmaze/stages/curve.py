@@ -29,10 +29,10 @@ from jaxmaze.runs import (
     disk,
     metrics,
     outcomes,
-    report,
     run_folder,
     sources,
     splits,
+    style,
     trajectories,
 )
 from jaxmaze.training import bc_learner
@@ -240,11 +240,11 @@ def _point(count: int, parts: Sequence[tuple[int, tuple[int, ...], np.ndarray]])
 def _draw(workdir: Path, config: Settings, points: Sequence[curves.Point], summary: Json) -> None:
     """Write the figure, to the folder and to TensorBoard, and the CSV file."""
     draws, members, tested = points[0].returns.shape
-    title = f"{draws} draws x {members} seeds, {tested} test episodes each"
+    played = f"{draws} draws × {members} seeds, {tested} test episodes each"
     teacher = summary["teacher"]["evaluation"]["mean"]
-    fig = curves.figure(summary["points"], teacher, title)
-    report.save(fig, workdir / FIGURE)
-    curves.write_csv(workdir / TABLE, points)
+    fig, table = curves.figure(summary["points"], teacher, played), curves.table(points)
+    style.save(fig, workdir / FIGURE, table)
+    style.write_csv(workdir / TABLE, table)
     with metrics.MetricsWriter(workdir, config=config) as writer:
         writer.add_figure("curve/returns", fig, 0)
 

@@ -19,7 +19,7 @@ from jaxmaze.inspection import (
     verdicts,
 )
 from jaxmaze.inspection.recordings import Recordings
-from jaxmaze.runs import console, report, run_folder
+from jaxmaze.runs import console, run_folder, style
 
 KIND = "inspect"
 RESUMED = "an inspection, which is not resumed; inspect its data again"
@@ -60,7 +60,8 @@ def run(
     verdict = verdicts.worst(checks)
     for name, draw in figures.ALL.items():
         if len(found.index):
-            report.save(draw(found), workdir / "report" / f"{name}.png")
+            fig, table = draw(found)
+            style.save(fig, workdir / "report" / f"{name}.png", table)
     summary = {
         "kind": KIND,
         "env_steps": 0,

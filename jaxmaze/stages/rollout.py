@@ -28,6 +28,7 @@ from jaxmaze.runs import about, console, disk, metrics, outcomes, run_folder, tr
 from jaxmaze.teachers import human
 from jaxmaze.teachers.adapters.noise import Noisy
 from jaxmaze.teachers.person.session import Person
+from jaxmaze.videos import files
 
 KIND = "rollout"
 RESUMED = "a rollout, which is not resumed; record it again"
@@ -61,6 +62,8 @@ def run(
     Raises:
       UserError: for a policy or an environment that cannot be used.
     """
+    if render == "video":
+        files.check()
     info = environment.describe(environment.EnvConfig.of(config.env))
     name, given = config.rollout.policy, policy is not None
     player = _player(config, info, policy, member, render)
@@ -276,15 +279,12 @@ def _rendered(
 
 
 def _write_video(workdir: Path, episode: Episode, frames: list[np.ndarray]) -> None:
-    try:
-        from moviepy import ImageSequenceClip
-    except ImportError:
-        raise UserError("--render=video needs moviepy: pip install 'jaxmaze[video]'") from None
     folder = workdir / "videos"
     folder.mkdir(exist_ok=True)
     path = folder / f"episode_{episode.index:04d}_seed_{episode.seed}.mp4"
-    clip = ImageSequenceClip(list(frames), fps=VIDEO_FPS)
-    clip.write_videofile(str(path), logger=None, audio=False)
+    with disk.whole(path) as temporary, files.mp4(temporary, VIDEO_FPS) as film:
+        for frame in frames:
+            film.add(frame)
 
 
 class _Tally:

@@ -1,5 +1,6 @@
 """Cloning killed with SIGKILL goes on with the same result to the bit, and its logs are whole."""
 
+import csv
 import json
 
 import numpy as np
@@ -74,9 +75,14 @@ def test_what_is_done_is_not_done_again(arguments, whole, tmp_path, monkeypatch)
 
 def test_loss_and_return_are_drawn_against_each_other(whole):
     assert (whole / figures.LOSS_AND_RETURN).stat().st_size > 10_000
-    fig = figures.loss_and_return(api.Run(whole).metrics(), 2)
-    points = fig.axes[0].collections[0].get_offsets()
+    assert (whole / figures.LOSS_AND_RETURN).with_suffix(".svg").read_text().startswith("<?xml")
+    found = figures.losses_and_returns(api.Run(whole).metrics(), 2)
+    fig = figures.loss_and_return(found)
+    points = np.concatenate([c.get_offsets() for c in fig.axes[0].collections])
     assert len(points) == 2 * 10
+    with (whole / figures.LOSS_AND_RETURN).with_suffix(".csv").open() as file:
+        written = [(float(row[2]), float(row[3])) for row in list(csv.reader(file))[1:]]
+    assert sorted(written) == sorted(map(tuple, points.tolist()))
     lines_ = [x for x in api.Run(whole).metrics() if x["split"] == "eval" and x["step"] == 8]
     loss = next(
         x["members"]["imitation/policy_loss"]
@@ -90,4 +96,4 @@ def test_loss_and_return_are_drawn_against_each_other(whole):
     )
     for point in zip(loss, returned, strict=True):
         assert any(np.allclose(point, p) for p in points)
-    assert figures.loss_and_return([], 2) is None
+    assert figures.losses_and_returns([], 2) is None

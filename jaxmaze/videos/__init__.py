@@ -1,0 +1,1 @@
+"""Videos: policies side by side on one seed."""

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from jaxmaze.runs import arms_figure, palette
+
+
+def arm(*iqm, steps=None, members=None, teacher=200.0, width=5.0):
+    y = np.array(iqm, float)
+    each = [y.tolist()] * 3 if members is None else members
+    steps = list(range(0, 100 * len(y), 100)) if steps is None else steps
+    return {
+        "curve": {
+            "env_steps": steps,
+            "iqm": y.tolist(),
+            "low": (y - width).tolist(),
+            "high": (y + width).tolist(),
+            "members": each,
+            "episodes": 20,
+            "teacher": teacher,
+        }
+    }
+
+
+FOUR = {
+    "random_lr0": arm(-200, -200, -200, -200, -200),
+    "pretrained_lr0": arm(220, 220, 220, 220, 220),
+    "from_scratch": arm(-200, -20, 150, 210, 230),
+    "pretrained": arm(220, 240, 250, 270, 280),
+}
+
+
+def test_the_range_is_that_of_what_arms_come_to():
+    low, high = arms_figure.limits(FOUR)
+    assert 130 < low < 150 and 280 < high < 300
+    # A seed that comes to less is seen; with many seeds, which are a band, the mean counts.
+    poor = arm(-200, -20, 150, 210, 230, members=[[-200, -20, 100, 210, 230]] * 2)
+    assert arms_figure.limits(FOUR | {"from_scratch": poor})[0] < 100
+    many = arm(-200, -20, 150, 210, 230, members=[[-200, -20, 100, 210, 230]] * 5)
+    assert 130 < arms_figure.limits(FOUR | {"from_scratch": many})[0] < 150
+    assert arms_figure.limits({"a": arm(5, teacher=None)}) == pytest.approx((5, 5), abs=1e-6)
+    # Where nothing is squeezed, nothing is left out.
+    low, high = arms_figure.limits({"a": arm(10, 20, teacher=None), "b": arm(12, 14, teacher=9.0)})
+    assert low < 9 and high > 20
+    # Below zero too: the untrained is far below the others.
+    below = {"a": arm(-160, -150, teacher=-150.0), "b": arm(-1200, -1200, teacher=-150.0)}
+    assert arms_figure.limits(below)[0] > -170
+
+
+def texts(fig):
+    return [text.get_text() for text in fig.axes[0].texts]
+
+
+def test_whatever_leaves_the_plot_is_marked_and_told():
+    fig = arms_figure.figure(FOUR)
+    found = texts(fig)
+    assert "↓ random_lr0: −200" in found and "starts at −200 ↓" in found
+    assert {"pretrained", "from_scratch", "pretrained_lr0 (clone)", "teacher"} <= set(found)
+    caption = " ".join(fig._supxlabel.get_text().split())
+    assert "Below the range: random_lr0 (−200 at the end); from_scratch (from −200)" in caption
+    assert "over 3 seeds" in caption and "Thin lines: each seed" in caption
+    (mark,) = [t for t in fig.axes[0].texts if t.get_text().startswith("starts at")]
+    assert mark.get_color() == palette.KNOWN["from_scratch"]
+    assert 100 < mark.xy[0] < 200 and mark.xy[1] == fig.axes[0].get_ylim()[0]
+    fell = FOUR | {"pretrained": arm(220, -300, 250, 270, 280)}
+    assert "↓ was at −300" in texts(arms_figure.figure(fell)) or "was at −300 ↓" in texts(
+        arms_figure.figure(fell)
+    )
+
+
+def test_arms_have_their_lines_and_bands():
+    many = {k: arm(*v["curve"]["iqm"], members=[v["curve"]["iqm"]] * 5) for k, v in FOUR.items()}
+    few, band = arms_figure.figure(FOUR).axes[0], arms_figure.figure(many).axes[0]
+    assert len(band.collections) == 4 and not few.collections
+    assert sum(line.get_linewidth() == 0.7 for line in few.lines) == 12
+    for axes in (few, band):
+        thick = {line.get_color(): line for line in axes.lines if line.get_linewidth() == 2.2}
+        for name, value in FOUR.items():
+            line = thick[palette.KNOWN[name]]
+            assert line.get_ydata().tolist() == value["curve"]["iqm"]
+
+
+def test_saved_steps_are_from_one_reaching_the_teacher_to_the_other():
+    found = arms_figure.saved(FOUR)
+    assert (found.first, found.second, found.steps) == (0, 300, 300)
+    assert found.words() == "300 steps saved" and found.words() in texts(arms_figure.figure(FOUR))
+    assert found.block()["env_steps"] == 300 and not found.block()["at_least"]
+    # Once above is not there yet.
+    lucky = FOUR | {"from_scratch": arm(-200, 205, 150, 210, 230)}
+    assert arms_figure.saved(lucky).second == 300
+    never = FOUR | {"from_scratch": arm(-200, -20, 150, 180, 230)}
+    found = arms_figure.saved(never)
+    assert found.second is None and found.steps == 400 and found.block()["at_least"]
+    assert "more than 400 steps saved" in texts(arms_figure.figure(never))
+    later = FOUR | {"pretrained": arm(180, 190, 205, 210, 220)}
+    assert arms_figure.saved(later).words() == "100 steps saved"
+    for nothing in (
+        {k: v for k, v in FOUR.items() if k != "from_scratch"},
+        FOUR | {"pretrained": arm(180, 190, 190, 190, 190)},
+        FOUR | {"from_scratch": arm(205, 205, 205, 210, 220)},
+        {k: arm(*v["curve"]["iqm"], teacher=None) for k, v in FOUR.items()},
+    ):
+        assert arms_figure.saved(nothing) is None
+        assert not any("saved" in text for text in texts(arms_figure.figure(nothing)))
+
+
+def test_the_numbers_are_those_of_the_lines():
+    arms = FOUR | {"clone": arm(210, members=[[209]], steps=[0])}
+    table = arms_figure.table(arms)
+    assert table.header[:3] == ("arm", "env_steps", "iqm") and len(table.rows) == 21
+    assert table.rows[-1] == ("clone", 0, 210, 205, 215, 200, 209, None, None)
+    assert all(len(row) == len(table.header) == 9 for row in table.rows)
