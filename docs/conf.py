@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import shutil
+from html import escape
 from pathlib import Path
 
 from bs4 import BeautifulSoup  # comes with furo
@@ -29,11 +30,14 @@ html_theme = "furo"
 html_title = "jaxmaze"
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_extra_path = ["llms.txt"]
 
 NAMED = re.compile(r"<!-- file: (?P<name>[^>]*) -->\n```(?P<kind>\w+)\n")
+FLAG = re.compile(r"(--[\w.]+)")
+PARSER = "html.parser"
 OPTIONAL = re.compile(r"^(?P<pattern>[\w/*-]+)\?$\n?", re.M)
 
 
@@ -52,18 +56,24 @@ def prepare(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = OPTIONAL.sub(pages, text)
 
 
-def label_cells(
+def finish_page(
     app: Sphinx, page: str, template: str, context: dict[str, object], doctree: object
 ) -> None:
-    """Give cells the names of their columns, which phones show where a table has no room."""
-    soup = BeautifulSoup(str(context.get("body", "")), "html.parser")
+    """Prepare a page for narrow screens: columns' names in cells, flags that stay in one piece."""
+    soup = BeautifulSoup(str(context.get("body", "")), PARSER)
     for table in soup.select("table.docutils"):
         names = [cell.get_text(" ", strip=True) for cell in table.select("thead th")]
+        if len(names) < 3:
+            continue  # two columns explain themselves
         for row in table.select("tbody tr"):
             for name, cell in list(zip(names, row.find_all("td"), strict=False))[1:]:
                 if name and cell.get_text(strip=True):
                     cell["data-label"] = name
-    if soup.table:
+    for block in soup.select(".highlight-bash pre"):
+        for text in block.find_all(string=FLAG):
+            parts = BeautifulSoup(FLAG.sub(r'<span class="flag">\1</span>', escape(text)), PARSER)
+            text.replace_with(*list(parts.contents))
+    if context.get("body"):
         context["body"] = str(soup)
 
 
@@ -77,6 +87,6 @@ def copy_sources(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
-    app.connect("html-page-context", label_cells)
+    app.connect("html-page-context", finish_page)
     app.connect("build-finished", copy_sources)
     app.connect("source-read", prepare)
