@@ -35,6 +35,7 @@ What they have in common:
   `--config.ppo.learning_rate=1e-3`. `--config` is a file, or the name of one that comes with
   jaxmaze (`lunar_lander`), with a recipe behind a colon if wanted (`lunar_lander:guide`). `--env`
   is an environment's id, for which no file is needed.
+- `--quiet` prints errors and the last line only, `--verbose` more ([watching a run](watching.md)).
 - Wrong input ends a command with one line that starts with `error:`, and exit code 2, before
   anything is computed.
 - Exit codes: 0 done; 1 a failure on the way, or data that `inspect` found unfit; 2 wrong input;
