@@ -46,4 +46,4 @@ def _about(section: str) -> str:
 
 
 def _shown(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return (",".join(map(str, value)) or "()") if isinstance(value, tuple) else str(value)
