@@ -103,6 +103,7 @@ def _settings(row: Row, teacher: Medium, steps: int, seed: int, members: int = 1
             "seed": seed,
             "members": members,
             "ppo.total_env_steps": steps,
+            "ppo.num_steps": 256,  # the same in the search, whose budget is larger
             "ppo.learning_rate_schedule": "constant",
             "ppo.eval_every": teacher.every,
             "ppo.eval_episodes": 10,

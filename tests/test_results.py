@@ -16,6 +16,7 @@ import pytest
 import jaxmaze
 from benchmarks import results, results_envs, results_figures, results_page, results_teachers
 from benchmarks.results_envs import ROWS
+from jaxmaze.config import to_settings
 from jaxmaze.runs import outcomes, report, run_folder
 from tests.conftest import HERE, ROOT
 
@@ -131,13 +132,14 @@ def test_a_row_holds_environment_teacher_and_budget_alone(row):
     }
     allowed = {"env.id", "env.kwargs", "ppo.total_env_steps", "ppo.eval_every"}
     assert changed <= allowed | ({"network.memory"} if row.name == "LunarLanderHidden" else set())
-    segment = ours["ppo"]["num_envs"] * ours["ppo"]["num_steps"]
+    section = to_settings(results.configured(row, args, "heuristic")).ppo
+    segment = section.num_envs * section.segment_steps
     iterations = row.budget // segment
     assert iterations // ours["ppo"]["eval_every"] >= results.EVALUATIONS
     assert ours["ppo"]["eval_every"] <= plain["ppo"]["eval_every"]
 
 
-def test_the_issue_s_environments_and_figures_are_there():
+def test_the_environments_and_the_figures_asked_for_are_there():
     assert len(ROWS) == 15
     asked = {name: row.at_least for name, row in ROWS.items() if row.at_least is not None}
     assert asked == {

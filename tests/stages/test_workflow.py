@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxmaze import api, policies
+from jaxmaze import config as config_lib
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
@@ -242,6 +243,7 @@ def test_the_first_probabilities_equal_the_clones(finished, tmp_path, monkeypatc
 
 
 def test_checkpoints_are_at_least_two_episodes_apart(small):
+    small = config_lib.to_settings(small)
     assert ppo_arms.checkpoint_every(small, 40) == 3  # 3 x 32 steps
     assert ppo_arms.checkpoint_every(small, 200) == 15
     assert ppo_arms.checkpoint_every(small, None) == 63
