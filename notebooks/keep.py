@@ -15,12 +15,17 @@ import nbformat
 
 HERE = Path(__file__).parent
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+PROGRESS = re.compile(r"^\S+ +[\d,]+/[\d,]+ .*")
 
 
 def plain(text: str) -> str:
     """Text without colours, bars and the notebook's own warnings."""
     lines = (line.rsplit("\r", 1)[-1].rstrip() for line in COLOURS.sub("", text).split("\n"))
-    kept = [line for line in lines if "━" not in line and "ipywidgets" not in line]
+    kept = [
+        line
+        for line in lines
+        if "━" not in line and "ipywidgets" not in line and not PROGRESS.match(line)
+    ]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
 
 
