@@ -7,8 +7,6 @@ import pytest
 from tests.conftest import ROOT
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-BARE = {"imitation_and_fine_tuning"}
-"""Notebooks that are not kept with outputs yet: ``python notebooks/keep.py NAME`` keeps them."""
 
 
 def code(notebook):
@@ -33,7 +31,7 @@ def test_a_notebook_runs(path, tmp_path):
     assert draws(notebook)
 
 
-@pytest.mark.parametrize("path", [p for p in PATHS if p.stem not in BARE], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_a_notebook_is_kept_with_what_came_out(path):
     notebook = nbformat.read(path, as_version=4)
     assert draws(notebook)
