@@ -91,19 +91,6 @@ class Board:
         elif isinstance(value, np.ndarray):
             self._add(summary.image(tag, value, dataformats="HWC"), step)
 
-    def video(self, tag: str, frames: np.ndarray, step: int, fps: int) -> None:
-        """Log a video, which TensorBoard shows as a moving GIF; needs moviepy.
-
-        Args:
-          tag: its name.
-          frames: ``[T, H, W, 3]`` of uint8.
-          step: environment steps.
-          fps: frames a second.
-        """
-        from tensorboardX import summary
-
-        self._add(summary.video(tag, frames[None], fps, dataformats="NTHWC"), step)
-
     def hparams(self, values: Json) -> None:
         """Log what tells this run from others, for the page HPARAMS.
 

@@ -95,17 +95,6 @@ def test_settings_are_hyper_parameters(tmp_path):
     assert "bc.batch_size" not in found and "ppo.target_kl" not in found  # not set
 
 
-def test_a_video_moves(tmp_path):
-    pytest.importorskip("moviepy")
-    opened = board.Board(tmp_path)
-    frames = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
-    opened.video("videos/teacher", frames, 0, 5)
-    opened.close()
-    (image,) = read(tmp_path).Images("videos/teacher")
-    assert image.encoded_image_string.startswith(b"GIF89a")
-    assert image.encoded_image_string.count(b"\x21\xf9\x04") == 3  # a control block a frame
-
-
 def test_actions_are_counted_part_by_part():
     rows = np.array([0, 2, 2, 3])
     found = action_histograms.of(spaces.Discrete(5), rows)
