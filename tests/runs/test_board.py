@@ -7,7 +7,7 @@ from tensorboard.plugins.hparams import metadata
 
 from jaxmaze import config
 from jaxmaze.core import spaces
-from jaxmaze.runs import board, metrics
+from jaxmaze.runs import metrics
 from jaxmaze.runs.trackers import Histogram
 from jaxmaze.training import action_histograms
 from tests.conftest import scalars
