@@ -37,6 +37,7 @@ from benchmarks.results_envs import ROWS, Medium, Row  # noqa: E402
 from benchmarks.results_figures import figures  # noqa: E402
 from jaxmaze import api, cli  # noqa: E402
 from jaxmaze.config import to_settings  # noqa: E402
+from jaxmaze.config.sections.ppo import segment_steps  # noqa: E402
 from jaxmaze.errors import UserError  # noqa: E402
 from jaxmaze.runs import console, run_folder  # noqa: E402
 from jaxmaze.stages import ppo, rollout  # noqa: E402
@@ -136,7 +137,7 @@ def configured(row: Row, args: argparse.Namespace, teacher: str) -> Any:
     given = dict(item.partition("=")[::2] for item in args.set)
     config = api.override(config, {k: cli.parse_value(k, v) for k, v in given.items()})
     section = to_settings(config).ppo
-    iterations = section.total_env_steps // (section.num_envs * section.segment_steps)
+    iterations = section.total_env_steps // (section.num_envs * segment_steps(section))
     if "ppo.eval_every" in given:
         return config
     return api.override(

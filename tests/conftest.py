@@ -39,6 +39,7 @@ SMALL = {
     "dagger.n_episodes": 2,
     "dagger.eval_episodes": 2,
     "dagger.playoff_episodes": 2,
+    "ppo.gamma": 0.999,
     "ppo.num_envs": 4,
     "ppo.num_steps": 32,
     "ppo.batch_size": 32,

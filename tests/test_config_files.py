@@ -10,7 +10,7 @@ import pytest
 import jaxmaze
 from jaxmaze import api, config
 from jaxmaze.config import files
-from jaxmaze.config.sections.ppo import PPO
+from jaxmaze.config.sections.ppo import PPO, segment_steps
 from jaxmaze.errors import UserError
 from tests.conftest import CONFIG, HERE, ROOT, SMALL, command, flags
 from tests.own import QUICK
@@ -234,7 +234,7 @@ def test_a_wheel_in_an_empty_folder_has_all_it_needs(tmp_path):
 )
 def test_a_small_budget_makes_short_segments(fields, steps):
     """Counted by hand: 48 iterations at least, if segments need not be shorter than 32 steps."""
-    assert PPO(**fields).segment_steps == steps
+    assert segment_steps(PPO(**fields)) == steps
 
 
 def test_a_run_collects_segments_of_the_length_that_the_rule_gives(tmp_path):

@@ -333,7 +333,9 @@ def test_code_that_a_run_names_is_not_imported_without_trust(theirs, fields, pat
     untrusted(command(*arguments, cwd=folder), marker, "--trust", path)
 
 
-def test_gymnasiums_own_wrappers_need_no_trust_and_what_is_given_is_the_users_own(tmp_path):
+def test_gymnasiums_own_wrappers_need_no_trust_and_what_is_given_is_the_users_own(
+    tmp_path, monkeypatch
+):
     own_ones = ["gymnasium.wrappers:TimeAwareObservation", ["gymnasium.wrappers:ClipReward", {}]]
     made = config.from_dict({"env": {"id": "CartPole-v1", "wrappers": own_ones}})
     assert config.import_paths(made) == {}
@@ -351,6 +353,7 @@ def test_gymnasiums_own_wrappers_need_no_trust_and_what_is_given_is_the_users_ow
         given = ((path, {}),), "env.id", 3
         trust.check(config.import_paths(made), tmp_path, trust=False, given=given)
     (tmp_path / "config.json").write_text('{"kind": "bc", "format": 3}')
+    monkeypatch.delitem(sys.modules, "planted", raising=False)  # of another test
     (tmp_path / "planted.py").write_text("raise SystemExit('imported')")
     sys.path.insert(0, str(tmp_path))
     try:

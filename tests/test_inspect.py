@@ -411,7 +411,8 @@ def test_the_command_ends_with_its_folder_and_says_unfit_by_its_exit_code(tmp_pa
         assert done.returncode == code, done.stderr
         assert done.stdout.splitlines()[-1] == f"{data}-out"
         report = tmp_path / f"{data.name}-out" / "report"
-        names = {"returns.png", "lengths.png", "actions.png", "features.png"}
+        figures = ("returns", "lengths", "actions", "features")
+        names = {f"{figure}.{kind}" for figure in figures for kind in ("png", "svg", "csv")}
         assert {p.name for p in report.iterdir()} == names
         assert json.loads((report.parent / "summary.json").read_text())["kind"] == "inspect"
     assert "unfit to learn from, because of numbers" in done.stdout

@@ -136,9 +136,9 @@ def test_a_clone_with_memory_is_handed_over_exactly(config, clone, tuned):
     logged = [x for x in tuned.metrics() if "ppo/clone_kl" in x]
     burnt_in = [x for x in logged if not x["ppo/critic_ready"]]
     # Segments end in the midst of episodes: the clone, too, remembers from one to the next.
-    assert len(burnt_in) == 2 and all(x["ppo/clone_kl"] < 1e-9 for x in burnt_in)
-    assert burnt_in[0]["ppo/approx_kl"] < 1e-9
-    assert logged[-1]["ppo/clone_kl"] > 1e-9
+    assert len(burnt_in) == 2 and all(x["ppo/clone_kl"] < 1e-8 for x in burnt_in)
+    assert burnt_in[0]["ppo/approx_kl"] < 1e-8
+    assert logged[-1]["ppo/clone_kl"] > 1e-7
     recorded = np.load(clone.folder / "audit.npz")
     assert np.isfinite(recorded["temperature"]).all() and recorded["begin"].sum() > 100
     fit = next(x for x in tuned.metrics() if "critic_fit/explained_variance" in x)

@@ -20,7 +20,8 @@ def draws(notebook):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
-def test_a_notebook_runs(path, tmp_path):
+def test_a_notebook_runs(path, tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # figures belong into the notebook
     notebook = nbformat.read(path, as_version=4)
     for cell in code(notebook):
         cell.outputs = []

@@ -17,6 +17,7 @@ import jaxmaze
 from benchmarks import results, results_envs, results_figures, results_page, results_teachers
 from benchmarks.results_envs import ROWS
 from jaxmaze.config import to_settings
+from jaxmaze.config.sections.ppo import segment_steps
 from jaxmaze.runs import outcomes, report, run_folder
 from tests.conftest import HERE, ROOT
 
@@ -133,7 +134,7 @@ def test_a_row_holds_environment_teacher_and_budget_alone(row):
     allowed = {"env.id", "env.kwargs", "ppo.total_env_steps", "ppo.eval_every"}
     assert changed <= allowed | ({"network.memory"} if row.name == "LunarLanderHidden" else set())
     section = to_settings(results.configured(row, args, "heuristic")).ppo
-    segment = section.num_envs * section.segment_steps
+    segment = section.num_envs * segment_steps(section)
     iterations = row.budget // segment
     assert iterations // ours["ppo"]["eval_every"] >= results.EVALUATIONS
     assert ours["ppo"]["eval_every"] <= plain["ppo"]["eval_every"]

@@ -104,6 +104,14 @@ class ActionSpace(Protocol):
     def temper(self, params: Params, temperature: Array | float) -> Params:
         """A policy's parameters at a temperature, which leaves the mode unchanged."""
 
+    @property
+    def unsure_is_enough(self) -> bool:
+        """Whether clones that explore more than :meth:`entropy_of_share` of None stay as they are.
+
+        Those of choices do: they are unsure because their teacher was. A standard deviation is
+        large where cloning was short, too.
+        """
+
     def entropy_of_share(self, share: float | None) -> float:
         """The entropy (nats) that corresponds to a share, from 0 to 1, of full exploration.
 

@@ -110,6 +110,10 @@ class Box(OneArray):
     def temper(self, params: Params, temperature: Array | float) -> Params:
         return self.project({**params, "log_std": params["log_std"] + jnp.log(temperature)})
 
+    @property
+    def unsure_is_enough(self) -> bool:
+        return False
+
     def entropy_of_share(self, share: float | None) -> float:
         """The entropy of Gaussians whose standard deviation is ``share`` times half the range.
 

@@ -164,6 +164,10 @@ class Composite:
             found |= {f"{name}_{i}": x for name, x in tempered.items()}
         return found | {"head": jax.tree.map(lambda *x: jnp.concatenate(x, -1), *heads)}
 
+    @property
+    def unsure_is_enough(self) -> bool:
+        return all(p.unsure_is_enough for p in self.parts)
+
     def entropy_of_share(self, share: float | None) -> float:
         return sum(p.entropy_of_share(share) for p in self.parts)
 

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from jaxmaze.config import Settings, to_settings
+from jaxmaze.config.sections.ppo import segment_steps
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Json, Rollout
 from jaxmaze.envs import environment
@@ -163,7 +164,7 @@ class _Trainer:
         self.config = config = arms[0].config
         self.section = section = config.ppo
         self.num_iterations = ppo_arms.num_iterations(config)
-        self.steps_per_iteration = section.num_envs * section.segment_steps
+        self.steps_per_iteration = section.num_envs * segment_steps(section)
         self.checkpoint_every = ppo_arms.checkpoint_every(config, info.limit)
         self.watch = Stopwatch()
         self.population = Population(arms, networks, demonstrated, updater)
@@ -246,7 +247,7 @@ class _Trainer:
 
         def begin(iteration: int) -> Callable[[], Segment]:
             policies = self.population.behaviour()
-            return self.collector.begin(policies, iteration, self.section.segment_steps)
+            return self.collector.begin(policies, iteration, segment_steps(self.section))
 
         overlap, pending = self.section.overlap, begin(self.iteration)
         for left in reversed(range(count)):

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmaze.config import Settings, get
 from jaxmaze.config import settings as settings_lib
-from jaxmaze.config.sections.ppo import PPO
+from jaxmaze.config.sections.ppo import PPO, segment_steps
 from jaxmaze.core import ppo, preserving
 from jaxmaze.core.action_space import ActionSpace
 from jaxmaze.core.networks import Networks
@@ -64,7 +64,7 @@ def check_shared(configs: Sequence[Settings]) -> None:
 
 def num_iterations(config: Settings) -> int:
     """Iterations that fit into ``total_env_steps``."""
-    return config.ppo.total_env_steps // (config.ppo.num_envs * config.ppo.segment_steps)
+    return config.ppo.total_env_steps // (config.ppo.num_envs * segment_steps(config.ppo))
 
 
 def checkpoint_every(config: Settings, episode_limit: int | None) -> int:
@@ -73,7 +73,7 @@ def checkpoint_every(config: Settings, episode_limit: int | None) -> int:
     Environments are reset at a checkpoint, because their state cannot be saved. If that happened
     more often than an episode lasts, no episode would ever reach its end.
     """
-    steps = config.ppo.eval_every * config.ppo.segment_steps
+    steps = config.ppo.eval_every * segment_steps(config.ppo)
     return config.ppo.eval_every * -(-2 * (episode_limit or UNLIMITED_EPISODE) // steps)
 
 

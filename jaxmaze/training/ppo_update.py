@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxmaze.config import Settings
+from jaxmaze.config.sections.ppo import segment_steps
 from jaxmaze.core import ppo
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy, PyTree, Rollout
@@ -67,7 +68,7 @@ class Updater:
         if not self._count or self._static.keeps_cloning:
             return  # the number of demonstrations, a shape, is known once they are read
         section, count = self._config.ppo, self._count
-        lead = (count, section.segment_steps, section.num_envs)
+        lead = (count, segment_steps(section), section.num_envs)
         rollout = rollout_shapes(self._config.env.backend, self._networks, lead)
 
         def of_all(x: PyTree) -> jax.ShapeDtypeStruct:

@@ -12,7 +12,8 @@ from jaxmaze.training import discount
 from jaxmaze.training.handover import Demonstrations
 from tests.conftest import SMALL, command, flags, goes_on_as, killed
 
-TINY = {k: v for k, v in SMALL.items() if k != "env.max_episode_steps"} | {"stage": "ppo"}
+TAKEN = ("env.max_episode_steps", "ppo.gamma")
+TINY = {k: v for k, v in SMALL.items() if k not in TAKEN} | {"stage": "ppo"}
 
 
 class Behind:

@@ -112,32 +112,13 @@ class PPO:
         200, "other ones, between the best on the way and the last; 0: none", low=0
     )
 
-    @property
-    def segment_steps(self) -> int:
-        """Steps of each environment between updates: ``num_steps``, or a power of 2 by a rule.
-
-        It is :data:`LONGEST_SEGMENT`, or as much shorter as makes :data:`FEWEST_ITERATIONS` of
-        ``total_env_steps``: few and large updates make little of a small budget. Minibatches must
-        divide what all environments collect.
-        """
-        if self.num_steps is not None:
-            return self.num_steps
-        steps = LONGEST_SEGMENT
-        while steps > SHORTEST_SEGMENT:
-            shorter = self.num_envs * (steps // 2)
-            many = self.total_env_steps >= FEWEST_ITERATIONS * self.num_envs * steps
-            if many or shorter % self.batch_size:
-                break
-            steps //= 2
-        return steps
-
     def check(self, settings: HasStage) -> None:
         """Check the combination of fields, given all settings.
 
         Raises:
           UserError: one line that names the field and its allowed values.
         """
-        steps = self.segment_steps
+        steps = segment_steps(self)
         segment = self.num_envs * steps
         if segment % self.batch_size:
             raise UserError(
@@ -163,3 +144,22 @@ class PPO:
                 "config.ppo.anchor_target_kl adapts config.ppo.anchor_coef, which is 0; set it to "
                 "the weight to begin with, such as 0.1"
             )
+
+
+def segment_steps(section: PPO) -> int:
+    """Steps of each environment between updates: ``num_steps``, or a power of 2 by a rule.
+
+    It is :data:`LONGEST_SEGMENT`, or as much shorter as makes :data:`FEWEST_ITERATIONS` of
+    ``total_env_steps``: few and large updates make little of a small budget. Minibatches must
+    divide what all environments collect.
+    """
+    if section.num_steps is not None:
+        return section.num_steps
+    steps = LONGEST_SEGMENT
+    while steps > SHORTEST_SEGMENT:
+        shorter = section.num_envs * (steps // 2)
+        many = section.total_env_steps >= FEWEST_ITERATIONS * section.num_envs * steps
+        if many or shorter % section.batch_size:
+            break
+        steps //= 2
+    return steps
