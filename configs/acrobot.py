@@ -3,7 +3,7 @@
 Recipes:
   (none)  the whole workflow: 100 teacher episodes, 4 arms x 3 seeds.
           python -m jaxmaze.train --config=configs/acrobot.py
-          Expect (150k steps): teacher -94, clones -91, fine-tuned -81, from scratch -83.
+          Expect (200k steps): teacher -92, clones -91, fine-tuned -85, from scratch -83.
   bc      behavioural cloning alone; needs --config.bc.data=DIR
   dagger  the clone asks the teacher what to do in states that it gets into itself
   ppo     PPO alone; from scratch, or from a clone with --config.ppo.init_from=DIR

@@ -3,7 +3,7 @@
 Recipes:
   (none)  the whole workflow: 100 teacher episodes, 4 arms x 3 seeds.
           python -m jaxmaze.train --config=configs/cartpole.py
-          Expect (150k steps): teacher 315, clones 310, fine-tuned 490; from scratch 500.
+          Expect (50k steps): teacher 310, clones 310, fine-tuned and from scratch 500.
   bc      behavioural cloning alone; needs --config.bc.data=DIR
   dagger  the clone asks the teacher what to do in states that it gets into itself
   ppo     PPO alone; from scratch, or from a clone with --config.ppo.init_from=DIR

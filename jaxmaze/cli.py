@@ -242,6 +242,20 @@ def _several(text: str) -> str | tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
+def config_if_given(
+    config: str | None, env: str | None, overrides: dict[str, object]
+) -> ml_collections.ConfigDict | None:
+    """As :func:`config_from_flags`, for commands that mostly read it from a run; None without."""
+    if config is None and env is None:
+        if overrides:
+            raise UserError(
+                "--config.FIELD changes the configuration of --config=FILE or --env=ID; give one "
+                "too"
+            )
+        return None
+    return config_from_flags(config, env, overrides)
+
+
 def config_from_flags(
     config: str | None, env: str | None, overrides: dict[str, object]
 ) -> ml_collections.ConfigDict:

@@ -37,13 +37,7 @@ def main(data: list[str], overrides: dict[str, object]) -> Path:
 
     if len(data) != 1:
         raise UserError("give one folder with recorded episodes: python -m jaxmaze.inspect DATA")
-    if overrides and FLAGS.config is None and FLAGS.env is None:
-        raise UserError(
-            "--config.FIELD changes the configuration of --config=FILE or --env=ID; give one too"
-        )
-    config = None
-    if FLAGS.config is not None or FLAGS.env is not None:
-        config = cli.config_from_flags(FLAGS.config, FLAGS.env, overrides)
+    config = cli.config_if_given(FLAGS.config, FLAGS.env, overrides)
     cli.prepare()
     return api.inspect(
         data[0], FLAGS.workdir, config=config, trust=FLAGS.trust, replay=FLAGS.replay

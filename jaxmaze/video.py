@@ -56,13 +56,7 @@ def main(runs: list[str], overrides: dict[str, object]) -> Path:
         raise UserError("give the folders of runs: python -m jaxmaze.video RUN ...")
     if FLAGS.seed is not None and FLAGS.episode is not None:
         raise UserError("give --seed or --episode, not both")
-    if overrides and FLAGS.config is None and FLAGS.env is None:
-        raise UserError(
-            "--config.FIELD changes the configuration of --config=FILE or --env=ID; give one too"
-        )
-    config = None
-    if FLAGS.config is not None or FLAGS.env is not None:
-        config = cli.config_from_flags(FLAGS.config, FLAGS.env, overrides)
+    config = cli.config_if_given(FLAGS.config, FLAGS.env, overrides)
     cli.prepare()
     return api.video(
         *runs,

@@ -52,13 +52,7 @@ def main(data: list[str], overrides: dict[str, object]) -> Path | None:
         raise UserError(
             "give one or two folders with recorded episodes or of runs: python -m jaxmaze.view DATA"
         )
-    if overrides and FLAGS.config is None and FLAGS.env is None:
-        raise UserError(
-            "--config.FIELD changes the configuration of --config=FILE or --env=ID; give one too"
-        )
-    config = None
-    if FLAGS.config is not None or FLAGS.env is not None:
-        config = cli.config_from_flags(FLAGS.config, FLAGS.env, overrides)
+    config = cli.config_if_given(FLAGS.config, FLAGS.env, overrides)
     cli.prepare()
     viewer = api.view(
         *data,

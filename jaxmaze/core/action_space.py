@@ -105,11 +105,11 @@ class ActionSpace(Protocol):
         """A policy's parameters at a temperature, which leaves the mode unchanged."""
 
     @property
-    def unsure_is_enough(self) -> bool:
-        """Whether clones that explore more than :meth:`entropy_of_share` of None stay as they are.
+    def never_cooled(self) -> bool:
+        """Whether fine-tuning starts with a temperature of at least 1, where no share is set.
 
-        Those of choices do: they are unsure because their teacher was. A standard deviation is
-        large where cloning was short, too.
+        Clones of choices are unsure because their teacher was, and keep that. A standard deviation
+        is large where cloning was short, too.
         """
 
     def entropy_of_share(self, share: float | None) -> float:
@@ -192,6 +192,10 @@ class OneArray:
     """Base class of the kinds whose actions are a single array in the environment's form too."""
 
     mask_size: ClassVar[int] = 0
+
+    @property
+    def never_cooled(self) -> bool:
+        return True
 
     def leaves(self, actions: PyTree) -> list[tuple[str, Leaf, np.ndarray]]:
         if isinstance(actions, Mapping):

@@ -69,10 +69,6 @@ class MultiBinary(OneArray):
     def temper(self, params: Params, temperature: Array | float) -> Params:
         return divided_head(params, temperature)
 
-    @property
-    def unsure_is_enough(self) -> bool:
-        return True
-
     def entropy_of_share(self, share: float | None) -> float:
         """``share`` of the entropy of fair coins."""
         return or_start(share) * self.n * math.log(2)

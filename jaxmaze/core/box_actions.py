@@ -111,7 +111,7 @@ class Box(OneArray):
         return self.project({**params, "log_std": params["log_std"] + jnp.log(temperature)})
 
     @property
-    def unsure_is_enough(self) -> bool:
+    def never_cooled(self) -> bool:
         return False
 
     def entropy_of_share(self, share: float | None) -> float:

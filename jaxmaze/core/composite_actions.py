@@ -165,8 +165,8 @@ class Composite:
         return found | {"head": jax.tree.map(lambda *x: jnp.concatenate(x, -1), *heads)}
 
     @property
-    def unsure_is_enough(self) -> bool:
-        return all(p.unsure_is_enough for p in self.parts)
+    def never_cooled(self) -> bool:
+        return all(p.never_cooled for p in self.parts)
 
     def entropy_of_share(self, share: float | None) -> float:
         return sum(p.entropy_of_share(share) for p in self.parts)

@@ -101,10 +101,6 @@ class Discrete(OneArray):
     def temper(self, params: Params, temperature: Array | float) -> Params:
         return divided_head(params, temperature)
 
-    @property
-    def unsure_is_enough(self) -> bool:
-        return True
-
     def entropy_of_share(self, share: float | None) -> float:
         """``share`` of the uniform distribution's entropy."""
         return or_start(share) * math.log(self.n)
@@ -232,10 +228,6 @@ class MultiDiscrete(OneArray):
 
     def temper(self, params: Params, temperature: Array | float) -> Params:
         return divided_head(params, temperature)
-
-    @property
-    def unsure_is_enough(self) -> bool:
-        return True
 
     def entropy_of_share(self, share: float | None) -> float:
         """``share`` of the entropy of uniform choices."""

@@ -18,7 +18,7 @@ from jaxmaze.reporting import again, facts
 from jaxmaze.reporting.blocks import Block, Film, Links, Notes, Page, Section
 from jaxmaze.reporting.facts import Facts
 from jaxmaze.reporting.kinds import STORIES, Story
-from jaxmaze.runs import console, disk, history, run_folder
+from jaxmaze.runs import console, disk, history, pages, run_folder
 
 FILE = Path("report") / "index.html"
 FOLDER = Path(__file__).parent / "page"
@@ -61,7 +61,7 @@ def html(run: Path) -> str:
       UserError: if it is not a run's folder.
     """
     found = facts.read(run)
-    style = (FOLDER / "style.css").read_text(encoding="utf-8")
+    style = pages.style(FOLDER)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return _template().render(page=page(found), style=style, digest=digest)
 

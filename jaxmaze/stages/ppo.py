@@ -262,7 +262,7 @@ class _Trainer:
                 )
             self.iteration += 1
             if self.iteration == 1:
-                self._check_critics(means["mc_explained_variance"], means["mc_known"])
+                self.population.judge_critics(means["mc_explained_variance"], means["mc_known"])
             if not overlap and left:
                 pending = begin(self.iteration)
             with self.watch("log"):
@@ -270,15 +270,6 @@ class _Trainer:
                 if not left:  # before each evaluation
                     self._log_actions(segment.rollout)
             bar.advance()
-
-    def _check_critics(self, explained: np.ndarray, known: np.ndarray) -> None:
-        """Drop fitted critics that explain nothing of the returns of the first segment ``[L]``."""
-        lost = int(self.population.forget_critics(explained, known).sum())
-        if lost:
-            console.say(
-                f"note: {lost} critics that were fitted to demonstrations explain nothing of the "
-                "clones' own returns; new ones learn from these instead"
-            )
 
     def _log_training(
         self,

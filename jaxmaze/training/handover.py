@@ -212,7 +212,7 @@ def _started(
         obs, begin = states
         if temperature is None:
             temperature = exploration.entropy_temperature(networks, clone, obs, entropy, begin)
-            if share is None and networks.action.unsure_is_enough:
+            if share is None and networks.action.never_cooled:
                 temperature = jnp.maximum(temperature, 1.0)
         params = networks.temper(clone.params, temperature)
         memory = None if begin is None else networks.blank(begin)

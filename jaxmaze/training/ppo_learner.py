@@ -10,7 +10,7 @@ import numpy as np
 from jaxmaze.core import critic, critic_sequences, ppo, seeding, sequences
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Demonstrations, Policy, PyTree, Rollout
-from jaxmaze.runs import checkpoint
+from jaxmaze.runs import checkpoint, console
 from jaxmaze.training import compiled, handover, ppo_arms
 from jaxmaze.training.ppo_arms import Arm, DemonstrationSets
 from jaxmaze.training.ppo_update import Updater
@@ -161,7 +161,7 @@ class Population:
         asked &= np.isin(np.arange(len(self.seeds)), self.learners)
         return asked & (np.array(self.demonstrated.of_member) >= 0)
 
-    def forget_critics(self, explained: np.ndarray, known: np.ndarray) -> np.ndarray:
+    def judge_critics(self, explained: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Replace fitted critics that explain nothing of their policies' own returns by new ones.
 
         Few or unlike demonstrations teach a critic that is sure and wrong: worse than none.
@@ -179,6 +179,10 @@ class Population:
         lost: np.ndarray = judged & (explained <= EXPLAINS_NOTHING)
         if not lost.any():
             return lost
+        console.say(
+            f"note: {lost.sum()} critics that were fitted to demonstrations explain nothing of the "
+            "clones' own returns; new ones learn from these instead"
+        )
 
         def put(now: np.ndarray, fresh: np.ndarray) -> np.ndarray:
             return np.where(lost.reshape(-1, *[1] * (fresh.ndim - 1)), fresh, now)

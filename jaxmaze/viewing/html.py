@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from jaxmaze.core.types import Json
+from jaxmaze.runs import pages
 
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = ("charts.js", "data.js", "table.js", "pane.js", "page.js")
@@ -24,6 +25,8 @@ SERVED = (
 @functools.cache
 def text(name: str) -> str:
     """A file of the page."""
+    if name == STYLE:
+        return pages.style(PAGE)
     return (PAGE / name).read_text(encoding="utf-8")
 
 

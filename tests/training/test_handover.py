@@ -229,6 +229,30 @@ def test_what_comes_over_is_logged(tuned):
     assert kept["low"] < kept["mean"] < kept["high"]
 
 
+def test_a_critic_that_explains_nothing_is_replaced_after_the_first_segment(
+    small, cloned, tmp_path, monkeypatch, capsys
+):
+    """Told the opposite of the returns, 100 times as large, critics are sure and wrong."""
+    honest = handover.discounted
+
+    def wrong(demos, gamma):
+        found = honest(demos, gamma)
+        return found | {"reward_to_go": -100 * found["reward_to_go"]}
+
+    monkeypatch.setattr(handover, "discounted", wrong)
+    fields = {
+        "ppo.num_steps": 128,
+        "ppo.total_env_steps": 4 * 128 * 3,
+        "ppo.critic_burn_in": 1,
+        "ppo.critic_fit_epochs": 20,
+    }
+    run = api.train(api.override(ppo_config(small, cloned.folder), fields), tmp_path / "run")
+    first, second = [x for x in run.metrics() if "ppo/mc_known" in x][:2]
+    assert first["ppo/mc_known"] > 0.1 and first["ppo/mc_explained_variance"] <= 0
+    assert "2 critics that were fitted to demonstrations explain nothing" in capsys.readouterr().out
+    assert abs(second["ppo/value_mean"]) < 0.2 * abs(first["ppo/value_mean"])
+
+
 def test_discounted_returns_by_hand():
     demos = handover.Demonstrations(
         obs=np.zeros((5, 1)),

@@ -148,9 +148,9 @@ def test_a_fitted_critic_that_explains_nothing_starts_anew(population):
     # Learners are members 2 to 5, of whom only 4 and 5 were fitted to demonstrations.
     explained, known = np.array([-1.0, 0.5, -0.5, 0.5]), np.ones(4)
     # Hardly a return is known: nothing can be said of the critics.
-    assert not found.forget_critics(explained, 0.05 * known).any()
+    assert not found.judge_critics(explained, 0.05 * known).any()
     assert equal(found.whole(), before)
-    lost = found.forget_critics(explained, known)
+    lost = found.judge_critics(explained, known)
     assert lost.tolist() == [False, False, True, False]
     after = found.whole()
     for name in ("value_params", "value_opt"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, cast
 
@@ -40,6 +40,16 @@ class Point(NamedTuple):
     step: int
     tag: str
     value: Value
+
+
+def by_step(
+    points: Sequence[Point], convert: Callable[[Value], object]
+) -> dict[int, dict[str, object]]:
+    """The points' values by tag, for services that take all of a step at once."""
+    steps: dict[int, dict[str, object]] = {}
+    for point in points:
+        steps.setdefault(point.step, {})[point.tag] = convert(point.value)
+    return steps
 
 
 class About(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jaxmaze.core.types import Json
-from jaxmaze.runs.trackers import About, Histogram, Point, Value
+from jaxmaze.runs.trackers import About, Histogram, Point, Value, by_step
 
 if TYPE_CHECKING:
     import trackio
@@ -57,10 +57,7 @@ class Trackio:
         self.place = f"trackio show --project {run.project}"
 
     def send(self, points: Sequence[Point]) -> None:
-        steps: dict[int, dict[str, object]] = {}
-        for point in points:
-            steps.setdefault(point.step, {})[point.tag] = _as_theirs(point.value)
-        for step, values in steps.items():
+        for step, values in by_step(points, _as_theirs).items():
             self._run.log(values, step=step)
         end = time.monotonic() + PATIENCE
         while self._waiting() and time.monotonic() < end:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jaxmaze.core.types import Json
 from jaxmaze.errors import UserError
-from jaxmaze.runs.trackers import About, Histogram, Point, Value
+from jaxmaze.runs.trackers import About, Histogram, Point, Value, by_step
 
 if TYPE_CHECKING:
     import wandb
@@ -65,10 +65,7 @@ class Wandb:
         self.place = str(f"wandb sync {run.settings.sync_dir}" if run.offline else run.project_url)
 
     def send(self, points: Sequence[Point]) -> None:
-        steps: dict[int, dict[str, object]] = {}
-        for point in points:
-            steps.setdefault(point.step, {})[point.tag] = _as_theirs(point.value)
-        for step, values in steps.items():
+        for step, values in by_step(points, _as_theirs).items():
             self._run.log(values, step=step)
 
     def close(self, finished: bool) -> None:
