@@ -12,11 +12,13 @@ import numpy as np
 from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import PyTree
 from jaxmaze.envs import environment, space_kinds
+from jaxmaze.errors import ActionError
 
 Act = Callable[[np.ndarray], np.ndarray]
 """Maps observations ``[K, ...]`` to actions ``[K, ...]`` in the environments' form."""
 
-
+MOST_NAMED = 8
+"""Episodes that a message names at most."""
 HOOKS = ("begin", "end")
 """Optional methods of a policy; functions that wrap the policy forward them.
 
@@ -93,6 +95,7 @@ def run_episodes(
       on_start: called with the slot before an episode's first action.
 
     Raises:
+      ActionError: if the policy gives what is no action; the message names the episode and step.
       UserError: if an episode without a step limit exceeds
         :data:`jaxmaze.envs.environment.LONGEST` steps.
       WorkerError: if an environment raises.
@@ -105,7 +108,11 @@ def run_episodes(
     for slot in range(len(envs)):
         slots.start(slot)
     while any(job is not None for job in current):
-        for slot, action in enumerate(spaces.action.each(act(obs))):
+        try:
+            actions = act(obs)
+        except ActionError as error:
+            raise ActionError(f"{slots.asking(error.row)}: {error}") from error
+        for slot, action in enumerate(spaces.action.each(actions)):
             if current[slot] is None:
                 continue
             observations, taken, rewards = logs[slot]
@@ -170,6 +177,18 @@ class _Slots:
             self._on_start(slot)
         if self._after_step is not None:
             self._after_step(slot)
+
+    def asking(self, row: int | None) -> str:
+        """The step in which the policy was asked, in words: of a row, or of all if it is None."""
+        playing = {slot: job for slot, job in enumerate(self.jobs) if job is not None}
+        if len(playing) == 1:
+            (row,) = playing
+        if row in playing:
+            index, seed = playing[row]
+            return f"episode {index} (seed {seed}), step {len(self.logs[row][2])}"
+        listed = [str(index) for index, _ in playing.values()]
+        more = ", ..." if len(listed) > MOST_NAMED else ""
+        return f"a step of episodes {', '.join(listed[:MOST_NAMED])}{more}"
 
     def end(self, slot: int, terminated: bool) -> Episode:
         """The slot's episode, which is over."""
