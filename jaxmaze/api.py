@@ -236,7 +236,7 @@ def evaluate(config: ConfigLike, policy: object, n_episodes: int | None = None) 
     """
     changes = {} if n_episodes is None else {"evaluation.episodes": n_episodes}
     settings = config_lib.to_settings(override(config, changes))
-    info = environment.describe(environment.EnvConfig.of(settings.env))
+    info = environment.describe(environment.EnvConfig.of(settings.env), console.say)
     name, function = _named(policy)
     act = resolve(
         name if function is None else function,

@@ -238,16 +238,18 @@ def resolve(
     if isinstance(policy, LoadedPolicy):
         return _fitting(policy, info, "a trained policy")
     if not isinstance(policy, str | Path):
-        return given.adapt(policy, info, given.name_of(policy))
+        return given.adapt(policy, info, given.name_of(policy), console.say)
     name = str(policy)
     if name in registered():
         made = importlib.import_module(f"jaxmaze.teachers.{name}").make(info, seed)
-        return given.adapt(made, info, name) if hasattr(made, "act") else made
+        return given.adapt(made, info, name, console.say) if hasattr(made, "act") else made
     if name.startswith(sb3.PREFIX):
-        model = sb3.load(name, info)
-        return model if isinstance(model, sb3.Model) else given.adapt(model, info, name)
+        model = sb3.load(name, info, console.say)
+        if isinstance(model, sb3.Model):
+            return model
+        return given.adapt(model, info, name, console.say)
     if ":" in name and not Path(name).is_dir():
-        return given.adapt(_imported(name), info, name)
+        return given.adapt(_imported(name), info, name, console.say)
     if not Path(name).is_dir():
         raise UserError(
             f"policy {name!r} is neither a teacher ({', '.join(registered())}), nor a run's "

@@ -133,6 +133,21 @@ def test_stages_do_not_import_each_other(name):
         assert not [found for found, _ in ours(name) if room(found) == "stages"]
 
 
+PRINT = {"jaxmaze.__main__", "jaxmaze.cli", "jaxmaze.config.__main__", "jaxmaze.viewing.server"}
+"""They print what was asked for; all else is a note, which ``--quiet`` leaves out."""
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in PRINT])
+def test_notes_are_said_by_the_console_alone(name):
+    for node in ast.walk(ast.parse(FILES[name].read_text())):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called != "print", f"{name}, line {node.lineno}: say it by runs/console"
+            # What is below the console is told by what to say its notes.
+            told = called != "environment.describe" or ast.unparse(node).endswith(", console.say)")
+            assert told, f"{name}, line {node.lineno}: give it console.say"
+
+
 def test_few_modules_lie_at_the_top_beside_the_commands():
     lying = {path.stem for path in PACKAGE.glob("*.py")} - set(commands())
     assert len(lying) <= 10, lying

@@ -56,7 +56,7 @@ def info_for(env: Given) -> EnvInfo:
         env = {"env": {"id": env}}
     if isinstance(env, Mapping | ml_collections.ConfigDict | config_lib.Settings):
         settings = config_lib.to_settings(env)
-        return environment.describe(environment.EnvConfig.of(settings.env))
+        return environment.describe(environment.EnvConfig.of(settings.env), console.say)
     if given.has_spaces(env):
         return given.info_of(env)  # type: ignore[arg-type]
     if isinstance(env, tuple) and len(env) == 2:

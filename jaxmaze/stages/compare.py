@@ -110,7 +110,7 @@ def player(config: Settings, policy: object = None) -> Callable[[np.ndarray], ou
     Raises:
       UserError: if there is no such policy or environment.
     """
-    info = environment.describe(environment.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env), console.say)
     found = policies.resolve(
         config.rollout.policy if policy is None else policy,
         info,

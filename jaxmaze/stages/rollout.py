@@ -64,7 +64,7 @@ def run(
     """
     if render == "video":
         files.check()
-    info = environment.describe(environment.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env), console.say)
     name, given = config.rollout.policy, policy is not None
     player = _player(config, info, policy, member, render)
     if seeds is None:
