@@ -236,7 +236,7 @@ def evaluate(config: ConfigLike, policy: object, n_episodes: int | None = None) 
     """
     changes = {} if n_episodes is None else {"evaluation.episodes": n_episodes}
     settings = config_lib.to_settings(override(config, changes))
-    info = environment.describe(environment.EnvConfig.of(settings.env))
+    info = environment.describe(environment.EnvConfig.of(settings.env), console.say)
     name, function = _named(policy)
     act = resolve(
         name if function is None else function,
@@ -255,6 +255,7 @@ def compare(
     workdir: str | Path,
     teacher: object = None,
     trust: bool = False,
+    config: ConfigLike | None = None,
 ) -> Run:
     """Compare finished runs: a table, a figure and a summary.
 
@@ -265,20 +266,23 @@ def compare(
         recorded, so that gains over it are paired differences. Or a teacher's name or a Python
         object as in :func:`record`, which plays all of these episodes.
       trust: whether code that the folders name may be imported, so that the teacher can play.
+      config: the runs' configuration, if their environment was given in Python (a class or function
+        of a notebook, say), so that the teacher can play in it.
 
     Raises:
-      UserError: if one of them is not a finished run.
+      UserError: if one of them is not a finished run, or ``config`` has another environment.
     """
     runs = [run_folder.delivering(Path(path_of(folder))) for folder in folders]
     taught = None
+    own = None if config is None else config_lib.validate(config)
     if teacher is not None:
         path, function = _named(teacher)
         if function is None and (path in registered() or ":" in path) and not Path(path).is_dir():
             function = path
         taught = (
-            compare_stage.recorded(Path(path), trust)
+            compare_stage.recorded(Path(path), trust, own)
             if function is None
-            else compare_stage.at_hand(function, runs, trust)
+            else compare_stage.at_hand(function, runs, trust, own)
         )
     with page.reported(workdir, anew=True, runs=[str(run.resolve()) for run in runs]):
         compare_stage.run(run_folder.labels(runs), Path(workdir), taught)

@@ -5,6 +5,18 @@ class UserError(ValueError):
     """Input that cannot be used; the message says what is wrong and what would be right."""
 
 
+class ActionError(UserError):
+    """A policy gave what is no action of the environment.
+
+    Attributes:
+      row: the row of the observations that it gave this for; None if it is not known.
+    """
+
+    def __init__(self, message: str, row: int | None = None):
+        super().__init__(message)
+        self.row = row
+
+
 class WorkerError(RuntimeError):
     """A worker process died, or an environment raised, in a worker or in this process.
 

@@ -41,7 +41,7 @@ def main(files: list[str], overrides: dict[str, object]) -> Path:
     config = api.override({"env": {"id": FLAGS.env or EXAMPLE}}, overrides)
     settings = config_lib.to_settings(config)
     environment.quiet()
-    info = environment.describe(environment.EnvConfig.of(settings.env))
+    info = environment.describe(environment.EnvConfig.of(settings.env), console.say)
     try:
         resolve(settings.rollout.policy, info, settings.seed)
         teacher = True

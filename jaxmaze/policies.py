@@ -24,10 +24,11 @@ from jaxmaze.envs import importing
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Act, acts_for
 from jaxmaze.envs.space_kinds import action_types
-from jaxmaze.errors import UserError
+from jaxmaze.errors import ActionError, UserError
 from jaxmaze.runs import checkpoint, console, run_folder
 from jaxmaze.teachers import sb3
 from jaxmaze.teachers.adapters import given
+from jaxmaze.teachers.adapters.numbers import NotAnActionError
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -237,16 +238,18 @@ def resolve(
     if isinstance(policy, LoadedPolicy):
         return _fitting(policy, info, "a trained policy")
     if not isinstance(policy, str | Path):
-        return given.adapt(policy, info, given.name_of(policy))
+        return given.adapt(policy, info, given.name_of(policy), console.say)
     name = str(policy)
     if name in registered():
         made = importlib.import_module(f"jaxmaze.teachers.{name}").make(info, seed)
-        return given.adapt(made, info, name) if hasattr(made, "act") else made
+        return given.adapt(made, info, name, console.say) if hasattr(made, "act") else made
     if name.startswith(sb3.PREFIX):
-        model = sb3.load(name, info)
-        return model if isinstance(model, sb3.Model) else given.adapt(model, info, name)
+        model = sb3.load(name, info, console.say)
+        if isinstance(model, sb3.Model):
+            return model
+        return given.adapt(model, info, name, console.say)
     if ":" in name and not Path(name).is_dir():
-        return given.adapt(_imported(name), info, name)
+        return given.adapt(_imported(name), info, name, console.say)
     if not Path(name).is_dir():
         raise UserError(
             f"policy {name!r} is neither a teacher ({', '.join(registered())}), nor a run's "
@@ -298,9 +301,11 @@ def checked(policy: Act, info: EnvInfo) -> Act:
     Real numbers outside their bounds are clipped; a line says so, once.
 
     Raises:
-      UserError: when the policy is called and returns actions that the environment does not take.
+      ActionError: when the policy is called and returns actions that the environment does not take.
     """
     space, dtypes = info.spaces.action, action_types(info.action_space)
+    name = getattr(policy, "name", None)
+    who = "the policy" if name is None else f"policy {name}"
     told = False
 
     def act(obs: PyTree) -> PyTree:
@@ -309,13 +314,15 @@ def checked(policy: Act, info: EnvInfo) -> Act:
         try:
             leaves = space.leaves(given)
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"the policy gave a {type(given).__name__} that does not fit {info.config.id}, "
+            raise ActionError(
+                f"{who} gave a {type(given).__name__} that does not fit {info.config.id}, "
                 f"which takes {space.describe()}: {error.args[0]}"
             ) from None
-        leaves = list(leaves)
         pairs = zip(leaves, dtypes, strict=True)
-        kept = [_mended(*leaf, count, info, dtype) for leaf, dtype in pairs]
+        try:
+            kept = [_mended(*leaf, count, info, dtype) for leaf, dtype in pairs]
+        except NotAnActionError as error:
+            raise ActionError(f"{who} {error}", error.row) from None
         told = told or _tell_clipped([action for _, _, action in leaves], kept, info)
         return space.build(kept)
 
@@ -342,20 +349,27 @@ def _tell_clipped(given: Sequence[np.ndarray], kept: Sequence[np.ndarray], info:
 def _mended(
     name: str, space: Leaf, action: np.ndarray, count: int, info: EnvInfo, dtype: np.dtype
 ) -> np.ndarray:
-    """One array of a policy's actions, converted to the environment's form."""
-    of = f" {name}" if name else ""
+    """One array of a policy's actions, converted to the environment's form.
+
+    Raises:
+      NotAnActionError: if the environment does not take them.
+    """
+    of, env = f" {name}" if name else "", info.config.id
     wanted = (count, *space.env_shape)
     if action.shape != wanted:
-        raise UserError(
-            f"the policy gave actions{of} of shape {action.shape} for {count} observations; "
-            f"{info.config.id} needs {wanted}"
+        raise NotAnActionError(
+            f"actions{of} of shape {action.shape} for {count} observations; {env} needs {wanted}"
         )
     if action.dtype.kind not in "biuf" or not np.isfinite(action).all():
-        raise UserError(f"the policy gave actions{of} that are NaN, infinite or no numbers")
+        raise NotAnActionError.of_rows(
+            f"actions{of} that are NaN, infinite or no numbers",
+            [action.dtype.kind not in "biuf" or not np.isfinite(x).all() for x in action],
+        )
     action = space.accept(action)
-    problem = space.problem(action, info.config.id)
+    problem = space.problem(action, env)
     if problem:
-        raise UserError(f"the policy gave {f'in{of} ' if of else ''}{problem}")
+        each = [bool(space.problem(action[i : i + 1], env)) for i in range(count)]
+        raise NotAnActionError.of_rows(f"{f'in{of} ' if of else ''}{problem}", each)
     return action.astype(dtype)
 
 

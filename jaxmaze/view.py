@@ -47,6 +47,7 @@ def define_flags() -> None:
 def main(data: list[str], overrides: dict[str, object]) -> Path | None:
     """Show what the words name; returns the file if one is written."""
     from jaxmaze import api
+    from jaxmaze.runs import console
 
     if not 1 <= len(data) <= 2:
         raise UserError(
@@ -62,7 +63,7 @@ def main(data: list[str], overrides: dict[str, object]) -> Path | None:
         n_episodes=FLAGS.n_episodes,
     )
     for note in viewer.notes():
-        print(f"note: {note}", flush=True)
+        console.say(f"note: {note}")
     if FLAGS.export is not None:
         return viewer.save(FLAGS.export)
     viewer.serve(FLAGS.port, FLAGS.open)

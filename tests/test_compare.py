@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
+from jaxmaze import api
 from jaxmaze.errors import UserError
 from jaxmaze.runs import outcomes, run_folder
 from jaxmaze.stages import compare
@@ -60,3 +62,60 @@ def test_runs_are_named_as_shortly_as_tells_them_apart():
     assert list(named) == ["x/ppo", "y/ppo", "b/z"]
     with pytest.raises(UserError, match="given twice"):
         run_folder.labels([Path("/a/x"), Path("/a/../a/x")])
+
+
+def of_a_notebook():
+    """An environment that cannot be imported, as a class of a notebook; with its configuration."""
+
+    class Line(gym.Env):
+        observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+        action_space = gym.spaces.Discrete(2)
+
+        def __init__(self, pays=1.0):
+            self.pays = pays
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self._observed(), {}
+
+        def _observed(self):
+            self.x = self.np_random.uniform(-1, 1, 1).astype(np.float32)
+            return self.x
+
+        def step(self, action):
+            paid = self.pays if (self.x[0] > 0) == action else 0.0
+            return self._observed(), paid, False, False, {}
+
+    changes = {"env.max_episode_steps": 5, "rollout.n_episodes": 4, "members": 2}
+    changes |= {
+        "network.hidden_sizes": (8,),
+        "bc.num_updates": 20,
+        "bc.batch_size": 8,
+        "evaluation.episodes": 3,
+    }
+    return api.override({"env": {"make": Line}}, changes)
+
+
+def right(obs):
+    return (obs[:, 0] > 0).astype(int)
+
+
+@pytest.mark.slow
+def test_a_teacher_plays_in_an_environment_of_a_notebook_that_is_given_again(tmp_path, capsys):
+    config = of_a_notebook()
+    data = api.record(config, tmp_path / "data", policy=right)
+    clone = api.clone(config, data, tmp_path / "clone")
+    with pytest.raises(UserError, match=r"was given in Python.* config=config to jaxmaze.compare"):
+        api.compare([clone], tmp_path / "without", teacher=right)
+    assert not (tmp_path / "without").exists()
+    compared = api.compare([clone], tmp_path / "with", teacher=right, config=config)
+    assert compared.summary["teacher"]["evaluation"]["mean"] == 5.0
+    assert compared.summary["arms"]["clone"]["gain"]["iqm"] <= 0.0
+    capsys.readouterr()
+    again = api.compare([clone], tmp_path / "again", teacher=data, config=config, trust=True)
+    assert again.summary["arms"]["clone"]["gain"] == compared.summary["arms"]["clone"]["gain"]
+    assert "cannot be asked to play" not in capsys.readouterr().out
+    other = api.override(config, {"env.kwargs.pays": 2.0, "env.max_episode_steps": 6})
+    for teacher in (right, data):
+        with pytest.raises(UserError, match=r"env.max_episode_steps is 5 there and 6 here"):
+            api.compare([clone], tmp_path / "other", teacher=teacher, config=other)

@@ -133,6 +133,47 @@ def test_stages_do_not_import_each_other(name):
         assert not [found for found, _ in ours(name) if room(found) == "stages"]
 
 
+PRINT = {"jaxmaze.__main__", "jaxmaze.cli", "jaxmaze.config.__main__", "jaxmaze.viewing.server"}
+"""They print what was asked for; all else is a note, which ``--quiet`` leaves out."""
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in PRINT])
+def test_notes_are_said_by_the_console_alone(name):
+    for node in ast.walk(ast.parse(FILES[name].read_text())):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called != "print", f"{name}, line {node.lineno}: say it by runs/console"
+            # What is below the console is told by what to say its notes.
+            told = called != "environment.describe" or ast.unparse(node).endswith(", console.say)")
+            assert told, f"{name}, line {node.lineno}: give it console.say"
+
+
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 400, 60
+LONGER = {
+    "jaxmaze.cli:run",
+    "jaxmaze.core.bc:epoch",
+    "jaxmaze.core.bc_sequences:epoch",
+    "jaxmaze.runs.arrays:dataset",
+    "jaxmaze.stages.bc:run",
+    "jaxmaze.stages.rollout:run",
+    "jaxmaze.training.audit:check",
+    "jaxmaze.viewing.server:application",
+}
+"""Functions that are longer, most by their docstrings. None may join them, nor grow beyond 70."""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_files_and_functions_are_short(name):
+    text = FILES[name].read_text()
+    assert len(text.splitlines()) <= MOST_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            known = f"{name}:{node.name}" in LONGER
+            assert (lines > MOST_LINES_OF_A_FUNCTION) is known, f"{node.name} has {lines} lines"
+            assert lines <= 70
+
+
 def test_few_modules_lie_at_the_top_beside_the_commands():
     lying = {path.stem for path in PACKAGE.glob("*.py")} - set(commands())
     assert len(lying) <= 10, lying

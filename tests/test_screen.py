@@ -137,6 +137,40 @@ def test_quiet_prints_the_folder_alone_and_errors(tmp_path):
     assert "--[no]quiet" in command("jaxmaze.compare", "--help").stdout
 
 
+ENDLESS = """
+import gymnasium as gym
+import numpy as np
+
+
+class Ball(gym.Env):
+    observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 1.0, True, False, {}
+
+
+gym.register("Endless-v0", Ball)
+
+
+def teacher(obs):
+    return np.zeros(len(obs), int), np.ones(3)
+"""
+
+
+def test_quiet_holds_for_notes_on_teachers_and_environments(tmp_path):
+    (tmp_path / "mine.py").write_text(ENDLESS)
+    rollout = ("jaxmaze.rollout", "--env=mine:Endless-v0", "--policy=mine:teacher")
+    rollout = (*rollout, "--n_episodes=2", "--record")
+    said = command(*rollout, "--workdir=a", cwd=tmp_path).stdout
+    assert "gives a state with its actions" in said and "has no step limit" in said
+    done = command(*rollout, "--workdir=b", "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "b\n", "")
+
+
 def test_verbose_tells_where_an_error_comes_from(tmp_path):
     done = command("jaxmaze.rollout", "--env=Nowhere-v0", "--verbose")
     *trace, line = done.stderr.strip().splitlines()

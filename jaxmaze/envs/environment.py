@@ -11,9 +11,10 @@ import logging
 from collections.abc import Callable
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from jaxmaze.envs import action_masks, trial, wrapping
+from jaxmaze.envs import action_masks, outside, trial, wrapping
 from jaxmaze.envs.env_config import EnvConfig, EnvInfo, EnvSection
 from jaxmaze.envs.importing import current_folder_first
 from jaxmaze.envs.making import make
@@ -73,7 +74,8 @@ def describe(config: EnvConfig, say: Callable[[str], None] = print) -> EnvInfo:
 
     Args:
       config: the environment's configuration.
-      say: prints a note if nothing is known to end its episodes.
+      say: prints a note if nothing is known to end its episodes, and a warning if the first
+        observations are outside of their bounds.
 
     Raises:
       UserError: if it cannot be made, has a space that is not supported, or breaks gymnasium's
@@ -84,9 +86,12 @@ def describe(config: EnvConfig, say: Callable[[str], None] = print) -> EnvInfo:
         assert env.spec is not None  # set by making it
         spec, limit = env.spec, step_limit(env)
         key = (repr(config), type(env.unwrapped))
-        space_spec(env.observation_space, env.action_space)  # raises before the trial step
+        spaces = space_spec(env.observation_space, env.action_space)  # raises before the trial step
         if key not in _tried and not is_gymnasiums(spec, config):
-            trial.check(env, config.id)
+            for obs in trial.check(env, config.id):
+                named = zip(spaces.obs.parts, spaces.obs.leaves(obs), strict=True)
+                arrays = {part.name: np.asarray(x)[None] for part, x in named}
+                outside.note(config.id, env.observation_space, arrays, say)
             _tried.add(key)
         source = action_masks.find(env, config.id, config.action_masks)
         config = config._replace(mask_source=source)

@@ -12,11 +12,13 @@ import numpy as np
 from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import PyTree
 from jaxmaze.envs import environment, space_kinds
+from jaxmaze.errors import ActionError
 
 Act = Callable[[np.ndarray], np.ndarray]
 """Maps observations ``[K, ...]`` to actions ``[K, ...]`` in the environments' form."""
 
-
+MOST_NAMED = 8
+"""Episodes that a message names at most."""
 HOOKS = ("begin", "end")
 """Optional methods of a policy; functions that wrap the policy forward them.
 
@@ -93,6 +95,7 @@ def run_episodes(
       on_start: called with the slot before an episode's first action.
 
     Raises:
+      ActionError: if the policy gives what is no action; the message names the episode and step.
       UserError: if an episode without a step limit exceeds
         :data:`jaxmaze.envs.environment.LONGEST` steps.
       WorkerError: if an environment raises.
@@ -100,32 +103,17 @@ def run_episodes(
     Yields:
       ``(slot, episode)`` as episodes end. Episodes without ``record`` have empty arrays.
     """
-    current: list[tuple[int, int] | None] = [None] * len(envs)
-    envs = [environment.bounded(env) for env in envs]
-    spaces = space_kinds.space_spec(envs[0].observation_space, envs[0].action_space)
-    obs = spaces.obs.zeros(len(envs))
-    logs: list[tuple[list, list, list]] = [([], [], []) for _ in envs]
-    begin, end = (getattr(act, name, None) for name in HOOKS)
-
-    def start(slot: int) -> None:
-        current[slot] = queues[slot].popleft() if queues[slot] else None
-        if (job := current[slot]) is None:
-            return
-        environment.reset_into(obs, slot, spaces.obs, envs[slot], job[1])
-        logs[slot] = ([spaces.obs.take(obs, slot)] if record else [], [], [])
-        if begin is not None:
-            begin(slot, envs[slot], job[1])
-        if on_start is not None:
-            on_start(slot)
-        if after_step is not None:
-            after_step(slot)
-
+    slots = _Slots(envs, act, queues, record, after_step, on_start)
+    envs, spaces, obs, current, logs = slots.envs, slots.spaces, slots.obs, slots.jobs, slots.logs
     for slot in range(len(envs)):
-        start(slot)
+        slots.start(slot)
     while any(job is not None for job in current):
-        for slot, action in enumerate(spaces.action.each(act(obs))):
-            job = current[slot]
-            if job is None:
+        try:
+            actions = act(obs)
+        except ActionError as error:
+            raise ActionError(f"{slots.asking(error.row)}: {error}") from error
+        for slot, action in enumerate(spaces.action.each(actions)):
+            if current[slot] is None:
                 continue
             observations, taken, rewards = logs[slot]
             try:
@@ -140,9 +128,74 @@ def run_episodes(
             if after_step is not None:
                 after_step(slot)
             if terminated or truncated:
-                episode = _episode(envs[slot], spaces, job, logs[slot], bool(terminated))
-                yield slot, episode if end is None else end(slot, episode)
-                start(slot)
+                yield slot, slots.end(slot, bool(terminated))
+                slots.start(slot)
+
+
+class _Slots:
+    """Environments, each with the episode that it plays.
+
+    Attributes:
+      envs: the environments.
+      spaces: their spaces.
+      obs: ``[K, ...]`` their latest observations.
+      jobs: index and seed of each one's episode; None if it has none left.
+      logs: observations and actions (if recorded) and rewards of each one's episode so far.
+    """
+
+    def __init__(
+        self,
+        envs: Sequence[gym.Env],
+        act: Act,
+        queues: Sequence[deque[tuple[int, int]]],
+        record: bool,
+        after_step: Callable[[int], None] | None,
+        on_start: Callable[[int], None] | None,
+    ):
+        """As :func:`run_episodes` takes them."""
+        self.envs = [environment.bounded(env) for env in envs]
+        first = self.envs[0]
+        self.spaces = space_kinds.space_spec(first.observation_space, first.action_space)
+        self.obs = self.spaces.obs.zeros(len(envs))
+        self.jobs: list[tuple[int, int] | None] = [None] * len(envs)
+        self.logs: list[tuple[list, list, list]] = [([], [], []) for _ in envs]
+        self._queues, self._record = queues, record
+        self._after_step, self._on_start = after_step, on_start
+        self._begin, self._end = (getattr(act, name, None) for name in HOOKS)
+
+    def start(self, slot: int) -> None:
+        """Begin the slot's next episode, if there is one."""
+        queue, env, obs = self._queues[slot], self.envs[slot], self.spaces.obs
+        self.jobs[slot] = job = queue.popleft() if queue else None
+        if job is None:
+            return
+        environment.reset_into(self.obs, slot, obs, env, job[1])
+        self.logs[slot] = ([obs.take(self.obs, slot)] if self._record else [], [], [])
+        if self._begin is not None:
+            self._begin(slot, env, job[1])
+        if self._on_start is not None:
+            self._on_start(slot)
+        if self._after_step is not None:
+            self._after_step(slot)
+
+    def asking(self, row: int | None) -> str:
+        """The step in which the policy was asked, in words: of a row, or of all if it is None."""
+        playing = {slot: job for slot, job in enumerate(self.jobs) if job is not None}
+        if len(playing) == 1:
+            (row,) = playing
+        if row in playing:
+            index, seed = playing[row]
+            return f"episode {index} (seed {seed}), step {len(self.logs[row][2])}"
+        listed = [str(index) for index, _ in playing.values()]
+        more = ", ..." if len(listed) > MOST_NAMED else ""
+        return f"a step of episodes {', '.join(listed[:MOST_NAMED])}{more}"
+
+    def end(self, slot: int, terminated: bool) -> Episode:
+        """The slot's episode, which is over."""
+        job, env = self.jobs[slot], self.envs[slot]
+        assert job is not None
+        episode: Episode = _episode(env, self.spaces, job, self.logs[slot], terminated)
+        return episode if self._end is None else self._end(slot, episode)
 
 
 def _episode(

@@ -160,7 +160,8 @@ def load(path: str, field: str) -> Code:
     if nameless(path):
         raise UserError(
             f"config.{field}={path} was given in Python and cannot be imported: give it again "
-            "there, with the same configuration and folder, as in jaxmaze.train(config, folder)"
+            "there, with the same configuration and folder, as in jaxmaze.train(config, folder), "
+            "or as config=config to jaxmaze.compare, inspect, video or view"
         )
     module_name, _, name = path.partition(":")
     module = import_module(module_name, f"{field}={path}")

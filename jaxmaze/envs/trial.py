@@ -27,21 +27,24 @@ STEP = (
 HELP = "gymnasium.utils.env_checker.check_env(env) finds more of the kind"
 
 
-def check(env: gym.Env, name: str) -> None:
+def check(env: gym.Env, name: str) -> tuple[PyTree, PyTree]:
     """Reset an environment, take one step, and check the results.
 
     Args:
       env: newly made; not to be used afterwards.
       name: the environment's name.
 
+    Returns:
+      The two observations.
+
     Raises:
       UserError: one line, if it raises or violates gymnasium's API.
     """
-    obs, info = _reset(env, name)
-    _check_obs(env.observation_space, obs, name, "reset()", RESET)
+    first, info = _reset(env, name)
+    _check_obs(env.observation_space, first, name, "reset()", RESET)
     _check_info(info, name, "reset()", RESET)
     env.action_space.seed(0)
-    found = _called(env, "step", name, STEP, lambda: env.step(_action(env, obs, info)))
+    found = _called(env, "step", name, STEP, lambda: env.step(_action(env, first, info)))
     if not isinstance(found, tuple) or len(found) != 5:
         _wrong(name, f"step() returned {_shape(found)}", STEP)
     obs, reward, terminated, truncated, info = found
@@ -52,6 +55,7 @@ def check(env: gym.Env, name: str) -> None:
         if np.ndim(value) or np.asarray(value).dtype.kind not in "biu":
             _wrong(name, f"step() gave {flag}={value!r:.60}", f"{STEP}, {flag} True or False")
     _check_info(info, name, "step()", STEP)
+    return first, obs
 
 
 def _reset(env: gym.Env, name: str) -> tuple[PyTree, JsonMap]:

@@ -75,9 +75,8 @@ def dataset(
     info = info_for(env)
     flat = Flat(observations, actions, rewards, terminations, truncations, next_observations, seeds)
     raws = split(flat, info, lengths, episode_ends)
-    about = About(
-        dataset_id or DATASET_ID, names_of(author), names_of(author_email), code_permalink
-    )
+    authors = names_of(author), names_of(author_email)
+    about = About(dataset_id or DATASET_ID, *authors, code_permalink)
     provenance = {"policy": policy, "source": {"format": "arrays"}}
     return write(Path(path), raws, info, provenance, about, clip_actions)
 

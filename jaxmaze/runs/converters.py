@@ -85,33 +85,34 @@ def convert(
       UserError: one line with what is wrong; nothing is written then.
     """
     info = info_for(env)
-    columns = Columns(
-        names_of(observations),
-        names_of(actions),
-        rewards,
-        terminations,
-        truncations,
-        episodes,
-        seeds,
-    )
-    about = About(
-        dataset_id or DATASET_ID, names_of(author), names_of(author_email), code_permalink
-    )
-    if tables.is_frame(source):
-        raws: Iterator[Raw] = tables.episodes(tables.of_frame(source), info, columns)
-        said: Json = {"format": "pandas"}
-    else:
-        file = Path(str(source))
-        if not file.exists():
-            raise UserError(f"{file} does not exist; give a file or a folder with recordings")
-        name = format or _guess(file)
-        if name not in READERS:
-            raise UserError(f"format={name!r} is not known; it must be one of {', '.join(READERS)}")
-        if name != "csv" and any(columns):
-            raise UserError(f"names of columns are for tables; {name} has names of its own")
-        raws, said = READERS[name](file, info, columns), {"format": name, "file": file.name}
+    single = (rewards, terminations, truncations, episodes, seeds)
+    columns = Columns(names_of(observations), names_of(actions), *single)
+    authors = names_of(author), names_of(author_email)
+    about = About(dataset_id or DATASET_ID, *authors, code_permalink)
+    raws, said = _recordings(source, format, info, columns)
     provenance = {"policy": policy, "source": said}
     return write(Path(path), raws, info, provenance, about, clip_actions)
+
+
+def _recordings(
+    source: Given, format: str | None, info: EnvInfo, columns: Columns
+) -> tuple[Iterator[Raw], Json]:
+    """The episodes of a file, a folder or a DataFrame, and what the provenance says of it.
+
+    Raises:
+      UserError: for what does not exist, or is of no known format.
+    """
+    if tables.is_frame(source):
+        return tables.episodes(tables.of_frame(source), info, columns), {"format": "pandas"}
+    file = Path(str(source))
+    if not file.exists():
+        raise UserError(f"{file} does not exist; give a file or a folder with recordings")
+    name = format or _guess(file)
+    if name not in READERS:
+        raise UserError(f"format={name!r} is not known; it must be one of {', '.join(READERS)}")
+    if name != "csv" and any(columns):
+        raise UserError(f"names of columns are for tables; {name} has names of its own")
+    return READERS[name](file, info, columns), {"format": name, "file": file.name}
 
 
 def _guess(file: Path) -> str:

@@ -16,7 +16,7 @@ from jaxmaze.envs import environment, given
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
-from jaxmaze.runs import clipping, console, disk, run_folder, trajectories
+from jaxmaze.runs import checks, clipping, console, disk, run_folder, trajectories
 from jaxmaze.runs.about import About
 from jaxmaze.runs.filters import NO_REWARDS
 
@@ -56,7 +56,7 @@ def info_for(env: Given) -> EnvInfo:
         env = {"env": {"id": env}}
     if isinstance(env, Mapping | ml_collections.ConfigDict | config_lib.Settings):
         settings = config_lib.to_settings(env)
-        return environment.describe(environment.EnvConfig.of(settings.env))
+        return environment.describe(environment.EnvConfig.of(settings.env), console.say)
     if given.has_spaces(env):
         return given.info_of(env)  # type: ignore[arg-type]
     if isinstance(env, tuple) and len(env) == 2:
@@ -114,8 +114,7 @@ class _Writer:
     def episodes(self, raws: Iterable[Raw], where: str) -> Iterator[Episode]:
         """Each episode, cast to the dtypes of the spaces."""
         for index, raw in enumerate(raws):
-            name = f"{where}: episode {index}"
-            episode = self._within(self._episode(index, raw, name), name)
+            episode = self._within(self._episode(index, raw, f"{where}: episode {index}"), where)
             self._returns.append(episode.episode_return)
             self._steps += episode.length
             self._terminated += episode.terminated
@@ -130,10 +129,12 @@ class _Writer:
         bounds = clipping.outside([episode], space)
         if not bounds.steps:
             return episode
+        checks.check_numbers(episode, where)  # infinity is no action that clipping mends
         if not self._clip:
             raise UserError(
-                f"{where} has actions outside their bounds in {bounds}; clip them with "
-                "clip_actions=True (--clip_actions), if they are not those of another environment"
+                f"{where}: episode {episode.index} has actions outside their bounds in {bounds}; "
+                "clip them with clip_actions=True (--clip_actions), if they are not those of "
+                "another environment"
             )
         self._clipped += bounds.steps
         self._provenance["clipped_steps"] = self._clipped
@@ -228,7 +229,9 @@ def _cast(x: Given, shape: tuple[int, ...], dtype: np.dtype, where: str) -> np.n
     with np.errstate(invalid="ignore", over="ignore"):
         cast = array.astype(dtype)
     if dtype.kind in "iu" and array.size and not (cast == array).all():
-        odd = array[cast != array].flat[0]
+        index = tuple(int(i) for i in np.argwhere(cast != array)[0])
+        at = checks.place(index)
+        odd = f"{array[index]}{' in ' * bool(at)}{at} at step {index[0]}"
         raise UserError(f"{where} are to be of type {dtype}, which {odd} is not")
     return cast
 

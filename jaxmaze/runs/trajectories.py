@@ -25,6 +25,7 @@ from jaxmaze.envs.space_kinds import actions_from_groups, space_spec
 from jaxmaze.errors import UserError
 from jaxmaze.runs import clipping, disk, memory, run_folder
 from jaxmaze.runs.about import About, metadata
+from jaxmaze.runs.checks import check, check_numbers
 from jaxmaze.runs.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -52,47 +53,6 @@ def add_to_fingerprint(digest: hashlib._Hash, e: Episode) -> None:
         digest.update(str((array.dtype.str, array.shape)).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(b"terminated" if e.terminated else b"truncated")
-
-
-def check(episode: Episode, info: EnvInfo, where: str) -> None:
-    """Check an episode against its environment's spaces.
-
-    Raises:
-      UserError: one line with what is wrong in which episode.
-    """
-    where = f"{where}: episode {episode.index}"
-    obs, actions, rewards = episode.observations, episode.actions, episode.rewards
-    spaces = info.spaces
-    leaves, parts = jax.tree.leaves(obs), jax.tree.leaves(actions)
-    steps = len(parts[0])
-    if steps == 0:
-        raise UserError(f"{where} has no steps")
-    short = any(len(x) != steps for x in (*parts, rewards))
-    if short or any(len(x) != steps + 1 for x in leaves):
-        raise UserError(
-            f"{where} has {len(leaves[0])} observations, {steps} actions and {len(rewards)} "
-            "rewards; T steps need T + 1 observations, T actions and T rewards"
-        )
-    problem = spaces.obs.problem(obs, info.config.id)
-    if problem:
-        raise UserError(f"{where} has {problem}: is it data of another environment?")
-    named = (("observations", leaves), ("actions", parts), ("rewards", [rewards]))
-    each = [(name, array) for name, arrays in named for array in arrays]
-    for name, array in each:
-        if array.dtype.kind not in "biufc":
-            raise UserError(f"{where} has {name} of type {array.dtype}, which are not numbers")
-        if not np.isfinite(array).all():
-            raise UserError(f"{where} has {name} that are NaN or infinite")
-    for taken in (actions,) if episode.labels is None else (actions, episode.labels):
-        for array in jax.tree.leaves(taken):
-            if len(array) != steps:
-                raise UserError(f"{where} has {len(array)} labels for {steps} steps")
-        problem = spaces.action.problem(taken, info.config.id)
-        if problem:
-            raise UserError(f"{where} has {problem}: is it data of another environment?")
-        violation = spaces.violation(jax.tree.map(lambda x: x[:-1], obs), taken)
-        if violation:
-            raise UserError(f"{where} has {violation}")
 
 
 def write(
@@ -219,6 +179,8 @@ def read(path: str | Path, info: EnvInfo, clip: bool = False) -> Dataset:
             "their last step; they are taken as truncated there"
         )
     bounds = clipping.outside(episodes, info.spaces.action)
+    for episode in episodes if bounds.steps else ():
+        check_numbers(episode, str(path))  # infinity is no action that clipping mends
     if bounds.steps and not clip:
         raise UserError(
             f"{path} has actions outside the bounds of {info.config.id} in {bounds}; clip them "

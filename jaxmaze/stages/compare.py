@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import ml_collections
 import numpy as np
 
 from jaxmaze import config as config_lib
@@ -26,7 +27,7 @@ from jaxmaze.runs import (
     run_folder,
     style,
 )
-from jaxmaze.training import evaluation
+from jaxmaze.training import audit, evaluation
 
 KIND = "compare"
 RESUMED = "a comparison, which is not resumed; compare its runs again"
@@ -110,7 +111,7 @@ def player(config: Settings, policy: object = None) -> Callable[[np.ndarray], ou
     Raises:
       UserError: if there is no such policy or environment.
     """
-    info = environment.describe(environment.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env), console.say)
     found = policies.resolve(
         config.rollout.policy if policy is None else policy,
         info,
@@ -137,23 +138,40 @@ def on_record(rollout: Path) -> dict[int, tuple[float, int]]:
     }
 
 
-def recorded(folder: Path, trust: bool) -> Teacher:
+def _configured(folder: Path, own: ml_collections.ConfigDict | None) -> ml_collections.ConfigDict:
+    """A run's configuration, with the environment of the user's own where that is given.
+
+    Raises:
+      UserError: if that is another environment.
+    """
+    config = run_folder.load_config(folder)
+    if own is None:
+        return config
+    theirs, ours = (config_lib.to_dict(c)["env"] for c in (config, own))
+    difference = audit.env_difference(theirs, ours)  # type: ignore[arg-type]
+    if difference:
+        raise UserError(f"{folder} was made in another environment than config's: {difference}")
+    return config_lib.make_config(config.to_dict() | {"env": own.env.to_dict()})
+
+
+def recorded(folder: Path, trust: bool, own: ml_collections.ConfigDict | None = None) -> Teacher:
     """The teacher of a rollout; it plays further episodes if its policy is available.
 
     Args:
       folder: the rollout's.
       trust: whether code that it names may be imported.
+      own: a configuration of the user's with the same environment, to make it from.
 
     Raises:
       UserError: if it is not a rollout, or has no recorded episodes and no available policy.
     """
     known = on_record(folder)
-    config = run_folder.load_config(folder)
+    config = _configured(folder, own)
     noise = config.rollout.epsilon or config.rollout.noise_std
     if noise:
         known = {}  # returns with action noise are not the teacher's own
     try:
-        trust_lib.check(config_lib.import_paths(config), folder, trust)
+        trust_lib.check(config_lib.import_paths(config), folder, trust, _named(own))
         return Teacher(known, player(config_lib.to_settings(config)))
     except UserError as error:  # not trusted, or not available any more
         if noise:
@@ -164,22 +182,34 @@ def recorded(folder: Path, trust: bool) -> Teacher:
         return Teacher(known)
 
 
-def at_hand(policy: object, runs: Sequence[Path], trust: bool) -> Teacher:
+def _named(own: ml_collections.ConfigDict | None) -> list[object]:
+    """The import paths of an environment that the user gave, which need no trust."""
+    paths = {} if own is None else config_lib.import_paths(own)
+    return [path for field, path in paths.items() if field.startswith("env.")]
+
+
+def at_hand(
+    policy: object,
+    runs: Sequence[Path],
+    trust: bool,
+    own: ml_collections.ConfigDict | None = None,
+) -> Teacher:
     """A teacher that plays now, in the environment of the runs.
 
     Args:
       policy: its name, or a Python object.
       runs: the runs' folders.
       trust: whether code that the first one names may be imported, to make its environment.
+      own: a configuration of the user's with the same environment, to make it from.
 
     Raises:
       UserError: if there are no runs, they are not trusted, or the teacher does not fit.
     """
     if not runs:
         raise UserError("there are no runs to compare a teacher with")
-    config = run_folder.load_config(runs[0])
+    config = _configured(runs[0], own)
     paths = {k: v for k, v in config_lib.import_paths(config).items() if k.startswith("env.")}
-    trust_lib.check(paths, runs[0], trust)
+    trust_lib.check(paths, runs[0], trust, _named(own))
     return Teacher({}, player(config_lib.to_settings(config), policy))
 
 

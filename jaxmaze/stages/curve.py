@@ -64,7 +64,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     """
     if config.bc.data is None:
         raise UserError("config.bc.data is not set; it must be a folder with recorded episodes")
-    info = environment.describe(environment.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env), console.say)
     dataset = sources.read(config.bc, info)
     if dataset.weights is not None:
         raise UserError("config.bc.data_weights are not for curves, which draw from all data alike")

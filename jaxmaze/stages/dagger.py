@@ -53,7 +53,7 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     Raises:
       UserError: for a teacher that cannot be queried, or does not fit.
     """
-    info = environment.describe(environment.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env), console.say)
     teacher = dagger_data.teacher_of(config, info, 0, policy)
     identity = run_folder.identity(config, KIND, teacher_sha256=policies.digest_of(teacher))
     seeds = bc_learner.member_seeds(config)

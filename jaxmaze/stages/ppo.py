@@ -94,7 +94,7 @@ def run_arms(
     arms = {name: (to_settings(config), workdir) for name, (config, workdir) in arms.items()}
     first = next(iter(arms.values()))[0]
     ppo_arms.check_shared([config for config, _ in arms.values()])
-    info = environment.describe(environment.EnvConfig.of(first.env))
+    info = environment.describe(environment.EnvConfig.of(first.env), console.say)
     BACKENDS[first.env.backend].check(info)
     networks = build_networks(first, units.spaces_of_arms(list(arms.values()), info))
     configs = [config for config, _ in arms.values()]

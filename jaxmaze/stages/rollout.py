@@ -16,13 +16,14 @@ from jaxmaze.config import Settings
 from jaxmaze.config.fields import names_of
 from jaxmaze.core import seeding
 from jaxmaze.core.types import Json
-from jaxmaze.envs import environment
+from jaxmaze.envs import environment, outside
 from jaxmaze.envs.episodes import (
     Episode,
     iter_episodes,
     play_episodes,
     run_episodes,
 )
+from jaxmaze.envs.leaves import arrays_of
 from jaxmaze.errors import UserError
 from jaxmaze.runs import about, console, disk, metrics, outcomes, run_folder, trajectories
 from jaxmaze.teachers import human
@@ -64,7 +65,7 @@ def run(
     """
     if render == "video":
         files.check()
-    info = environment.describe(environment.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env), console.say)
     name, given = config.rollout.policy, policy is not None
     player = _player(config, info, policy, member, render)
     if seeds is None:
@@ -299,7 +300,9 @@ class _Tally:
 
     def counted(self, episodes: Iterable[Episode]) -> Iterator[Episode]:
         """The same episodes, counted as they pass."""
+        name, space = self._info.config.id, self._info.observation_space
         for e in episodes:
+            outside.note(name, space, arrays_of(e.observations), console.say)
             self._returns.append(e.episode_return)
             self._lengths.append(e.length)
             self._terminated += e.terminated

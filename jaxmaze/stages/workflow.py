@@ -92,7 +92,7 @@ def _rollout(
 
 def _check(config: Settings, policy: object) -> None:
     """Check before the folder is claimed what would stop a later stage."""
-    info = environment.describe(environment.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env), console.say)
     BACKENDS[config.env.backend].check(info)
     policies.resolve(config.rollout.policy if policy is None else policy, info, config.seed)
     splits.split(config.rollout.n_episodes, config.bc.validation_percentage, config.seed)

@@ -24,7 +24,7 @@ def describe(config: Settings) -> environment.EnvInfo:
         that is not supported.
     """
     if config.env.named:
-        return environment.describe(environment.EnvConfig.of(config.env))
+        return environment.describe(environment.EnvConfig.of(config.env), console.say)
     if config.bc.data is None:
         raise UserError("config.bc.data is not set; it must be a folder with recorded episodes")
     console.say(

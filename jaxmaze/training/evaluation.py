@@ -116,6 +116,6 @@ def of_run(run: Path, config: Settings, seeds: np.ndarray) -> list[outcomes.Eval
       UserError: if it has no checkpoint that can be read.
     """
     networks, policies, meta = checkpoint.load_best(run)
-    info = environment.describe(environment.EnvConfig.of(config.env))
+    info = environment.describe(environment.EnvConfig.of(config.env), console.say)
     with open_evaluator(config, info, networks, meta["seeds"]) as evaluator:
         return evaluator(policies, seeds)

@@ -155,7 +155,7 @@ class Casting(NamedTuple):
 
     def _environment(self, settings: Settings, run: Path) -> environment.EnvInfo:
         if self.config is not None:
-            return environment.describe(environment.EnvConfig.of(self.config.env))
+            return environment.describe(environment.EnvConfig.of(self.config.env), console.say)
         if not settings.env.named:
             raise UserError(
                 f"{run} was cloned without an environment; name one to play in with --env=ID or "
@@ -163,7 +163,7 @@ class Casting(NamedTuple):
             )
         paths = config_lib.import_paths(run_folder.load_config(run))
         trust_lib.check({k: v for k, v in paths.items() if k.startswith("env.")}, run, self.trust)
-        return environment.describe(environment.EnvConfig.of(settings.env))
+        return environment.describe(environment.EnvConfig.of(settings.env), console.say)
 
     def _resolved(self, policy: object, info: environment.EnvInfo, settings: Settings) -> Act:
         found = policies.resolve(

@@ -13,7 +13,7 @@ from jaxmaze.envs import environment, replay
 from jaxmaze.errors import UserError
 from jaxmaze.inspection import recorded_envs
 from jaxmaze.inspection.recordings import Recordings
-from jaxmaze.runs import run_folder, sources
+from jaxmaze.runs import console, run_folder, sources
 from jaxmaze.training import evaluation
 from jaxmaze.viewing.names import Names
 from jaxmaze.viewing.opinions import Judge
@@ -115,7 +115,7 @@ def _played(
         trust_lib.check({k: v for k, v in paths.items() if k.startswith("env.")}, run, trust)
     else:
         settings = config
-    info = environment.describe(environment.EnvConfig.of(settings.env))
+    info = environment.describe(environment.EnvConfig.of(settings.env), console.say)
     judge.check(info.observation_space, info.action_space)
     counted = settings.replace("evaluation", episodes=max(n_episodes, 1))
     seeds = evaluation.test_seeds(counted)[:n_episodes]

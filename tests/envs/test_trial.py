@@ -110,7 +110,7 @@ def test_a_trial_takes_an_action_that_is_allowed():
 
 def test_an_environment_is_tried_once_and_gymnasiums_own_never(monkeypatch):
     tried = []
-    monkeypatch.setattr(trial, "check", lambda env, name: tried.append(name))
+    monkeypatch.setattr(trial, "check", lambda env, name: tried.append(name) or ())
     monkeypatch.setattr(environment, "_tried", set())
     for config in (config_of(make=make_env), config_of(id="CartPole-v1")) * 3:
         environment.describe(config)

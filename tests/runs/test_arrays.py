@@ -195,6 +195,22 @@ def test_minari_loads_what_is_written(tmp_path, monkeypatch):
     np.testing.assert_array_equal(loaded[2].observations, obs[2])
 
 
+def test_infinite_actions_are_not_clipped_and_a_part_is_named(tmp_path):
+    spaces = gym.spaces.Dict({"a": DISCRETE[0], "b": gym.spaces.Box(-9, 9, (2, 2))})
+    actions = gym.spaces.Dict({"gear": gym.spaces.Discrete(3), "turn": gym.spaces.Box(-1, 1, (2,))})
+    obs = {"a": np.zeros((5, 3)), "b": np.zeros((5, 2, 2))}
+    acts = {"gear": np.zeros(5, int), "turn": np.zeros((5, 2))}
+    rest = {"env": (spaces, actions), "lengths": (2, 3), "clip_actions": True}
+    acts["turn"][3, 1] = np.inf
+    with pytest.raises(UserError, match=r"episode 1 has inf in actions\.turn\[1\] at step 1; no"):
+        jaxmaze.dataset(tmp_path / "d", observations=obs, actions=acts, **rest)
+    obs["b"][4, 0, 1] = np.nan
+    acts["turn"][3, 1] = 0
+    with pytest.raises(UserError, match=r"episode 1 has nan in observations\.b\[0, 1\] at step 2"):
+        jaxmaze.dataset(tmp_path / "d", observations=obs, actions=acts, **rest)
+    assert not (tmp_path / "d").exists()
+
+
 def bad(**changes):
     obs, acts, rewards = values()
     good = dict(
@@ -213,7 +229,10 @@ def poisoned(value):
 
 
 BAD = {
-    "NaN": (bad(observations=poisoned(np.nan)), "episode 1 has observations that are NaN"),
+    "NaN": (
+        bad(observations=poisoned(np.nan)),
+        r"episode 1 has nan in observations\[1\] after the last step; no",
+    ),
     "shape": (bad(observations=np.zeros((11, 4))), r"observations of shape \(4,\).*\(3,\)"),
     "rows": (bad(observations=np.zeros((10, 3))), "observations have 10 rows.* give 8, or 11"),
     "rewards": (bad(rewards=np.zeros(9)), "rewards has 9 rows; it must have 8"),
@@ -221,8 +240,15 @@ BAD = {
     "empty episode": (bad(lengths=(3, 0, 5)), "at least one step"),
     "no ends": (bad(lengths=None), "nothing tells where episodes end; give lengths"),
     "two ends": (bad(episode_ends=ENDS), "not both"),
+    "no choice": (
+        bad(actions=np.array([0, 1, 2, 3, np.nan, 0, 0, 0])),
+        "episode 2: actions are to be of type int64, which nan at step 0 is not",
+    ),
     "action": (bad(actions=np.full(8, 4)), "actions from 4 to 4.*actions 0 to 3"),
-    "half an action": (bad(actions=np.full(8, 0.5)), "actions are to be of type int64, which 0.5"),
+    "half an action": (
+        bad(actions=np.full(8, 0.5)),
+        "episode 0: actions are to be of type int64, which 0.5 at step 0",
+    ),
     "texts": (bad(actions=np.full(8, "left")), "which are not numbers"),
     "ragged": (bad(observations=[[1, 2, 3], [1]]), "cannot be made an array"),
     "number": (bad(actions=3), "must be arrays with a row for each step"),
@@ -243,7 +269,9 @@ def test_what_does_not_fit_is_one_line_and_nothing_is_written(case, tmp_path):
 
 def test_bytes_that_would_change_are_refused(tmp_path):
     _, acts, _ = values(REAL)
-    with pytest.raises(UserError, match="observations are to be of type uint8, which 300"):
+    with pytest.raises(
+        UserError, match=r"are to be of type uint8, which 300 in \[0, 0\] at step 0"
+    ):
         jaxmaze.dataset(
             tmp_path / "d",
             env=REAL,

@@ -215,7 +215,10 @@ BAD_TABLES = {
     "short": (lambda r: r[2].pop(), "row 4 has 8 cells, but 9 columns"),
     "mixed": (lambda r: r.append(["e0", 1, 1, 1, 1, 0, 0, 0, ""]), "rows of an episode are not to"),
     "goes on": (lambda r: r[1].__setitem__(7, True), "an episode goes on after the end in row 1"),
-    "hole": (lambda r: r[2].__setitem__(3, ""), "episode 0 has observations that are NaN"),
+    "hole": (
+        lambda r: r[2].__setitem__(3, ""),
+        r"episode 0 has nan in observations\[2\] at step 2; no",
+    ),
     "nothing": (lambda r: r.clear(), "has no rows"),
 }
 

@@ -173,10 +173,14 @@ def test_actions_outside_their_bounds_are_clipped_if_asked_for(tmp_path):
 
 def test_clipping_mends_nothing_else(tmp_path):
     path = beyond(tmp_path / "d")
-    with h5py.File(tmp_path / "d" / "data" / "main_data.hdf5", "a") as file:
-        file["episode_0/actions"][0] = np.nan
-    with pytest.raises(UserError, match="episode 0 has actions that are NaN"):
-        read(path, clip_actions=True)
+    for value in (np.nan, np.inf):  # an infinite one is beyond its bounds too
+        with h5py.File(tmp_path / "d" / "data" / "main_data.hdf5", "a") as file:
+            file["episode_0/actions"][2] = value
+        for clip in (False, True):
+            with pytest.raises(
+                UserError, match=rf"episode 0 has {value} in actions\[0\] at step 2"
+            ):
+                read(path, clip_actions=clip)
 
 
 def test_what_is_within_its_bounds_is_left_alone(data):

@@ -10,7 +10,7 @@ from jaxmaze.core.spaces import Discrete
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
-from jaxmaze.runs import splits, trajectories
+from jaxmaze.runs import checks, splits, trajectories
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,13 @@ def test_minari_itself_can_load_it(info, tmp_path, monkeypatch):
     assert minari.load_dataset("trajectory_data-v0").total_steps == 18
 
 
+def holed(shape, index, value=np.nan):
+    """Zeros with one other number."""
+    found = np.zeros(shape, np.float32)
+    found[index] = value
+    return found
+
+
 BAD = {
     "no steps": (dict(length=0), "has no steps"),
     "too few observations": (
@@ -70,8 +77,14 @@ BAD = {
     ),
     "too many rewards": (dict(rewards=np.zeros(6)), "6 rewards"),
     "another shape": (dict(observations=np.zeros((6, 4), np.float32)), "another environment"),
-    "NaN": (dict(observations=np.full((6, 8), np.nan, np.float32)), "observations that are NaN"),
-    "infinite reward": (dict(rewards=np.full(5, np.inf)), "rewards that are NaN or infinite"),
+    "NaN": (dict(observations=holed((6, 8), (4, 7))), r"nan in observations\[7\] at step 4; no"),
+    "NaN at the end": (dict(observations=holed((6, 8), (5, 0))), r"after the last step; no"),
+    "infinite reward": (dict(rewards=-holed(5, 2, np.inf)), "-inf in rewards at step 2"),
+    "NaN label": (dict(labels=holed(5, 3)), "nan in labels at step 3"),
+    "the first of several": (
+        dict(observations=holed((6, 8), (4, 7)), rewards=holed(5, 2)),
+        "nan in rewards at step 2",
+    ),
     "unknown action": (dict(actions=np.full(5, 4)), "actions from 4 to 4.*actions 0 to 3"),
     "real actions": (dict(actions=np.zeros((5, 2), np.float32)), "takes one integer"),
 }
@@ -88,11 +101,11 @@ def test_bad_episodes_are_refused_before_anything_is_written(info, tmp_path, cas
 def test_continuous_actions_are_checked(tmp_path):
     info = environment.describe(environment.EnvConfig("LunarLander-v3", '{"continuous": true}'))
     good = episode(info, actions=np.zeros((5, 2), np.float32))
-    trajectories.check(good, info, "x")
+    checks.check(good, info, "x")
     with pytest.raises(UserError, match="outside the bounds"):
-        trajectories.check(dataclasses.replace(good, actions=good.actions + 1.5), info, "x")
+        checks.check(dataclasses.replace(good, actions=good.actions + 1.5), info, "x")
     with pytest.raises(UserError, match="takes 2 real numbers"):
-        trajectories.check(dataclasses.replace(good, actions=np.zeros(5, int)), info, "x")
+        checks.check(dataclasses.replace(good, actions=np.zeros(5, int)), info, "x")
 
 
 @pytest.fixture
@@ -109,7 +122,7 @@ def damage(path, name, value):
 
 def test_damaged_data_are_refused_on_reading(info, written):
     damage(written, "episode_1/rewards", np.full(5, np.nan))
-    with pytest.raises(UserError, match="episode 1 has rewards that are NaN"):
+    with pytest.raises(UserError, match="episode 1 has nan in rewards at step 0"):
         trajectories.read(written, info)
 
 

@@ -16,6 +16,7 @@ import pytest
 from jaxmaze import api, policies
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
+from jaxmaze.runs import console
 from jaxmaze.teachers import sb3
 from tests.conftest import ROOT, command
 
@@ -135,6 +136,28 @@ def test_nothing_in_a_zip_is_run(tmp_path):
         with pytest.raises(UserError, match=r"not a standard policy.*pip install 'jaxmaze\[sb3\]'"):
             policies.resolve(f"sb3:{target}", info_of(name), 0)
     assert not marker.exists()
+
+
+def test_a_zip_whose_code_is_run_is_said_unless_quiet(tmp_path, monkeypatch, capsys):
+    class PPO:
+        @staticmethod
+        def load(path, device):
+            return PPO()
+
+        def predict(self, obs, state=None, episode_start=None, deterministic=False):
+            return np.zeros(len(obs), int), None
+
+    package = types.SimpleNamespace(PPO=PPO)
+    monkeypatch.setitem(sys.modules, "stable_baselines3", package)
+    odd = rewritten(tmp_path, "ppo_cartpole", {"policy_class": serialized([])})
+    for quiet in (False, True):
+        console.loudness(quiet=quiet)
+        try:
+            policies.resolve(f"sb3:{odd}", info_of("cartpole"), 0)
+        finally:
+            console.loudness()
+        said = capsys.readouterr().out
+        assert ("is not a standard policy" in said and "runs code" in said) is not quiet
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import numpy as np
 from jaxmaze.core.types import PyTree
 from jaxmaze.envs import environment
 from jaxmaze.envs.environment import EnvInfo
-from jaxmaze.errors import UserError
+from jaxmaze.errors import ActionError, UserError
 from jaxmaze.teachers.adapters import actions, numbers
+from jaxmaze.teachers.adapters.numbers import NotAnActionError
 
 SIZES = (3, 5, 7, 11, 13, 17, 19)
 """Sizes of a trial batch; one is used that equals no length in the environment's shapes."""
@@ -40,6 +41,7 @@ class Function:
     """A user's function, called with a whole batch or row by row.
 
     Attributes:
+      name: its name in messages.
       form: its calling convention.
       sha256: of its source file; None if there is none.
     """
@@ -54,11 +56,20 @@ class Function:
         Raises:
           UserError: one line that says what it must take and return, if neither way fits.
         """
-        self._function, self._space = function, info.spaces.action
+        self._function, self._space, self._env = function, info.spaces.action, info.config.id
+        self.name = name
         self.form = self._tried(info, name)
 
     def __call__(self, obs: PyTree) -> PyTree:
-        return self._called(obs, self.form)
+        try:
+            return self._called(obs, self.form)
+        except NotAnActionError as error:
+            wanted = f"actions {self._batch()}" if self.form.batch else "one action"
+            raise ActionError(
+                f"policy {self.name} {error}; for {self._env} it must give {wanted} "
+                f"({self._space.describe()})",
+                error.row,
+            ) from error
 
     def _called(self, obs: PyTree, form: Form) -> PyTree:
         rows = len(jax.tree.leaves(obs)[0])
@@ -70,7 +81,12 @@ class Function:
         each = []
         for i in range(rows):
             given = self._function(jax.tree.map(lambda x, i=i: x[i].copy(), obs))
-            each.append(actions.one(self._space, numbers.unpack(given)[0] if form.pair else given))
+            try:
+                action = numbers.unpack(given)[0] if form.pair else given
+                each.append(actions.one(self._space, action))
+            except NotAnActionError as error:
+                error.row = i
+                raise
         return jax.tree.map(lambda *x: np.stack(x), *each)
 
     def _tried(self, info: EnvInfo, name: str) -> Form:

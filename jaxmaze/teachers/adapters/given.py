@@ -13,7 +13,7 @@ from jaxmaze.teachers.adapters.functions import Function
 from jaxmaze.teachers.adapters.objects import PerSlot, Predictor, per_slot
 
 
-def adapt(policy: object, info: EnvInfo, name: str) -> Act:
+def adapt(policy: object, info: EnvInfo, name: str, say: Callable[[str], None] = print) -> Act:
     """A user's teacher as a function from observations ``[N, ...]`` to actions ``[N, ...]``.
 
     Args:
@@ -24,6 +24,7 @@ def adapt(policy: object, info: EnvInfo, name: str) -> Act:
         * a function of a batch of observations or of one.
       info: the environment it will act in.
       name: its name in messages.
+      say: prints a note on how it will be asked.
 
     Raises:
       UserError: one line, if it is none of these or does not fit the environment.
@@ -42,10 +43,9 @@ def adapt(policy: object, info: EnvInfo, name: str) -> Act:
     if callable(policy):
         function = Function(policy, info, name)
         if function.form.state:
-            print(
+            say(
                 f"note: policy {name} gives a state with its actions, which is not given back to "
-                "it; a teacher that remembers is an object with reset(seed) and act(obs)",
-                flush=True,
+                "it; a teacher that remembers is an object with reset(seed) and act(obs)"
             )
         return function
     raise UserError(

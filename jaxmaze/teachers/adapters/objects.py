@@ -13,8 +13,9 @@ import numpy as np
 from jaxmaze.core.types import PyTree
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Episode
-from jaxmaze.errors import UserError
+from jaxmaze.errors import ActionError, UserError
 from jaxmaze.teachers.adapters import actions, numbers
+from jaxmaze.teachers.adapters.numbers import NotAnActionError
 
 
 class Teacher(Protocol):
@@ -32,6 +33,7 @@ class PerSlot:
     depend on the number of environments.
 
     Attributes:
+      name: their name in messages.
       sha256: of their source file; None if there is none.
     """
 
@@ -39,7 +41,7 @@ class PerSlot:
 
     def __init__(self, make: Callable[[int], Teacher], info: EnvInfo, name: str):
         """Set up; ``make`` makes the object of a slot."""
-        self._make, self._info, self._name = make, info, name
+        self._make, self._info, self.name = make, info, name
         self._made: dict[int, Teacher] = {}
         self._playing: dict[int, Callable[[PyTree], object]] = {}
 
@@ -64,24 +66,24 @@ class PerSlot:
     def __call__(self, obs: PyTree) -> PyTree:
         if not self._playing:
             raise ValueError(
-                f"{self._name} is told where episodes begin, with begin(slot, env, seed); none has"
+                f"{self.name} is told where episodes begin, with begin(slot, env, seed); none has"
             )
         chosen: dict[int, PyTree] = {}
         for slot, act in self._playing.items():
-            given = act(jax.tree.map(lambda x, s=slot: x[s].copy(), obs))
-            chosen[slot] = self._one(given)
+            chosen[slot] = self._one(act, jax.tree.map(lambda x, s=slot: x[s].copy(), obs), slot)
         anything = next(iter(chosen.values()))  # a placeholder where no episode is running
         rows = len(jax.tree.leaves(obs)[0])
         each = [chosen.get(slot, anything) for slot in range(rows)]
         return jax.tree.map(lambda *x: np.stack(x), *each)
 
-    def _one(self, given: object) -> PyTree:
+    def _one(self, act: Callable[[PyTree], object], obs: PyTree, slot: int) -> PyTree:
         try:
-            return actions.one(self._info.spaces.action, given)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"policy {self._name}: act(obs) {error}; for {self._info.config.id} it must give "
-                f"one action, {self._info.spaces.action.describe()}"
+            return actions.one(self._info.spaces.action, act(obs))
+        except NotAnActionError as error:
+            raise ActionError(
+                f"policy {self.name}: act(obs) {error}; for {self._info.config.id} it must give "
+                f"one action, {self._info.spaces.action.describe()}",
+                slot,
             ) from error
 
 

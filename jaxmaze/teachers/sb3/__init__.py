@@ -7,6 +7,7 @@ A standard policy is read here, without torch and without executing the file's p
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,13 @@ class Model:
         return self._act(obs)
 
 
-def load(name: str, info: EnvInfo) -> Model | library.Library:
+def load(name: str, info: EnvInfo, say: Callable[[str], None] = print) -> Model | library.Library:
     """The policy that ``sb3:FILE.zip`` names, acting as ``model.predict(obs, deterministic=True)``.
 
     Args:
       name: the name, ``sb3:`` included.
       info: the environment it will act in.
+      say: prints a warning if code of the file is run.
 
     Raises:
       UserError: if there is no such file, it does not fit, or the library that it needs is missing.
@@ -53,7 +55,7 @@ def load(name: str, info: EnvInfo) -> Model | library.Library:
         zipped = archive.read(path)
         act = networks.forward(zipped, info)
     except archive.NotStandardError as error:
-        return library.load(path, str(error), normalize)
+        return library.load(path, str(error), normalize, say)
     digest = zipped.sha256
     if normalize is None:
         return Model(act, digest)

@@ -72,13 +72,19 @@ class Library:
         return self._model.predict(observation, state, episode_start, deterministic)
 
 
-def load(path: Path, why: str, normalize: Callable[[np.ndarray], np.ndarray] | None) -> Library:
+def load(
+    path: Path,
+    why: str,
+    normalize: Callable[[np.ndarray], np.ndarray] | None,
+    say: Callable[[str], None],
+) -> Library:
     """Load a model with its library.
 
     Args:
       path: of the zip.
       why: the reason why it could not be read here.
       normalize: normalisation of observations, if any.
+      say: prints the warning that code of the file is run.
 
     Raises:
       UserError: if the library is missing, or cannot load it either.
@@ -91,10 +97,9 @@ def load(path: Path, why: str, normalize: Callable[[np.ndarray], np.ndarray] | N
             f"sb3:{path} is not a standard policy ({why}), so it takes {package} to load it, which "
             f"is missing: pip install 'jaxmaze[sb3]' ({error})"
         ) from error
-    print(
+    say(
         f"warning: sb3:{path} is not a standard policy ({why}); {package}.{name}.load loads it, "
-        "which runs code from that file",
-        flush=True,
+        "which runs code from that file"
     )
     try:
         model = algorithm.load(path, device="cpu")
