@@ -20,6 +20,7 @@ import platformdirs
 from benchmarks.results_envs import ROWS, Medium, Row
 from jaxmaze import api
 from jaxmaze.config import to_settings
+from jaxmaze.config.sections.ppo import LONGEST_SEGMENT
 from jaxmaze.core.types import Rollout
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
@@ -103,7 +104,7 @@ def _settings(row: Row, teacher: Medium, steps: int, seed: int, members: int = 1
             "seed": seed,
             "members": members,
             "ppo.total_env_steps": steps,
-            "ppo.num_steps": 256,  # the same in the search, whose budget is larger
+            "ppo.num_steps": LONGEST_SEGMENT,  # the same in the search, whose budget is larger
             "ppo.learning_rate_schedule": "constant",
             "ppo.eval_every": teacher.every,
             "ppo.eval_episodes": 10,

@@ -62,7 +62,7 @@ def test_dicts_of_either_kind_do_as_configurations(tmp_path):
     partial = {"env": {"id": "CartPole-v1"}, "bc.num_epochs": 2}
     mixed = {"env": ml_collections.ConfigDict({"id": "CartPole-v1"}), "bc": {"num_epochs": 2}}
     whole = config.validate(partial)
-    assert whole.bc.num_epochs == 2 and whole.ppo.gae_lambda == 0.98
+    assert whole.bc.num_epochs == 2 and whole.ppo.gae_lambda == 0.95
     for given in (partial, mixed, ml_collections.ConfigDict(mixed)):
         assert jaxmaze.override(given, {}).to_dict() == whole.to_dict()
     small = {"env": {"id": "CartPole-v1"}} | SMALL
@@ -221,13 +221,13 @@ def test_a_wheel_in_an_empty_folder_has_all_it_needs(tmp_path):
 @pytest.mark.parametrize(
     "fields, steps",
     [
-        ({"total_env_steps": 300_000}, 256),
-        ({"total_env_steps": 48 * 16 * 256}, 256),
-        ({"total_env_steps": 48 * 16 * 256 - 1}, 128),
+        ({"total_env_steps": 300_000}, 128),
+        ({"total_env_steps": 48 * 16 * 128}, 128),
+        ({"total_env_steps": 48 * 16 * 128 - 1}, 64),
         ({"total_env_steps": 50_000}, 64),
         ({"total_env_steps": 1000}, 32),
         ({"total_env_steps": 50_000, "num_steps": 200, "batch_size": 100}, 200),
-        ({"total_env_steps": 50_000, "num_envs": 1}, 256),
+        ({"total_env_steps": 50_000, "num_envs": 1}, 128),
         # Minibatches of 64 divide 3 * 64 steps, but not 3 * 32.
         ({"total_env_steps": 1000, "num_envs": 3}, 64),
     ],

@@ -18,7 +18,12 @@ from pathlib import Path  # noqa: E402
 import jaxmaze  # noqa: E402
 from jaxmaze import cli  # noqa: E402
 
-ALIKE = {"ppo.num_steps": 256, "ppo.num_epochs": 4}
+ALIKE = {
+    "ppo.num_steps": 256,
+    "ppo.num_epochs": 4,
+    "ppo.gae_lambda": 0.98,
+    "ppo.learning_rate": 5e-4,
+}
 """As the peer has them."""
 TUNING = ALIKE | {
     "ppo.total_env_steps": 131_072,

@@ -16,6 +16,7 @@ ZOO = {
     "ppo.learning_rate": 3e-4,
     "ppo.value_learning_rate": 3e-4,
     "ppo.learning_rate_schedule": "constant",
+    "ppo.gae_lambda": 0.98,
     "ppo.entropy_coef": 0.01,
     "ppo.average_decay": 0.0,
     "ppo.eval_every": 10**6,

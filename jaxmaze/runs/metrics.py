@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from jaxmaze import config as config_lib
 from jaxmaze.config import Settings
+from jaxmaze.config.sections.ppo import policy_rate, segment_steps
 from jaxmaze.core.types import Json
 from jaxmaze.runs import disk, run_folder, trackers
 from jaxmaze.runs.board import Board
@@ -174,8 +175,10 @@ def _points(line: Json) -> list[Point]:
 def _hparams(config: Settings, sections: Sequence[str]) -> Json:
     """By dotted name: what the environment is, seeds, and the fields of some sections."""
     values = config_lib.to_dict(config)
-    env = values["env"]
-    assert isinstance(env, dict)
+    env, ppo = values["env"], values["ppo"]
+    assert isinstance(env, dict) and isinstance(ppo, dict)
+    # What a rule sets is shown as what it came to.
+    ppo |= {"num_steps": segment_steps(config.ppo), "learning_rate": policy_rate(config.ppo)}
     chosen = {name: values[name] for name in ("seed", "members", *sections)}
     return trackers.flat({"env": {name: env[name] for name in ("id", "kwargs")}, **chosen})
 

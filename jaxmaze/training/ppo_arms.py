@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmaze.config import Settings, get
 from jaxmaze.config import settings as settings_lib
-from jaxmaze.config.sections.ppo import PPO, segment_steps
+from jaxmaze.config.sections.ppo import PPO, policy_rate, segment_steps
 from jaxmaze.core import ppo, preserving
 from jaxmaze.core.action_space import ActionSpace
 from jaxmaze.core.networks import Networks
@@ -156,7 +156,7 @@ def critic_fit_epochs(arms: Sequence[Arm]) -> int:
 
 def num_learners(configs: Sequence[Settings]) -> int:
     """Number of members of all arms whose learning rate is not 0."""
-    return sum(c.members for c in configs if c.ppo.learning_rate > 0)
+    return sum(c.members for c in configs if policy_rate(c.ppo) > 0)
 
 
 def static(configs: Sequence[Settings]) -> ppo.Static:
@@ -234,8 +234,8 @@ def hyper(arm: Arm) -> ppo.Hyper:
         return other if value is None else value
 
     values = ppo.Hyper(
-        learning_rate=c.learning_rate,
-        value_learning_rate=unless(c.value_learning_rate, c.learning_rate),
+        learning_rate=policy_rate(c),
+        value_learning_rate=unless(c.value_learning_rate, policy_rate(c)),
         gamma=c.gamma,
         gae_lambda=c.gae_lambda,
         clip_range=c.clip_range,

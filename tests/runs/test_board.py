@@ -95,6 +95,19 @@ def test_settings_are_hyper_parameters(tmp_path):
     assert "bc.batch_size" not in found and "ppo.target_kl" not in found  # not set
 
 
+def test_what_a_rule_sets_is_shown_as_what_it_came_to(tmp_path):
+    tuned = {
+        "env": {"id": "CartPole-v1"},
+        "stage": "ppo",
+        "ppo": {"init_from": "clone", "total_env_steps": 50_000},
+    }
+    written(tmp_path, (), config=config.to_settings(tuned), sections=("ppo",))
+    content = read(tmp_path).SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    found = metadata.parse_session_start_info_plugin_data(content).hparams
+    assert found["ppo.learning_rate"].number_value == 3e-4
+    assert found["ppo.num_steps"].number_value == 64
+
+
 def test_actions_are_counted_part_by_part():
     rows = np.array([0, 2, 2, 3])
     found = action_histograms.of(spaces.Discrete(5), rows)

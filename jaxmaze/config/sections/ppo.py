@@ -9,10 +9,12 @@ from jaxmaze.config.fields import at_least_0, count, field, positive, share
 from jaxmaze.errors import UserError
 
 SCHEDULES = ("linear", "constant")
-SHORTEST_SEGMENT, LONGEST_SEGMENT = 32, 256
+SHORTEST_SEGMENT, LONGEST_SEGMENT = 32, 128
 """Steps of each environment between updates, where none are set."""
 FEWEST_ITERATIONS = 48
 """Iterations that a run should have, where its segments are not as short as can be."""
+RATE_OF_CLONES, RATE_FROM_SCRATCH = 3e-4, 5e-4
+"""The policy's learning rate, where none is set: a clone has something to lose."""
 
 
 class HasStage(Protocol):
@@ -33,7 +35,11 @@ class PPO:
         folder=True,
         identity=False,  # the contents are hashed instead
     )
-    learning_rate: float = at_least_0(5e-4, "the policy's; 0 keeps it as it is", swept=True)
+    learning_rate: float | None = at_least_0(
+        None,
+        "the policy's; 0 keeps it as it is; if None, 3e-4 from a clone, 5e-4 from scratch",
+        swept=True,
+    )
     value_learning_rate: float | None = at_least_0(
         1e-3, "the critic's; the policy's if None", swept=True
     )
@@ -41,7 +47,7 @@ class PPO:
     num_envs: int = count(16, "environments of a member")
     num_steps: int | None = count(
         None,
-        "steps of each environment between updates; if None, 256, or fewer for 48 iterations",
+        "steps of each environment between updates; if None, 128, or fewer for 48 iterations",
     )
     batch_size: int = count(64, "steps of a minibatch", low=2)
     num_epochs: int = count(8, "passes over each segment")
@@ -49,7 +55,7 @@ class PPO:
     gamma: float | None = share(
         None, "discount; if None, from how long episodes last and how they end", swept=True
     )
-    gae_lambda: float = share(0.98, "trace decay of the advantages", swept=True)
+    gae_lambda: float = share(0.95, "trace decay of the advantages", swept=True)
     clip_range: float = positive(0.2, "of the probability ratio", swept=True)
     entropy_coef: float = at_least_0(0.005, "weight of the entropy bonus", swept=True)
     entropy_schedule: str = field("constant", "linear decay to 0, or none", choices=SCHEDULES)
@@ -106,7 +112,7 @@ class PPO:
         own=True,
     )
     overlap: bool = field(False, "collect with the policy of one update ago, while updating")
-    eval_every: int = count(8, "iterations between evaluations")
+    eval_every: int = count(16, "iterations between evaluations")
     eval_episodes: int = count(20, "of such an evaluation")
     playoff_episodes: int = count(
         200, "other ones, between the best on the way and the last; 0: none", low=0
@@ -144,6 +150,13 @@ class PPO:
                 "config.ppo.anchor_target_kl adapts config.ppo.anchor_coef, which is 0; set it to "
                 "the weight to begin with, such as 0.1"
             )
+
+
+def policy_rate(section: PPO) -> float:
+    """The policy's learning rate: ``learning_rate``, or by whether it starts from a clone."""
+    if section.learning_rate is not None:
+        return section.learning_rate
+    return RATE_FROM_SCRATCH if section.init_from is None else RATE_OF_CLONES
 
 
 def segment_steps(section: PPO) -> int:
