@@ -219,7 +219,7 @@ def test_a_teacher_is_trained_recorded_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(results_teachers, "EPISODES", 5)
     run, recorded = results_teachers.medium(row)
     about = json.loads((tmp_path / "Tiny" / "teacher.json").read_text())
-    assert about["env_steps"] == 4096 and about["recorded"]["episodes"] == 5
+    assert about["env_steps"] == 2048 and about["recorded"]["episodes"] == 5
     assert about["returns"]["mean"] >= 15
     made = run.stat().st_mtime_ns
     assert results_teachers.medium(row) == (run, recorded) and run.stat().st_mtime_ns == made

@@ -34,6 +34,17 @@ def test_every_stage_has_its_folder_and_files(finished):
     assert (finished.folder / "rollout" / "trajectory_data" / "data" / "metadata.json").exists()
 
 
+def test_a_clone_learns_at_a_lower_rate_than_a_new_policy(finished):
+    """As where no rate is set: 3e-4 from a clone, 5e-4 from scratch."""
+    for arm, wanted in (("pretrained", 3e-4), ("from_scratch", 5e-4)):
+        rates = [
+            line["ppo/learning_rate"]
+            for line in metrics.read(finished.folder / "ppo" / arm)
+            if "ppo/learning_rate" in line
+        ]
+        assert max(rates) == pytest.approx(wanted), arm
+
+
 def test_the_summary_keeps_its_promises(finished, small):
     summary = finished.summary
     assert summary["kind"] == "workflow" and set(summary["arms"]) == set(workflow.ARMS)
