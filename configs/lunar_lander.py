@@ -3,7 +3,7 @@
 Recipes:
   (none)  the whole workflow: 100 teacher episodes, 4 arms x 3 seeds, 262k environment steps a seed.
           python -m jaxmaze.train --config=configs/lunar_lander.py
-          Expect: teacher 247, clones 220-245, fine-tuned 270-280, from scratch 140-265; 2 minutes.
+          Expect: teacher 247, clones 220-245, fine-tuned 270-280, from scratch 220-280; 2 minutes.
   guide   the same with the settings of MazeRL's guide "Imitation Learning and Fine-Tuning":
           3 episodes, half of them held out, 200 steps at most, 40 epochs, 100 evaluation episodes.
           python -m jaxmaze.train --config=configs/lunar_lander.py:guide

@@ -218,13 +218,15 @@ def _bracket(axes: Axes, found: Saved, longest: int) -> None:
         arrowprops={"arrowstyle": arrow, "lw": 1.6, "shrinkA": 0, "shrinkB": 0},
     )
     middle = (found.first + end) / 2
+    # At the bottom other lines say where they come from.
+    above = found.level - low < 0.2 * (high - low)
     axes.annotate(
         found.words(),
         (min(max(middle, 0.16 * longest), 0.84 * longest), found.level),
-        (0, -5),
+        (0, 5 if above else -5),
         textcoords="offset points",
         ha="center",
-        va="top",
+        va="bottom" if above else "top",
         fontsize=style.SMALL,
         bbox={"boxstyle": "square,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8},
     )

@@ -67,6 +67,20 @@ def test_whatever_leaves_the_plot_is_marked_and_told():
     )
 
 
+@pytest.mark.parametrize("level", [207.0, 240.0])
+def test_marks_lie_beside_each_other_wherever_the_teacher_is(level):
+    arms = {
+        "from_scratch": arm(-209, -62, 125, 246, 256, 252, 267, 257, 274, teacher=level),
+        "pretrained": arm(227, 251, 264, 276, 279, 280, 282, 282, 280, teacher=level),
+        "pretrained_lr0": arm(*[227] * 9, members=[[210] * 9, [240] * 9], teacher=level),
+    }
+    fig = arms_figure.figure(arms)
+    fig.canvas.draw()
+    boxes = {t.get_text(): t.get_window_extent() for t in fig.axes[0].texts}
+    saved, starts = (next(b for t, b in boxes.items() if w in t) for w in ("saved", "starts at"))
+    assert not saved.overlaps(starts)
+
+
 def test_arms_have_their_lines_and_bands():
     many = {k: arm(*v["curve"]["iqm"], members=[v["curve"]["iqm"]] * 5) for k, v in FOUR.items()}
     few, band = arms_figure.figure(FOUR).axes[0], arms_figure.figure(many).axes[0]
