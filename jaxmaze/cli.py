@@ -24,6 +24,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from jaxmaze import config as config_lib
+from jaxmaze import interrupts
 from jaxmaze.config import files, sweeps
 from jaxmaze.config import help as help_lib
 from jaxmaze.errors import UserError, WorkerError
@@ -51,6 +52,7 @@ def run(
       status: the exit code after a folder was written, if it is not always 0.
       words: collects the positional arguments; if None there may be none.
     """
+    interrupts.quiet_start()
     overrides: dict[str, object] = {}
 
     own = sys.argv[0]  # where --help lists a command's flags
@@ -95,7 +97,15 @@ def run(
             _end(1)
         _fail(f"{message}; what was written before is whole", 1)
     except KeyboardInterrupt:
-        _fail("interrupted; the same command with the same --workdir goes on where it stopped", 130)
+        _fail(_interrupted(), interrupts.CODE)
+
+
+def _interrupted() -> str:
+    """What to do after Ctrl-C; names the folder, which is one of ours if no --workdir was given."""
+    folder = typed.folder()
+    if folder is None:
+        return interrupts.AGAIN
+    return f"interrupted; the same command with --workdir={folder} goes on with it"
 
 
 def _loudness() -> None:
