@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from jaxmaze.core.types import Json, JsonMap
-from jaxmaze.runs import palette, style
+from jaxmaze.runs import palette, report, style
 from jaxmaze.runs.report import FEW_SEEDS, IN_A_ROW
 from jaxmaze.runs.style import Label, Table
 
@@ -136,13 +136,12 @@ def figure(arms: Mapping[str, JsonMap]) -> Figure:
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         outside: list[str] = []
         labels = [
-            _draw(axes, arm["curve"], name, palette.of(name, i), longest, outside)
-            for i, (name, arm) in enumerate(arms.items())
+            _draw(axes, arm["curve"], name, colour, longest, outside)
+            for (name, arm), colour in zip(arms.items(), palette.of(list(arms)), strict=True)
         ]
-        for level in sorted({a["curve"]["teacher"] for a in arms.values()} - {None}):
-            # only one, if all curves share their episodes
+        for level, who in report.teacher_levels(arms):
             axes.axhline(level, color=palette.TEACHER, ls="--", lw=1.2)
-            labels.append(Label("teacher", level, palette.TEACHER))
+            labels.append(Label(who, level, palette.TEACHER))
         found = saved(arms)
         if found is not None:
             _bracket(axes, found, longest)
@@ -218,13 +217,14 @@ def _bracket(axes: Axes, found: Saved, longest: int) -> None:
         arrowprops={"arrowstyle": arrow, "lw": 1.6, "shrinkA": 0, "shrinkB": 0},
     )
     middle = (found.first + end) / 2
+    above = found.level - low < 0.15 * (high - low)  # below it, lines that come in are marked
     axes.annotate(
         found.words(),
         (min(max(middle, 0.16 * longest), 0.84 * longest), found.level),
-        (0, -5),
+        (0, 5 if above else -5),
         textcoords="offset points",
         ha="center",
-        va="top",
+        va="bottom" if above else "top",
         fontsize=style.SMALL,
         bbox={"boxstyle": "square,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8},
     )

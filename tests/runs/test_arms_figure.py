@@ -67,6 +67,30 @@ def test_whatever_leaves_the_plot_is_marked_and_told():
     )
 
 
+def test_words_do_not_lie_upon_each_other():
+    """A teacher at the lower edge: the steps saved stand above, the line's beginning below."""
+    low = {k: v["curve"] | {"teacher": 196.0} for k, v in FOUR.items()}
+    arms = {k: {"curve": curve} for k, curve in low.items()}
+    arms["from_scratch"] = arm(-200, -20, 205, 210, 230, teacher=196.0)
+    fig = arms_figure.figure(arms)
+    fig.canvas.draw()
+    boxes = {
+        text.get_text(): text.get_window_extent()
+        for text in fig.axes[0].texts
+        if "saved" in text.get_text() or "starts" in text.get_text()
+    }
+    assert len(boxes) == 2
+    first, second = boxes.values()
+    assert not first.overlaps(second), boxes
+
+
+def test_the_teacher_is_told_by_episodes_where_curves_do_not_share_them():
+    clone = arm(190, steps=[0], members=[[190]] * 3, teacher=198.0)
+    clone["curve"]["episodes"] = 300
+    fig = arms_figure.figure({"tuned": FOUR["pretrained"], "clone": clone})
+    assert {"teacher, 20 episodes", "teacher, 300 episodes"} <= set(texts(fig))
+
+
 def test_arms_have_their_lines_and_bands():
     many = {k: arm(*v["curve"]["iqm"], members=[v["curve"]["iqm"]] * 5) for k, v in FOUR.items()}
     few, band = arms_figure.figure(FOUR).axes[0], arms_figure.figure(many).axes[0]
