@@ -13,6 +13,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from jaxmaze import interrupts
+
 PACKAGE = Path(__file__).parent
 
 
@@ -49,6 +51,7 @@ def text() -> str:
 
 def main() -> None:
     """Run the command named in ``sys.argv``, and exit with its code."""
+    interrupts.quiet_start()
     word = sys.argv[1] if len(sys.argv) > 1 else "--help"
     known = commands()
     if word in ("-h", "-help", "--help", "help"):

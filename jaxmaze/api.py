@@ -273,10 +273,13 @@ def compare(
       UserError: if one of them is not a finished run, or ``config`` has another environment.
     """
     runs = [run_folder.delivering(Path(path_of(folder))) for folder in folders]
+    about: Json = {"runs": [str(run.resolve()) for run in runs], "trust": trust}
     taught = None
     own = None if config is None else config_lib.validate(config)
     if teacher is not None:
         path, function = _named(teacher)
+        about["teacher"] = path if not Path(path).is_dir() else str(Path(path).resolve())
+        about["object"] = function is not None
         if function is None and (path in registered() or ":" in path) and not Path(path).is_dir():
             function = path
         taught = (
@@ -284,7 +287,7 @@ def compare(
             if function is None
             else compare_stage.at_hand(function, runs, trust, own)
         )
-    with page.reported(workdir, anew=True, runs=[str(run.resolve()) for run in runs]):
+    with page.reported(workdir, anew=True, **about):
         compare_stage.run(run_folder.labels(runs), Path(workdir), taught)
     return Run(workdir)
 

@@ -24,6 +24,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from jaxmaze import config as config_lib
+from jaxmaze import interrupts
 from jaxmaze.config import files, sweeps
 from jaxmaze.config import help as help_lib
 from jaxmaze.errors import UserError, WorkerError
@@ -51,6 +52,7 @@ def run(
       status: the exit code after a folder was written, if it is not always 0.
       words: collects the positional arguments; if None there may be none.
     """
+    interrupts.quiet_start()
     overrides: dict[str, object] = {}
 
     own = sys.argv[0]  # where --help lists a command's flags
@@ -66,11 +68,11 @@ def run(
             flags.FLAGS.set_gnu_getopt(True)  # flags may follow positional arguments
             stray = flags.FLAGS(rest)[1:]
         except flags.Error as error:
-            raise UserError(f"{error}; --help lists the flags") from error
+            raise UserError(f"{error}{_meant(str(error))}; --help lists the flags") from error
         if words is not None:
             words.extend(stray)
         elif stray:
-            raise UserError(f"stray argument {stray[0]!r}; flags look like --name=value")
+            raise UserError(_stray(stray[0]))
         overrides.update(found)
         _loudness()
         return argv[:1]
@@ -95,7 +97,31 @@ def run(
             _end(1)
         _fail(f"{message}; what was written before is whole", 1)
     except KeyboardInterrupt:
-        _fail("interrupted; the same command with the same --workdir goes on where it stopped", 130)
+        _fail(_interrupted(), interrupts.CODE)
+
+
+def _stray(word: str) -> str:
+    """What is wrong with an argument that is no flag."""
+    name = word.partition(":")[0]
+    file = "config" in flags.FLAGS and (name.endswith(".py") or name in files.shipped())
+    hint = f"did you mean --config={word}?" if file else "flags look like --name=value"
+    return f"stray argument {word!r}; {hint}"
+
+
+def _meant(error: str) -> str:
+    """The field that a flag was meant to be, such as ``--ppo.learning_rate``."""
+    found = re.search(r"Unknown command line flag '([\w.]+)'", error)
+    return (
+        f"; did you mean --{PREFIX}{found[1]}?" if found and found[1] in config_lib.FIELDS else ""
+    )
+
+
+def _interrupted() -> str:
+    """What to do after Ctrl-C; names the folder, which is one of ours if no --workdir was given."""
+    folder = typed.folder()
+    if folder is None:
+        return interrupts.AGAIN
+    return f"interrupted; the same command with --workdir={folder} goes on with it"
 
 
 def _loudness() -> None:

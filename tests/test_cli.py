@@ -40,7 +40,17 @@ WRONG_FLAGS = {
     "burn-in": (["--config.ppo.critic_burn_in=100000"], ["critic_burn_in", "no iteration"]),
     "steps": (["--config.ppo.total_env_steps=10"], ["total_env_steps=10"]),
     "stray": (["lunar"], ["stray argument 'lunar'"]),
+    "stray file": (["my_config.py:bc"], ["did you mean --config=my_config.py:bc?"]),
+    "stray name": (["cartpole"], ["did you mean --config=cartpole?"]),
     "flag": (["--wrokdir=x"], ["wrokdir"]),
+    "field without config": (
+        ["--ppo.learning_rate=1"],
+        ["'ppo.learning_rate'", "did you mean --config.ppo.learning_rate?"],
+    ),
+    "no configuration": (
+        [f"--config={ROOT / 'tests' / 'own.py'}"],
+        ["own.py has no function get_config", "jaxmaze.init"],
+    ),
     "retired": (["--config.env.id=LunarLander-v2"], ["LunarLander-v2", "LunarLander-v3"]),
     "unknown environment": (["--config.env.id=Lunarlander-v3"], ["Lunarlander"]),
     "unknown module": (["--config.env.id=no_module:X-v0"], ["no_module"]),

@@ -106,20 +106,22 @@ def endless(monkeypatch):
     monkeypatch.setitem(gym.registry, "Endless-v0", spec)
 
 
-def written(folder, monkeypatch, env, **overrides):
+def written(folder, monkeypatch, env, name="mine.py", **overrides):
     """What init writes, and the configurations that it stands for: as it is, and uncommented."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr(init_command, "FLAGS", type("Flags", (), {"env": env}))
-    assert init_command.main(["mine.py"], overrides) == init_command.Path("mine.py")
-    text = (folder / "mine.py").read_text()
+    assert init_command.main([name], overrides) == init_command.Path(name)
+    text = (folder / name).read_text()
     (folder / "all.py").write_text(text.replace('# "', '"'))
-    return text, api.load_config("mine.py"), api.load_config("all.py")
+    return text, api.load_config(name), api.load_config("all.py")
 
 
 def test_init_writes_a_file_whose_comments_are_the_defaults(tmp_path, monkeypatch):
     text, config, everything = written(tmp_path, monkeypatch, "CartPole-v1")
     wanted = {"env.id": "CartPole-v1", "members": 3}
     assert config.to_dict() == everything.to_dict() == api.make_config(wanted).to_dict()
+    one = written(tmp_path, monkeypatch, "Pendulum-v1", name="swing.py")[0]
+    assert "Actions: 1 continuous action from -2 to 2." in one
     assert text.startswith('"""CartPole-v1: 500 steps an episode at most.\n')
     assert "Observations: (4,). Actions: 2 discrete actions." in text
     assert '\n            "policy": "heuristic",' in text and '# "hidden_sizes": (64, 64),' in text

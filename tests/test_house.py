@@ -14,7 +14,7 @@ from jaxmaze.__main__ import commands
 
 PACKAGE = Path(jaxmaze.__file__).parent
 FLOORS = (
-    ("errors",),
+    ("errors", "interrupts"),
     ("trust",),
     ("core",),
     ("envs",),

@@ -17,6 +17,7 @@ from tests.conftest import command
 
 BOX = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
 THREE, REAL = gym.spaces.Discrete(3), gym.spaces.Box(-1, 1, (2,), np.float32)
+WATTS = gym.spaces.Box(-1500, 1500, (2,), np.float32)
 
 
 def teacher(obs, space=THREE):
@@ -186,6 +187,7 @@ DEFECTS = {
         lambda: changed(3, "actions", poke((5, 1), 1.01), REAL),
     ),
     "other units": ("bounds", "unfit", REAL, lambda: of(REAL, act=lambda *a: teacher(*a) * 100)),
+    "shares of the range": ("bounds", "warning", WATTS, lambda: of(WATTS)),
     "on the bounds": (
         "bounds",
         "warning",
@@ -228,6 +230,23 @@ def test_a_defect_turns_its_own_check_and_no_other(defect, tmp_path, undrawn):
     verdict, each = verdicts(store(tmp_path / "data", make(), BOX, space))
     assert verdict == wanted and each.pop(check) == wanted
     assert set(each.values()) <= {"ok", "skipped"}, each
+
+
+def test_large_numbers_are_told_as_such(tmp_path, undrawn):
+    acts = of(WATTS, act=lambda *a: teacher(*a) * 1500)
+    folder = store(tmp_path / "data", acts, BOX, WATTS)
+    checks = jaxmaze.inspect(folder, tmp_path / "inspected").summary["checks"]
+    low, high = (f(e["actions"][:, 0] for e in acts) for f in (lowest, highest))
+    assert f"action[0] from {low:,.0f} to {high:,.0f}" in checks["actions"]["says"]
+    assert checks["bounds"]["verdict"] == "ok"
+
+
+def lowest(parts):
+    return min(float(x.min()) for x in parts)
+
+
+def highest(parts):
+    return max(float(x.max()) for x in parts)
 
 
 def test_the_same_step_with_another_outcome_is_no_copy(tmp_path, undrawn):

@@ -222,6 +222,8 @@ class Box(OneArray):
     def describe(self) -> str:
         kind = "whole-number" if self.whole else "continuous"
         shape = "" if self.dims is None else f" of shape {self.dims}"
+        if len(self.low) == 1:
+            return f"1 {kind} action{shape} from {self.low[0]:g} to {self.high[0]:g}"
         bounds = f"from {list(self.low)} to {list(self.high)}"
         if len(self.low) > 8 and len({*zip(self.low, self.high, strict=True)}) == 1:
             bounds = f"from {self.low[0]} to {self.high[0]} each"

@@ -51,7 +51,7 @@ def _made(config: EnvConfig, render_mode: str | None) -> gym.Env:
     except UserError:
         raise
     except Exception as error:  # An environment's constructor may raise anything.
-        _cannot_be_made(config, error)
+        _cannot_be_made(config, error, render_mode)
     return env
 
 
@@ -73,7 +73,15 @@ def _entry_point(make: importing.Code | str, code: importing.Code) -> Any:
     return lambda **kwargs: code(**kwargs)  # gymnasium would copy an object
 
 
-def _cannot_be_made(config: EnvConfig, error: Exception) -> NoReturn:
+def _takes_none(error: Exception, line: str) -> bool:
+    """Whether an environment's constructor does not know ``render_mode``."""
+    # A class without __init__ of its own only says that it takes no arguments.
+    return isinstance(error, TypeError) and (
+        "unexpected keyword argument 'render_mode'" in line or "takes no arguments" in line
+    )
+
+
+def _cannot_be_made(config: EnvConfig, error: Exception, render_mode: str | None) -> NoReturn:
     """Raise a UserError for an exception raised while making an environment."""
     line = importing.first_line(error).partition(" was raised from the environment creator")[0]
     if isinstance(error, gym.error.DependencyNotInstalled):
@@ -99,10 +107,10 @@ def _cannot_be_made(config: EnvConfig, error: Exception) -> NoReturn:
     elif config.make is not None and "must inherit from the gymnasium.Env" in line:
         found = line.partition("actual class: ")[2].partition(". See")[0]
         text = f"{config.named} returned {found}; it must return one environment, a gymnasium.Env"
-    elif "unexpected keyword argument 'render_mode'" in line:
+    elif render_mode is not None and _takes_none(error, line):
         text = (
             f"{config.named} cannot be rendered: it takes no argument render_mode; gymnasium wants "
-            "render_mode=None among its arguments, and the modes in its metadata"
+            "render_mode=None among its arguments, the modes in its metadata, and a method render()"
         )
     else:
         text = (

@@ -7,7 +7,20 @@ import numpy as np
 from jaxmaze.core.types import Json
 from jaxmaze.inspection import agreement
 from jaxmaze.inspection.survey import Column, Survey
-from jaxmaze.inspection.verdicts import OK, SKIPPED, UNFIT, WARNING, Check, listed, percent, spread
+from jaxmaze.inspection.verdicts import (
+    OK,
+    SKIPPED,
+    UNFIT,
+    WARNING,
+    Check,
+    listed,
+    number,
+    percent,
+    spread,
+)
+
+NARROW = 0.01
+"""Share of its range below which an action's values look like those of other units."""
 
 
 def _shares_of(column: Column, x: np.ndarray) -> dict[str, float]:
@@ -33,7 +46,7 @@ def actions(s: Survey) -> Check:
             said.append(f"{column.name} {listed(each)}")
         else:
             figures[column.name] = spread(x)
-            said.append(f"{column.name} from {x.min():.3g} to {x.max():.3g}")
+            said.append(f"{column.name} from {number(x.min())} to {number(x.max())}")
         if x.min() == x.max():
             constant.append(column.name)
     text = listed(said)
@@ -64,6 +77,7 @@ def bounds(s: Survey) -> Check:
     far: Json = {}
     edge: Json = {}
     wrong: Json = {}
+    narrow: Json = {}
     for column, x in zip(s.columns, s.actions.T, strict=True):
         x = x[np.isfinite(x)].astype(np.float64)
         low, high = column.low, column.high
@@ -82,7 +96,10 @@ def bounds(s: Survey) -> Check:
             far |= {column.name: beyond} if beyond > 0.01 else {}
             near = float((over > -0.01 * width).mean())
             edge |= {column.name: near} if near >= 0.5 else {}
+            used = float((x.max() - x.min()) / width)
+            narrow |= {column.name: used} if 0 < used < NARROW and abs(x).max() <= 1 else {}
     figures: Json = {"outside": outside, "far_outside": far, "on_bounds": edge, "no_choice": wrong}
+    figures |= {"range_used": narrow} if narrow else {}
     if wrong or far:
         names = wrong or far
         return Check(
@@ -99,6 +116,14 @@ def bounds(s: Survey) -> Check:
             WARNING,
             f"{_shares(outside)} of the steps have actions outside their bounds, which cloning "
             "refuses: clip them to the bounds first, if the environment did so too.",
+            figures,
+        )
+    if narrow:
+        return Check(
+            "bounds",
+            WARNING,
+            f"all actions lie between -1 and 1, which is little of their range ({_shares(narrow)}): "
+            "if they are shares of it, convert them to the environment's units.",
             figures,
         )
     if edge:

@@ -164,5 +164,4 @@ def _find(path: Path) -> Path:
     for folder in (path, path / "data", path / run_folder.TRAJECTORIES / "data"):
         if (folder / METADATA).is_file():
             return folder
-    state = "is empty" if not any(path.iterdir()) else "holds no Minari dataset"
-    raise UserError(f"{path} {state}; record one with python -m jaxmaze.rollout --record")
+    raise UserError(f"{path} {run_folder.without_data(path)}")

@@ -44,6 +44,11 @@ def listed(items: Sequence[object] | np.ndarray) -> str:
     return ", ".join(map(str, items[:SHOWN])) + more
 
 
+def number(x: float) -> str:
+    """A number in words, without an exponent where it is an ordinary one."""
+    return f"{x:,.0f}" if 1000 <= abs(x) < 1e6 else f"{x:.3g}"
+
+
 def percent(share: float) -> str:
     """A share as text, in percent."""
     return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.2g} %"

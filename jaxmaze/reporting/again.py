@@ -53,8 +53,7 @@ def _python(facts: Facts, starts: list[JsonMap]) -> str:
     """A script that does the same; empty if none can."""
     folder = repr(f"{facts.run.resolve().name}-again")
     if facts.kind == "compare":
-        given = starts[-1].get("runs") if starts else None
-        return f"import jaxmaze\n\njaxmaze.compare({given!r}, {folder})" if given else ""
+        return _compare(starts[-1], folder) if starts and starts[-1].get("runs") else ""
     if facts.kind == "inspect":
         return f"import jaxmaze\n\njaxmaze.inspect({facts.about.get('data')!r}, {folder})"
     if "config" not in facts.about:
@@ -70,6 +69,19 @@ def _python(facts: Facts, starts: list[JsonMap]) -> str:
         given = "".join(f", {k}={v!r}" for k, v in more.items() if v or k == "save")
         call = f"jaxmaze.record(config, {folder}{given})"
     return f"import jaxmaze\n\nconfig = {{\n{settings}}}\n{call}"
+
+
+def _compare(start: JsonMap, folder: str) -> str:
+    """A script that compares the same runs, with the same teacher."""
+    words, note = [repr(start["runs"]), folder], ""
+    teacher = start.get("teacher")
+    if teacher is not None and start.get("object"):
+        note = f"# teacher: the object that was given, {teacher}\n"
+        words.append("teacher=teacher")
+    elif teacher is not None:
+        words.append(f"teacher={teacher!r}")
+    words += ["trust=True"] if start.get("trust") else []
+    return f"import jaxmaze\n\n{note}jaxmaze.compare({', '.join(words)})"
 
 
 def _literal(value: object) -> str:

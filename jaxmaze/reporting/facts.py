@@ -13,11 +13,9 @@ from jaxmaze.core.types import JsonMap
 from jaxmaze.errors import UserError
 from jaxmaze.reporting.blocks import Chart, Table
 from jaxmaze.reporting.charts import Axes, Line, chart, number
-from jaxmaze.runs import history, intervals, metrics, outcomes, report, run_folder
+from jaxmaze.runs import history, intervals, metrics, outcomes, palette, report, run_folder
 
 RETURN = "rollout_stats/reward/mean"
-COLOURS = {"pretrained": 0, "from_scratch": 1, "pretrained_lr0": 2, "random_lr0": 3}
-"""Of a workflow's arms, as in its other figures."""
 
 
 class Facts(NamedTuple):
@@ -100,12 +98,13 @@ def curve(
 ) -> Chart | None:
     """A metric of one or several runs: a line each, and thin ones for their seeds."""
     lines = []
-    for i, (run, facts) in enumerate(runs.items()):
+    places = palette.numbers(list(runs))
+    for (run, facts), place in zip(runs.items(), places, strict=True):
         found = series(facts, split, name)
         if found is not None:
             x, each = found
             thin = each if len(each) > 1 else None
-            lines.append(Line(run, x, mean_of(each), each=thin, colour=COLOURS.get(run, i)))
+            lines.append(Line(run, x, mean_of(each), each=thin, colour=max(place, 0)))
     return chart(title, lines, axes, note)
 
 

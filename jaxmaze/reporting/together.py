@@ -11,17 +11,17 @@ from jaxmaze.errors import UserError
 from jaxmaze.reporting import facts as facts_lib
 from jaxmaze.reporting.blocks import Section, Table, Tile
 from jaxmaze.reporting.charts import Axes, Line, chart, number
-from jaxmaze.reporting.facts import COLOURS, Facts, evaluations, spread
+from jaxmaze.reporting.facts import Facts, evaluations, spread
 from jaxmaze.reporting.handing import handover
 from jaxmaze.reporting.story import Story, environment_of, seeds, some, tested
-from jaxmaze.runs import curves, report
+from jaxmaze.runs import curves, palette, report
 
 
 def arm_lines(arms: Mapping[str, JsonMap]) -> list[Line]:
     """The evaluations of a comparison's arms; runs without steps of their own are levels."""
     longest = max(a["curve"]["env_steps"][-1] for a in arms.values())
     lines = []
-    for i, (name, arm) in enumerate(arms.items()):
+    for (name, arm), place in zip(arms.items(), palette.numbers(list(arms)), strict=True):
         c = arm["curve"]
         level = len(c["env_steps"]) == 1
         x = np.array([0, max(longest, 1)] if level else c["env_steps"], float)
@@ -31,7 +31,7 @@ def arm_lines(arms: Mapping[str, JsonMap]) -> list[Line]:
         each = np.array([m * (2 if level else 1) for m in c["members"]], float)
         few = len(each) < report.FEW_SEEDS
         style = "dashed" if level or name.endswith("_lr0") else ""
-        line = Line(name, x, middle, colour=COLOURS.get(name, i), style=style)
+        line = Line(name, x, middle, colour=max(place, 0), style=style)
         if not few:
             line = line._replace(low=low, high=high)
         elif len(each) > 1:
@@ -43,14 +43,17 @@ def arm_lines(arms: Mapping[str, JsonMap]) -> list[Line]:
 def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
     """The table and the curves of several runs."""
     first = next(iter(arms.values()))
-    levels = sorted({a["curve"]["teacher"] for a in arms.values()} - {None})
-    taught = [("teacher in these episodes", level) for level in levels]
+    levels = report.teacher_levels(arms)
+    one = ["teacher in these episodes"] if len(levels) == 1 else [who for _, who in levels]
+    taught = [(who, level) for who, (level, _) in zip(one, levels, strict=True)]
     axes = Axes("environment steps a seed", "return", taught)
     trained = any(len(a["curve"]["env_steps"]) > 1 for a in arms.values())
     lines = arm_lines(arms) if trained else []  # else there are no steps to draw returns against
     few = len(first["curve"]["members"]) < report.FEW_SEEDS
     shown = "thin lines: each seed" if few else "band: 95 % interval"
-    played = f"{first['curve']['episodes']} episodes an evaluation, the same for all"
+    counts = sorted({a["curve"]["episodes"] for a in arms.values()})
+    same = ", the same for all" if len(counts) == 1 else ""
+    played = f"{' or '.join(map(str, counts))} episodes an evaluation{same}"
     note = f"IQM over seeds; {shown}. {played}."
     drawn = chart("Return during training", lines, axes, note, wide=True)
     near = [line for line in lines if line.name.startswith("pretrained")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from jaxmaze.core.types import Json, JsonMap
-from jaxmaze.runs import palette, style
+from jaxmaze.runs import palette, report, style
 from jaxmaze.runs.report import FEW_SEEDS, IN_A_ROW
 from jaxmaze.runs.style import Label, Table
 
@@ -136,13 +136,12 @@ def figure(arms: Mapping[str, JsonMap]) -> Figure:
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         outside: list[str] = []
         labels = [
-            _draw(axes, arm["curve"], name, palette.of(name, i), longest, outside)
-            for i, (name, arm) in enumerate(arms.items())
+            _draw(axes, arm["curve"], name, colour, longest, outside)
+            for (name, arm), colour in zip(arms.items(), palette.of(list(arms)), strict=True)
         ]
-        for level in sorted({a["curve"]["teacher"] for a in arms.values()} - {None}):
-            # only one, if all curves share their episodes
+        for level, who in report.teacher_levels(arms):
             axes.axhline(level, color=palette.TEACHER, ls="--", lw=1.2)
-            labels.append(Label("teacher", level, palette.TEACHER))
+            labels.append(Label(who, level, palette.TEACHER))
         found = saved(arms)
         if found is not None:
             _bracket(axes, found, longest)

@@ -65,6 +65,7 @@ _open: list[History] = []
 
 def claimed(run: Path) -> None:
     """Say that a folder was found to be a run's own, or was made for it."""
+    typed.writes(run)
     for history in _open:
         if history.run == run.resolve():
             history.claim()

@@ -6,6 +6,8 @@ everywhere, the report's charts included.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 TEACHER = "#000000"
 COLOURS = ("#0072b2", "#d55e00", "#007a58", "#aa4083", "#8a6d00", "#3d7fb0")
 KNOWN = {
@@ -22,9 +24,28 @@ KNOWN = {
 """Those whose name says who they are."""
 
 
-def of(name: str, number: int) -> str:
-    """The colour of what has this name, and this number among those shown."""
-    return KNOWN.get(name, COLOURS[number % len(COLOURS)])
+def numbers(names: Sequence[str]) -> list[int]:
+    """The places in ``COLOURS`` of those shown together, each its own while there are enough.
+
+    A known name has its own colour, whoever stands before it; the teacher's is no place, -1.
+    """
+    known = {name: _place(KNOWN[name]) for name in names if name in KNOWN}
+    taken, found = set(known.values()), []
+    for i, name in enumerate(names):
+        order = [(i + k) % len(COLOURS) for k in range(len(COLOURS))]
+        place = known.get(name, next((n for n in order if n not in taken), order[0]))
+        taken.add(place)
+        found.append(place)
+    return found
+
+
+def _place(colour: str) -> int:
+    return COLOURS.index(colour) if colour in COLOURS else -1
+
+
+def of(names: Sequence[str]) -> list[str]:
+    """The colours of those shown together, by their names."""
+    return [TEACHER if place < 0 else COLOURS[place] for place in numbers(names)]
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -142,6 +142,18 @@ def arm_summary(arm: Arm, teacher: Teacher | None) -> Json:
     }
 
 
+def teacher_levels(arms: Mapping[str, JsonMap]) -> list[tuple[float, str]]:
+    """The teacher's mean return in the episodes of the curves, and what to call it.
+
+    There is one level if all curves share their episodes; else each is told by their number.
+    """
+    found = {a["curve"]["teacher"]: a["curve"]["episodes"] for a in arms.values()}
+    found.pop(None, None)
+    if len(found) < 2:
+        return [(level, "teacher") for level in found]
+    return [(level, f"teacher, {n} episodes") for level, n in sorted(found.items())]
+
+
 def span(figure: Mapping[str, float] | None) -> str:
     """An estimate with its interval, as shown in tables."""
     if figure is None:

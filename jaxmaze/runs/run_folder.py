@@ -352,6 +352,22 @@ def finished(run: Path) -> bool:
         return False
 
 
+def without_data(folder: Path) -> str:
+    """Why an existing folder holds no recorded episodes, and what to do, to follow its name."""
+    how = "record one with python -m jaxmaze.rollout --record"
+    if not any(folder.iterdir()):
+        return f"is empty; {how}"
+    try:
+        kind = read_json(folder / CONFIG).get("kind")
+    except UserError:
+        return f"holds no Minari dataset; {how}"
+    if kind == "rollout":
+        why = f"its episodes were played without --record; {how}, into another --workdir"
+    else:
+        why = f"it is a {kind} run; give the folder of a rollout, or {how}"
+    return f"holds no Minari dataset: {why}"
+
+
 def summary(run: Path) -> Json:
     """The summary of a finished run.
 

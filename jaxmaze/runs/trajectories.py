@@ -237,8 +237,7 @@ def _data_folder(path: Path) -> Path:
     for folder in (path, path / "data", path / "trajectory_data" / "data"):
         if (folder / "metadata.json").is_file():
             return folder
-    state = "is empty" if not any(path.iterdir()) else "holds no Minari dataset"
-    raise UserError(f"{path} {state}; record one with python -m jaxmaze.rollout --record")
+    raise UserError(f"{path} {run_folder.without_data(path)}")
 
 
 def _check_names_no_code(folder: Path) -> None:

@@ -252,7 +252,9 @@ def run(
     }
     if saved is not None:
         summary["saved"] = saved.block()
-        console.say(f"pre-training: {saved.words()} a seed on the way to the teacher's level")
+        console.say(
+            f"pre-training: {saved.words()} a seed until the mean is at the teacher's level"
+        )
     if teacher is not None:
         played = [{"seed": s, "return": r} for s, (r, _) in sorted(teacher.known.items())]
         summary["teacher"] = {"evaluation": block, "episodes": played}

@@ -99,6 +99,7 @@ class Sheet:
         self.count = 1 + max(p.take.length for p in panels)
         self._width = panels[0].pictures.size[0]
         self._height = max(p.pictures.size[1] for p in panels)
+        self._colours = palette.of([p.label for p in panels])
         self._text = min(max(self._width // 21, 9), 24)
         self._line = self._text * 3 // 2
         columns = min(len(panels), COLUMNS)
@@ -128,7 +129,7 @@ class Sheet:
         label, take, pictures = self._panels[number]
         x, y = at
         now = min(step, take.length)
-        colour = palette.rgb(palette.of(label, number))
+        colour = palette.rgb(self._colours[number])
         y += GAP // 2
         steps = f"step {now}"
         room = self._width - _font(self._text).getlength(steps) - GAP

@@ -157,5 +157,9 @@ def test_gymnasiums_environments_that_always_end_are_not_spoken_of(monkeypatch, 
 
 
 def test_rendering_asks_for_a_render_mode():
-    config = config_of(make=make_env)
-    refused(lambda: environment.make(config, "rgb_array"), "takes no argument render_mode")
+    class Plain(gym.Env):
+        """Without a constructor of its own, which says only that it takes no arguments."""
+
+    for make in (make_env, Plain):
+        config = config_of(make=make)
+        refused(lambda c=config: environment.make(c, "rgb_array"), "takes no argument render_mode")

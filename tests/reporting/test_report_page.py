@@ -55,11 +55,16 @@ def shown(browser, run, width=1200, scheme="light"):
     context.close()
 
 
+def right(obs):
+    """A teacher given as an object."""
+    return [1] * len(obs)
+
+
 EXPECTED = {
     "rollout": ("random played CartPole-v1", "Return of each episode"),
     "bc": ("Clones of recorded episodes", "Loss", "best epoch", "8 episodes"),
     "ppo": ("The handover from the clone", "temperature at the start", "Drift", "dip", "none: the"),
-    "compare": ("2 runs compared: bc, ppo", "gain on teacher", "teacher in these episodes"),
+    "compare": ("2 runs compared: bc, ppo", "gain on teacher", "teacher, "),
 }
 
 
@@ -129,6 +134,25 @@ def test_the_settings_told_make_the_same_run(runs):
         names: dict = {}
         exec(script.split("jaxmaze.train")[0].split("jaxmaze.record")[0], names)
         assert jaxmaze.make_config(names["config"]).to_dict() == told
+
+
+def test_a_comparison_is_done_again_with_its_teacher(runs, tmp_path):
+    def script(run):
+        blocks = again.section(facts.read(run)).blocks
+        return next(b.text for b in blocks if "Python" in b.title)
+
+    named = script(runs["compare"].folder)
+    again_folder = tmp_path / "again"
+    exec(named.replace("'compare-again'", repr(str(again_folder))), {})
+    told = [
+        json.loads((r / "summary.json").read_text()) for r in (runs["compare"].folder, again_folder)
+    ]
+    assert told[0]["teacher"] == told[1]["teacher"]
+    recorded = runs["rollout"].folder
+    other = api.compare([runs["bc"]], tmp_path / "other", teacher=recorded, trust=True).folder
+    assert f"teacher={str(recorded.resolve())!r}, trust=True)" in script(other)
+    mine = api.compare([runs["bc"]], tmp_path / "mine", teacher=right).folder
+    assert "# teacher: the object that was given, " in script(mine) and "right" in script(mine)
 
 
 def test_what_was_printed_is_told(tmp_path):

@@ -81,6 +81,13 @@ def test_marks_lie_beside_each_other_wherever_the_teacher_is(level):
     assert not saved.overlaps(starts)
 
 
+def test_the_teacher_is_told_by_episodes_where_curves_do_not_share_them():
+    clone = arm(190, steps=[0], members=[[190]] * 3, teacher=198.0)
+    clone["curve"]["episodes"] = 300
+    fig = arms_figure.figure({"tuned": FOUR["pretrained"], "clone": clone})
+    assert {"teacher, 20 episodes", "teacher, 300 episodes"} <= set(texts(fig))
+
+
 def test_arms_have_their_lines_and_bands():
     many = {k: arm(*v["curve"]["iqm"], members=[v["curve"]["iqm"]] * 5) for k, v in FOUR.items()}
     few, band = arms_figure.figure(FOUR).axes[0], arms_figure.figure(many).axes[0]

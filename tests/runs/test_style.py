@@ -66,4 +66,9 @@ def test_everyone_has_a_colour_that_can_be_read_on_white():
 
     for colour in {*palette.COLOURS, *palette.KNOWN.values()}:
         assert 1.05 / (luminance(colour) + 0.05) > 3.5, colour  # WCAG, large text: 3
-    assert palette.of("teacher", 3) == "#000000" and palette.of("x", 7) == palette.COLOURS[1]
+    names = ["teacher", "clone", "mine", "pretrained", "yours"]
+    found = palette.of(names)
+    assert found[0] == "#000000" and len(set(found)) == 5
+    assert found[1] == palette.of(["clone"])[0] and found[3] == palette.of(["pretrained"])[0]
+    many = palette.numbers([str(i) for i in range(8)])
+    assert many == [0, 1, 2, 3, 4, 5, 0, 1]

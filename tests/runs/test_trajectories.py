@@ -160,6 +160,10 @@ def test_what_is_no_data_set_is_refused(info, tmp_path, written):
         trajectories.read(tmp_path / "empty", info)
     with pytest.raises(UserError, match="holds no Minari dataset"):
         trajectories.read(tmp_path, info)
+    for kind, says in (("rollout", "played without --record"), ("bc", "it is a bc run")):
+        (tmp_path / "config.json").write_text(json.dumps({"kind": kind}))
+        with pytest.raises(UserError, match=f"holds no Minari dataset: .*{says}"):
+            trajectories.read(tmp_path, info)
     (written / "data" / "main_data.hdf5").write_bytes(b"not hdf5")
     with pytest.raises(UserError, match="cannot be read as a Minari dataset"):
         trajectories.read(written, info)
