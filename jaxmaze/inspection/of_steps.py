@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from jaxmaze.core.types import Json
@@ -71,33 +73,55 @@ def actions(s: Survey) -> Check:
     return Check("actions", OK, f"{text}.", figures)
 
 
-def bounds(s: Survey) -> Check:
-    """Check for actions outside their bounds, or on them most of the time."""
-    outside: Json = {}
-    far: Json = {}
-    edge: Json = {}
-    wrong: Json = {}
-    narrow: Json = {}
+class _Places(NamedTuple):
+    """Shares of the steps, by the action's name, that lie where few should.
+
+    Attributes:
+      outside: outside the bounds.
+      far: farther outside than these are apart.
+      edge: on the bounds or nearly, in half of the steps or more.
+      wrong: no choice of the action space.
+      narrow: not of the steps but of the range: the part that is used, if it is small and within
+        -1 and 1.
+    """
+
+    outside: Json
+    far: Json
+    edge: Json
+    wrong: Json
+    narrow: Json
+
+
+def _places(s: Survey) -> _Places:
+    """Where the actions lie."""
+    found = _Places({}, {}, {}, {}, {})
     for column, x in zip(s.columns, s.actions.T, strict=True):
         x = x[np.isfinite(x)].astype(np.float64)
-        low, high = column.low, column.high
+        low, high, name = column.low, column.high, column.name
         if not len(x):
             continue
         over = np.maximum(low - x, x - high)
         if column.discrete:
             share = float(((over > 0) | (x != np.round(x))).mean())
-            wrong |= {column.name: share} if share else {}
+            found.wrong.update({name: share} if share else {})
             continue
         share = float((over > 1e-5).mean())
-        outside |= {column.name: share} if share else {}
+        found.outside.update({name: share} if share else {})
         if np.isfinite(high - low) and high > low:
             width = high - low
             beyond = float((over > width).mean())
-            far |= {column.name: beyond} if beyond > 0.01 else {}
+            found.far.update({name: beyond} if beyond > 0.01 else {})
             near = float((over > -0.01 * width).mean())
-            edge |= {column.name: near} if near >= 0.5 else {}
+            found.edge.update({name: near} if near >= 0.5 else {})
             used = float((x.max() - x.min()) / width)
-            narrow |= {column.name: used} if 0 < used < NARROW and abs(x).max() <= 1 else {}
+            small = 0 < used < NARROW and abs(x).max() <= 1
+            found.narrow.update({name: used} if small else {})
+    return found
+
+
+def bounds(s: Survey) -> Check:
+    """Check for actions outside their bounds, on them most of the time, or in a part of them."""
+    outside, far, edge, wrong, narrow = _places(s)
     figures: Json = {"outside": outside, "far_outside": far, "on_bounds": edge, "no_choice": wrong}
     figures |= {"range_used": narrow} if narrow else {}
     if wrong or far:
@@ -122,7 +146,7 @@ def bounds(s: Survey) -> Check:
         return Check(
             "bounds",
             WARNING,
-            f"all actions lie between -1 and 1, which is little of their range ({_shares(narrow)}): "
+            f"all actions lie between -1 and 1, little of their range ({_shares(narrow)}): "
             "if they are shares of it, convert them to the environment's units.",
             figures,
         )
