@@ -70,5 +70,7 @@ def test_everyone_has_a_colour_that_can_be_read_on_white():
     found = palette.of(names)
     assert found[0] == "#000000" and len(set(found)) == 5
     assert found[1] == palette.of(["clone"])[0] and found[3] == palette.of(["pretrained"])[0]
+    # The first gives way to a known one, and takes the place that the second would have had.
+    assert palette.numbers(["mine", "yours", "pretrained"]) == [1, 2, 0]
     many = palette.numbers([str(i) for i in range(8)])
     assert many == [0, 1, 2, 3, 4, 5, 0, 1]
