@@ -57,12 +57,21 @@ def discount_of(episodes: Episodes) -> float:
 def reason_for(episodes: Episodes) -> str:
     """How the discount comes about, in words."""
     horizon, steps = horizon_of(episodes), steps_of(episodes)
-    bounded = discount_of(episodes) != round(1 - 1 / horizon, DIGITS)
-    rule = f"1 - 1/{horizon}" + (f", but from {LOWEST:g} to {HIGHEST:g}" if bounded else "")
+    rule = _rule(horizon, discount_of(episodes))
     if not episodes.ends:
-        return f"{rule}: a tenth of the {steps} steps at which all episodes are cut"
+        return f"{rule}: {horizon} is a tenth of the {steps} steps at which all episodes are cut"
     if episodes.limit == steps:
         return f"{rule}: episodes have at most {steps} steps"
     if episodes.longest is None:
         return f"{rule}: there is neither a step limit nor a demonstration"
     return f"{rule}: {LONGER} times the longest demonstration, of {episodes.longest} steps"
+
+
+def _rule(horizon: int, discount: float) -> str:
+    """Where the discount comes from: the horizon, or an end of the range if that is outside."""
+    rule, unbounded = f"1 - 1/{horizon}", round(1 - 1 / horizon, DIGITS)
+    if unbounded < discount:
+        return f"the lowest that is chosen, as {rule} = {unbounded:g} is below it"
+    if unbounded > discount:
+        return f"the highest that is chosen, as {rule} = {unbounded:g} is above it"
+    return rule
