@@ -59,7 +59,8 @@ def reason_for(episodes: Episodes) -> str:
     horizon, steps = horizon_of(episodes), steps_of(episodes)
     rule = _rule(horizon, discount_of(episodes))
     if not episodes.ends:
-        return f"{rule}: {horizon} is a tenth of the {steps} steps at which all episodes are cut"
+        about = "a tenth" if horizon * ENDLESS_SHARE == steps else "about a tenth"
+        return f"{rule}: {horizon} is {about} of the {steps} steps at which all episodes are cut"
     if episodes.limit == steps:
         return f"{rule}: episodes have at most {steps} steps"
     if episodes.longest is None:
