@@ -104,7 +104,7 @@ def curve(
         if found is not None:
             x, each = found
             thin = each if len(each) > 1 else None
-            lines.append(Line(run, x, mean_of(each), each=thin, colour=max(place, 0)))
+            lines.append(Line(run, x, mean_of(each), each=thin, colour=place))
     return chart(title, lines, axes, note)
 
 

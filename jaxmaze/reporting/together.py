@@ -31,7 +31,7 @@ def arm_lines(arms: Mapping[str, JsonMap]) -> list[Line]:
         each = np.array([m * (2 if level else 1) for m in c["members"]], float)
         few = len(each) < report.FEW_SEEDS
         style = "dashed" if level or name.endswith("_lr0") else ""
-        line = Line(name, x, middle, colour=max(place, 0), style=style)
+        line = Line(name, x, middle, colour=place, style=style)
         if not few:
             line = line._replace(low=low, high=high)
         elif len(each) > 1:

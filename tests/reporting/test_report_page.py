@@ -4,12 +4,13 @@ import contextlib
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 import jaxmaze
 from jaxmaze import api
-from jaxmaze.reporting import again, facts, page
-from jaxmaze.runs import console, history
+from jaxmaze.reporting import again, charts, facts, page
+from jaxmaze.runs import console, history, palette
 from tests.conftest import SMALL, command
 
 QUICK = SMALL | {"env.id": "CartPole-v1", "env.max_episode_steps": 30}
@@ -207,3 +208,12 @@ def test_the_command_writes_it_for_interrupted_runs_too(runs, tmp_path):
     assert "Not finished" in text and f"jaxmaze train --resume={run}" in text
     wrong = command("jaxmaze.report", tmp_path)
     assert wrong.returncode == 2 and "is not a run's folder" in wrong.stderr
+
+
+def test_a_line_of_the_teacher_has_no_other_runs_colour():
+    x, names = np.arange(3), ["pretrained", "teacher", "mine"]
+    places = palette.numbers(names)
+    lines = [charts.Line(n, x, x + 1.0, colour=p) for n, p in zip(names, places, strict=True)]
+    drawn = charts.chart("return", lines, charts.Axes("steps", "return"))
+    assert [key.style for key in drawn.keys] == ["series-0", "ink", "series-2"]
+    assert all(f'class="line {key.style}"' in drawn.drawing for key in drawn.keys)

@@ -9,6 +9,8 @@ class App {
     this.store = store;
     this.sources = overview.sources;
     this.policies = overview.policies;
+    // As in figures and reports; the teacher, whose number is -1, is drawn in the text's colour.
+    this.colors = overview.colours.map((n) => (n < 0 ? "ink" : `series-${n}`));
     this.t = 0;
     this.playing = false;
     this.every = false;
@@ -111,7 +113,7 @@ class App {
     const name = (e) => (this.panes.length > 1 ? this.sources[e.source].name : "return");
     this.charts.total.set([
       ...shownOnes.map((e, k) => ({ name: name(e), values: summed(e.rewards), color: "ink", dashed: k > 0 })),
-      ...this.episode.policies.flatMap((p, i) => (p.value ? [{ name: `value (${p.name})`, values: p.value, color: color(i) }] : [])),
+      ...this.episode.policies.flatMap((p, i) => (p.value ? [{ name: `value (${p.name})`, values: p.value, color: this.colors[i] }] : [])),
     ]);
     this.charts.reward.set(shownOnes.map((e, k) => ({ name: this.panes.length > 1 ? name(e) : "reward", values: e.rewards, color: "ink", dashed: k > 0 })));
     this.drawDisagreement();
@@ -130,7 +132,7 @@ class App {
     $("measure").replaceChildren(...measures.map((m) => make("option", {}, m.name)));
     $("measure").selectedIndex = k;
     const peaks = peaksOf(measures[k].values);
-    const tint = k < this.policies.length ? color(k) : "ink";
+    const tint = this.colors[k] ?? "ink";
     this.charts.disagreement.set([{ name: measures[k].name, values: measures[k].values, color: tint }], peaks.slice(0, 10));
     this.peaks = peaks;
     if ($("scope").value === "one") this.list(peaks.map((t) => [this.episode.index, t, measures[k].values[t]]));
@@ -207,7 +209,7 @@ class App {
       const value = make("b");
       const host = make("div", { class: "trace" }, make("div", { class: "label" }, make("span", {}, trace.name), value));
       const chart = new Chart(host, { label: trace.name, height: 46, bare: true, onStep: (t) => this.at(t) });
-      const lines = [{ name: trace.name, values: trace.values, color: color(0) }];
+      const lines = [{ name: trace.name, values: trace.values, color: "ink" }];
       if (other[i]) lines.push({ name: trace.name, values: other[i].values, color: "ink", dashed: true });
       return { host, chart, value, lines };
     });
