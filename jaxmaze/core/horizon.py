@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from jaxmaze.core.words import counted
+
 LOWEST, HIGHEST = 0.95, 0.999
 """The range of the discounts."""
 DIGITS = 4
@@ -60,12 +62,17 @@ def reason_for(episodes: Episodes) -> str:
     rule = _rule(horizon, discount_of(episodes))
     if not episodes.ends:
         about = "a tenth" if horizon * ENDLESS_SHARE == steps else "about a tenth"
-        return f"{rule}: {horizon} is {about} of the {steps} steps at which all episodes are cut"
+        return (
+            f"{rule}: {horizon} is {about} of the {counted(steps, 'step')} at which all episodes "
+            "are cut"
+        )
     if episodes.limit == steps:
-        return f"{rule}: episodes have at most {steps} steps"
+        return f"{rule}: episodes have at most {counted(steps, 'step')}"
     if episodes.longest is None:
         return f"{rule}: there is neither a step limit nor a demonstration"
-    return f"{rule}: {LONGER} times the longest demonstration, of {episodes.longest} steps"
+    return (
+        f"{rule}: {LONGER} times the longest demonstration, of {counted(episodes.longest, 'step')}"
+    )
 
 
 def _rule(horizon: int, discount: float) -> str:

@@ -95,7 +95,8 @@ def _tables(facts: Facts, starts: list[JsonMap]) -> list[Block]:
         which = "" if len(starts) == 1 else f", start {i + 1}"
         machine = start.get("machine", {})
         cores, memory = machine.get("cores"), machine.get("memory_gib")
-        size = f"{cores} cores, {memory} GiB" if memory else f"{cores} cores"
+        size = "1 core" if cores == 1 else f"{cores} cores"  # None in old histories
+        size = f"{size}, {memory} GiB" if memory else size
         rows.append(
             (
                 f"started{which}",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jaxmaze.core.words import counted
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import facts as facts_lib
 from jaxmaze.reporting import together
@@ -58,8 +59,8 @@ def _bc(facts: Facts) -> Story:
         tiles.append(
             Tile(
                 "cloned from",
-                f"{data['episodes']:,} episodes",
-                f"{data['steps']:,} steps of {data.get('policy', 'unknown')}",
+                counted(data["episodes"], "episode", ","),
+                f"{counted(data['steps'], 'step', ',')} of {data.get('policy', 'unknown')}",
             )
         )
     losses = []

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from jaxmaze.core.types import JsonMap
+from jaxmaze.core.words import agree, counted
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import facts as facts_lib
 from jaxmaze.reporting.blocks import Section, Table, Tile
@@ -53,7 +54,10 @@ def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
     shown = "thin lines: each seed" if few else "band: 95 % interval"
     counts = sorted({a["curve"]["episodes"] for a in arms.values()})
     same = ", the same for all" if len(counts) == 1 else ""
-    played = f"{' or '.join(map(str, counts))} episodes an evaluation{same}"
+    played = (
+        f"{' or '.join(map(str, counts))} {agree(counts[-1], 'episode', 'episodes')} an "
+        f"evaluation{same}"
+    )
     note = f"IQM over seeds; {shown}. {played}."
     drawn = chart("Return during training", lines, axes, note, wide=True)
     near = [line for line in lines if line.name.startswith("pretrained")]
@@ -66,8 +70,8 @@ def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
         "",
         report.HEADER,
         report.rows(arms),
-        f"{first['episodes']} test episodes a seed, which chose nothing. "
-        "Dip: the largest drop below the start.",
+        f"{first['episodes']} test {agree(first['episodes'], 'episode', 'episodes')} a seed, "
+        "which chose nothing. Dip: the largest drop below the start.",
     )
     rows = [
         (
@@ -89,7 +93,9 @@ def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
 
 def _gain_tiles(summary: JsonMap) -> list[Tile]:
     taught = (summary.get("teacher") or {}).get("evaluation")
-    return [Tile("teacher", spread(taught), f"{taught['episodes']} episodes")] if taught else []
+    return (
+        [Tile("teacher", spread(taught), counted(taught["episodes"], "episode"))] if taught else []
+    )
 
 
 def compare(facts: Facts) -> Story:
@@ -107,7 +113,7 @@ def compare(facts: Facts) -> Story:
     ][:4]
     sections = _compared(arms)
     return Story(
-        f"{len(arms)} runs compared: {', '.join(arms)}.",
+        f"{counted(len(arms), 'run')} compared: {', '.join(arms)}.",
         tiles + _gain_tiles(facts.summary),
         sections,
     )
@@ -139,8 +145,10 @@ def workflow(facts: Facts) -> Story:
     gain = s["gain_on_clone"]
     tiles = [
         *_gain_tiles(s),
-        Tile("clone", spread(s["clone"]["evaluation"]), f"{len(s['clone']['members'])} seeds"),
-        Tile("fine-tuned", spread(s["evaluation"]), f"{len(facts.members)} seeds"),
+        Tile(
+            "clone", spread(s["clone"]["evaluation"]), counted(len(s["clone"]["members"]), "seed")
+        ),
+        Tile("fine-tuned", spread(s["evaluation"]), counted(len(facts.members), "seed")),
         Tile(
             "gain on the clone",
             number(gain["iqm"]),
@@ -199,7 +207,7 @@ def efficiency(facts: Facts) -> Story:
     tiles = [
         Tile("teacher, as recorded", spread(s["teacher"]["evaluation"])),
         Tile(
-            f"clones of {best['episodes']:,} episodes",
+            f"clones of {counted(best['episodes'], 'episode', ',')}",
             number(best["iqm"]),
             f"95 % interval [{number(best['iqm_low'])}, {number(best['iqm_high'])}]",
         ),

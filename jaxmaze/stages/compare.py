@@ -14,6 +14,7 @@ from jaxmaze import policies
 from jaxmaze import trust as trust_lib
 from jaxmaze.config import Settings
 from jaxmaze.core.types import Json, JsonMap
+from jaxmaze.core.words import agree, counted
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
@@ -279,7 +280,8 @@ def gain(run: Path, other: Path) -> dict[str, float]:
 def show(arms: JsonMap, teacher: JsonMap | None) -> None:
     """Print the table."""
     counts = sorted({a["episodes"] for a in arms.values()})
-    title = f"Returns on {' or '.join(map(str, counts))} episodes a seed that chose nothing"
+    noun = agree(counts[-1], "episode", "episodes")
+    title = f"Returns on {' or '.join(map(str, counts))} {noun} a seed that chose nothing"
     console.table(title, report.HEADER, report.rows(arms))
     if len(counts) > 1:
         console.say(
@@ -289,5 +291,5 @@ def show(arms: JsonMap, teacher: JsonMap | None) -> None:
     if teacher is not None:
         console.say(
             f"teacher: mean return {teacher['mean']:.1f} ± {teacher['std']:.1f} over "
-            f"{teacher['episodes']} episodes"
+            + counted(teacher["episodes"], "episode")
         )

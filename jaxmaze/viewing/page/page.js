@@ -32,7 +32,7 @@ class App {
     const names = this.sources.map((s) => s.name);
     document.title = $("title").textContent = names.join(" beside ");
     const s = this.sources[0];
-    const parts = [s.environment, `${s.episodes.toLocaleString("en")} episodes`, `${s.steps.toLocaleString("en")} steps`];
+    const parts = [s.environment, counted(s.episodes, "episode"), counted(s.steps, "step")];
     if (s.mean !== null) parts.push(`mean return ${s.mean.toFixed(1)} ± ${s.std.toFixed(1)}`.replace("-", "−"));
     if (s.rows.index && s.rows.index.length < s.episodes) parts.push(`${s.rows.index.length} of them on this page`);
     $("about").textContent = parts.filter(Boolean).join(" · ");
@@ -153,8 +153,8 @@ class App {
     if ($("scope").value !== "all" || $("measure").selectedIndex !== k) return;
     this.list(found.steps);
     $("compared").hidden = found.compared >= found.of;
-    $("compared").textContent = `The first ${found.compared} of ${found.of} episodes were compared.`;
-    if (this.store instanceof Embedded) $("compared").textContent = `The ${found.compared} episodes on this page were compared.`;
+    $("compared").textContent = `Compared: the first ${found.compared} of ${counted(found.of, "episode")}.`;
+    if (this.store instanceof Embedded) $("compared").textContent = `Compared: the ${counted(found.compared, "episode")} on this page.`;
   }
 
   list(steps) {
@@ -219,7 +219,7 @@ class App {
     $("all-traces").hidden = numbers.length <= FIRST_TRACES;
     $("all-traces").textContent = this.every ? "Show fewer" : `Show all ${numbers.length}`;
     $("left-out").hidden = !out;
-    $("left-out").textContent = `${out} more numbers are not shown.`;
+    $("left-out").textContent = `Not shown: ${counted(out, "more number")}.`;
     $("whose").hidden = !other.length;
     $("whose").textContent = `solid: ${this.sources[0].name}, dashed: ${this.sources[1]?.name}`;
     this.moveTraces();
