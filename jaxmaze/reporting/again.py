@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -121,10 +122,14 @@ def _tables(facts: Facts, starts: list[JsonMap]) -> list[Block]:
         for k, v in facts.about.items()
         if k.endswith("sha256") and v
     ]
-    sources = facts.about.get("demonstrations") or []
+    # DAgger's lie in the run itself.
+    listed = facts.about.get("demonstrations") or []
+    sources = [x for x in listed if not _paths(x).startswith(f"{facts.run.resolve()}{os.sep}")]
     hashes += [("demonstrations", f"{_paths(x)} {x.get('sha256') or ''}") for x in sources]
     if hashes:
-        blocks.append(Table("SHA-256 of what it started from", ("", ""), hashes, left=(0, 1)))
+        blocks.append(
+            Table("What it started from: paths and SHA-256", ("", ""), hashes, left=(0, 1))
+        )
     return blocks
 
 

@@ -55,6 +55,7 @@ class Axes(NamedTuple):
     y: str
     levels: Sequence[tuple[str, float]] = ()
     log: bool = False
+    whole: bool = False  # only whole numbers are written along x
 
 
 def chart(
@@ -208,6 +209,8 @@ def _frame(
     along = max(2, int((x.end - x.start) // 60))
     points = sorted({float(v) for v in lines[0].x}) if axes.log else ticks(x.low, x.high, along)
     for mark in points:
+        if axes.whole and mark % 1:
+            continue
         at = float(x(mark))
         parts.append(_text(at, y.start + 16, "middle", _short(mark)))
     middle = (x.start + x.end) / 2

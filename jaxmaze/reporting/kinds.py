@@ -38,7 +38,7 @@ def _rollout(facts: Facts) -> Story:
         drawn = chart(
             "Return of each episode, from the lowest to the highest",
             [Line("", x, np.sort(returns), style="dots")],
-            Axes("episodes", "return", [("mean", float(returns.mean()))]),
+            Axes("episodes", "return", [("mean", float(returns.mean()))], whole=True),
             wide=True,
         )
         rows = [

@@ -41,7 +41,26 @@ def arm_lines(arms: Mapping[str, JsonMap]) -> list[Line]:
     return lines
 
 
-def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
+def _table(arms: Mapping[str, JsonMap], choosing: bool) -> Table:
+    """The comparison's table, without columns that say nothing."""
+    n = next(iter(arms.values()))["episodes"]
+    note = f"{n} test {agree(n, 'episode', 'episodes')} a seed, which chose nothing."
+    if choosing:
+        note = f"{counted(n, 'episode')} a seed, which serve for choosing alone."
+    rows = report.rows(arms)
+    kept = [i for i in range(len(report.HEADER)) if any(row[i] != "-" for row in rows)]
+    header = [report.HEADER[i] for i in kept]
+    if report.HEADER[5] in header:
+        note += " Dip: the largest drop below the start."
+    if report.HEADER[6] in header:
+        note += (
+            " Steps to teacher: until returns stay above the teacher's; in brackets, of the first "
+            "and of the last seed."
+        )
+    return Table("", header, [[row[i] for i in kept] for row in rows], note)
+
+
+def _compared(arms: Mapping[str, JsonMap], choosing: bool = False) -> list[Section]:
     """The table and the curves of several runs."""
     first = next(iter(arms.values()))
     levels = report.teacher_levels(arms)
@@ -66,13 +85,6 @@ def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
         if len(near) < len(lines) and near
         else None
     )
-    table = Table(
-        "",
-        report.HEADER,
-        report.rows(arms),
-        f"{first['episodes']} test {agree(first['episodes'], 'episode', 'episodes')} a seed, "
-        "which chose nothing. Dip: the largest drop below the start.",
-    )
     rows = [
         (
             name,
@@ -88,7 +100,10 @@ def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
     each = Table(
         "", ("arm", "seed", "return: mean ± std", "min", "max", "at the end"), rows, left=(0,)
     )
-    return [Section("Result", some(table, drawn, close)), Section("Each seed", [each])]
+    return [
+        Section("Result", some(_table(arms, choosing), drawn, close)),
+        Section("Each seed", [each]),
+    ]
 
 
 def _gain_tiles(summary: JsonMap) -> list[Tile]:
@@ -168,17 +183,17 @@ def sweep(facts: Facts) -> Story:
     if not s:
         return Story(about, [], [])
     tiles = [
-        Tile("best point", s["best"], "by episodes that serve for nothing else"),
+        Tile("best point", s["best"].replace(",", ", "), "by episodes that serve for nothing else"),
         *tested(facts, "its return"),
     ]
     rows = [(name, spread(p["evaluation"])) for name, p in s["points"].items()]
     table = Table(
-        "All points, as they were judged",
+        "Mean returns in these episodes, by which the best point is chosen",
         ("point", "return: mean ± std"),
         rows,
-        "Only the best point plays the test episodes.",
+        "The best point alone plays the test episodes.",
     )
-    result, _ = _compared(s["arms"])
+    result, _ = _compared(s["arms"], choosing=True)
     return Story(about, tiles, [result._replace(blocks=[*result.blocks, table]), *seeds(facts)])
 
 
@@ -204,6 +219,8 @@ def efficiency(facts: Facts) -> Story:
     drawn = chart("Return against recorded episodes", lines, axes, wide=True)
     table = Table("", curves.HEADER, curves.rows(points))
     best = points[-1]
+    intro = f"Clones of {counted(best['episodes'], 'episode', ',')}, the first draw."
+    each = [section._replace(intro=intro) for section in seeds(facts)]
     tiles = [
         Tile("teacher, as recorded", spread(s["teacher"]["evaluation"])),
         Tile(
@@ -212,4 +229,4 @@ def efficiency(facts: Facts) -> Story:
             f"95 % interval [{number(best['iqm_low'])}, {number(best['iqm_high'])}]",
         ),
     ]
-    return Story(about, tiles, [Section("Result", some(drawn, table)), *seeds(facts)])
+    return Story(about, tiles, [Section("Result", some(drawn, table)), *each])

@@ -218,6 +218,7 @@ def run(
     folders: Mapping[str, Path],
     workdir: Path,
     teacher: Teacher | None = None,
+    choosing: bool = False,
 ) -> Json:
     """Compare finished runs.
 
@@ -225,6 +226,7 @@ def run(
       folders: runs by the name they are shown under.
       workdir: where the comparison is written.
       teacher: plays the same episodes as each run, so that differences are paired.
+      choosing: whether the best of them is chosen by these episodes.
 
     Returns:
       The summary, as in summary.json.
@@ -238,7 +240,7 @@ def run(
     run_folder.claim(workdir, {"kind": KIND, "runs": sorted(loaded)})
     arms = {name: report.arm_summary(arm, teacher) for name, arm in loaded.items()}
     block = None if teacher is None else teacher.evaluation(next(iter(loaded.values())).best.seeds)
-    show(arms, block)
+    show(arms, block, choosing)
     if teacher is not None and all(a["gain"] is None for a in arms.values()):
         console.say("note: returns in different episodes do not compare, so no gain is given")
     fig, saved = arms_figure.figure(arms), arms_figure.saved(arms)
@@ -277,11 +279,12 @@ def gain(run: Path, other: Path) -> dict[str, float]:
     return report.block(intervals.estimate(ours.returns - theirs.returns))
 
 
-def show(arms: JsonMap, teacher: JsonMap | None) -> None:
-    """Print the table."""
+def show(arms: JsonMap, teacher: JsonMap | None, choosing: bool = False) -> None:
+    """Print the table; see :func:`run`."""
     counts = sorted({a["episodes"] for a in arms.values()})
     noun = agree(counts[-1], "episode", "episodes")
-    title = f"Returns on {' or '.join(map(str, counts))} {noun} a seed that chose nothing"
+    serve = "for choosing alone" if choosing else "that chose nothing"
+    title = f"Returns on {' or '.join(map(str, counts))} {noun} a seed {serve}"
     console.table(title, report.HEADER, report.rows(arms))
     if len(counts) > 1:
         console.say(

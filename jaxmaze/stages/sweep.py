@@ -38,7 +38,7 @@ def run(config: Settings, workdir: Path) -> Json:
     """
     if run_folder.claim(workdir, run_folder.identity(config, KIND)):
         console.say(f"{workdir} is finished already")
-        compare.show(run_folder.summary(workdir)["arms"], None)
+        compare.show(run_folder.summary(workdir)["arms"], None, choosing=True)
         return run_folder.summary(workdir)
     start = time.perf_counter()
     points = sweeps.grid(config.sweep)
@@ -49,7 +49,9 @@ def run(config: Settings, workdir: Path) -> Json:
     judged = evaluation.sweep_seeds(config)
     done = stages.run_all(config.stage, listed, judged)
     compared = compare.run(
-        {name: folder for name, (_, folder) in listed.items()}, workdir / "compare"
+        {name: folder for name, (_, folder) in listed.items()},
+        workdir / "compare",
+        choosing=True,
     )
     best = max(done, key=lambda name: done[name]["evaluation"]["mean"])
     seeds = evaluation.test_seeds(config)
