@@ -45,7 +45,7 @@ def section(facts: Facts) -> Section:
 def _note(facts: Facts) -> str:
     return (
         "All settings that differ from the defaults of this version are spelled out."
-        if facts.kind != "compare"
+        if facts.kind not in ("compare", "inspect")
         else ""
     )
 
@@ -153,6 +153,8 @@ def settings(facts: Facts) -> Section | None:
 def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_shown(each)}" for name, each in value.items()) or "none"
     return "not set" if value is None else str(value)
 
 

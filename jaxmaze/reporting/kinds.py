@@ -173,7 +173,10 @@ def _inspect(facts: Facts) -> Story:
     s = facts.summary
     rows = [(name, c["verdict"], c["says"]) for name, c in s.get("checks", {}).items()]
     table = Table("", ("check", "verdict", "what it means"), rows, left=(0, 1, 2))
-    tiles = [Tile("verdict", s["verdict"])] if s else []
+    tiles = []
+    if s:
+        held = counted(s["data"]["episodes"], "episode", ",")
+        tiles = [Tile("verdict", s["verdict"], f"{held}, {s['data']['steps']:,} steps")]
     return Story(
         f"Recorded episodes in {facts.about.get('data')}, inspected.",
         tiles,
