@@ -334,7 +334,8 @@ def inspect(
     path = sources.locate(path_of(data))
     folder = workdir or run_folder.default_workdir(path.resolve().name or "data", "inspect")
     settings = None if config is None else config_lib.to_settings(config)
-    inspect_stage.run(path, Path(folder), settings, trust, replay)
+    with page.reported(folder, anew=True):
+        inspect_stage.run(path, Path(folder), settings, trust, replay)
     return Run(folder)
 
 

@@ -121,7 +121,18 @@ def _interrupted() -> str:
     folder = typed.folder()
     if folder is None:
         return interrupts.AGAIN
-    return f"interrupted; the same command with --workdir={folder} goes on with it"
+    does = "goes on with it" if _goes_on(folder) else "starts it again"
+    return f"interrupted; the same command with --workdir={folder} {does}"
+
+
+def _goes_on(folder: Path) -> bool:
+    """Whether a run that is started again goes on where it was; rollouts, for one, do not."""
+    from jaxmaze import stages
+    from jaxmaze.runs import run_folder
+
+    with contextlib.suppress(UserError, KeyError):
+        return stages.resumed(run_folder.read_config(folder)["kind"]) is True
+    return False
 
 
 def _loudness() -> None:

@@ -20,6 +20,7 @@ from jaxmaze.core.action_space import Leaf
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import Spaces
 from jaxmaze.core.types import Array, NetworkSpec, Policy, PyTree
+from jaxmaze.core.words import counted
 from jaxmaze.envs import importing
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Act, acts_for
@@ -358,7 +359,8 @@ def _mended(
     wanted = (count, *space.env_shape)
     if action.shape != wanted:
         raise NotAnActionError(
-            f"actions{of} of shape {action.shape} for {count} observations; {env} needs {wanted}"
+            f"actions{of} of shape {action.shape} for {counted(count, 'observation')}; {env} "
+            f"needs {wanted}"
         )
     if action.dtype.kind not in "biuf" or not np.isfinite(action).all():
         raise NotAnActionError.of_rows(

@@ -59,6 +59,15 @@ def test_later_the_line_names_the_folder_to_go_on_with(tmp_path):
     assert said == wanted
 
 
+def test_a_rollout_is_not_said_to_go_on(tmp_path):
+    """It plays all its episodes anew; minari is imported once they are written."""
+    given = ("rollout", "--env=CartPole-v1", "--policy=random", "--record", "--n_episodes=2")
+    said = interrupted("minari", *given, f"--workdir={tmp_path / 'run'}", cwd=tmp_path)
+    assert (tmp_path / "run" / "config.json").exists()
+    wanted = f"--workdir={tmp_path / 'run'} starts it again\n"
+    assert said == f"error: interrupted; the same command with {wanted}"
+
+
 def test_a_shell_that_ignores_it_is_obeyed():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

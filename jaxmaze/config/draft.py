@@ -10,6 +10,7 @@ from jaxmaze.config.door import ConfigLike, to_settings
 from jaxmaze.config.settings import FIELDS, SECTIONS, get
 from jaxmaze.core.spaces import Box
 from jaxmaze.core.types import Json
+from jaxmaze.core.words import counted
 from jaxmaze.envs.environment import EnvInfo
 
 FIRST = {
@@ -95,7 +96,7 @@ def text(info: EnvInfo, config: ConfigLike, chosen: Iterable[str], teacher: bool
     limit = info.spec.max_episode_steps or values["env.max_episode_steps"]
     spaces = info.spaces
     head = HEAD.format(
-        title=f"{info.config.id}: {limit} steps an episode at most.",
+        title=f"{info.config.id}: {counted(limit, 'step')} an episode at most.",
         about=f"Observations: {spaces.obs.describe()}. Actions: {spaces.action.describe()}.",
         recipes=_recipes(recipe, name),
         recipe=_code(recipe),

@@ -26,6 +26,7 @@ from jaxmaze.core.distributions import (
     SquashedGaussian,
 )
 from jaxmaze.core.types import Array, Params, PyTree
+from jaxmaze.core.words import agree
 
 LARGEST_WHOLE = 2.0**30
 """Integer bounds are limited to this: float32 cannot represent those of larger types exactly."""
@@ -181,7 +182,8 @@ class Box(OneArray):
             shape = "" if self.dims is None else f" of shape {self.dims}"
             return (
                 f"actions of type {actions.dtype} and shape {actions.shape[1:]}, but {env} takes "
-                f"{len(self.low)} {'whole' if self.whole else 'real'} numbers{shape}"
+                f"{len(self.low)} {'whole' if self.whole else 'real'} "
+                f"{agree(len(self.low), 'number', 'numbers')}{shape}"
             )
         low, high = np.array(self.low) - 1e-5, np.array(self.high) + 1e-5
         numbers = self._rows(actions)

@@ -27,6 +27,7 @@ from jaxmaze.core.distributions import (
     MultiCategorical,
 )
 from jaxmaze.core.types import Array, Params, PyTree
+from jaxmaze.core.words import counted
 
 TINY = np.float32(1e-30)
 
@@ -305,4 +306,7 @@ class MultiDiscrete(OneArray):
     def describe(self) -> str:
         shape = "" if self.dims is None else f" of shape {self.dims}"
         starts = f" from {list(self.starts)}" if self.starts else ""
-        return f"{len(self.nvec)} choices at once{shape}, of {list(self.nvec)} actions{starts}"
+        return (
+            f"{counted(len(self.nvec), 'choice')} at once{shape}, of {list(self.nvec)} "
+            f"actions{starts}"
+        )

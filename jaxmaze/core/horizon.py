@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from jaxmaze.core.words import counted
+
 LOWEST, HIGHEST = 0.95, 0.999
 """The range of the discounts."""
 DIGITS = 4
@@ -57,12 +59,27 @@ def discount_of(episodes: Episodes) -> float:
 def reason_for(episodes: Episodes) -> str:
     """How the discount comes about, in words."""
     horizon, steps = horizon_of(episodes), steps_of(episodes)
-    bounded = discount_of(episodes) != round(1 - 1 / horizon, DIGITS)
-    rule = f"1 - 1/{horizon}" + (f", but from {LOWEST:g} to {HIGHEST:g}" if bounded else "")
+    rule = _rule(horizon, discount_of(episodes))
     if not episodes.ends:
-        return f"{rule}: a tenth of the {steps} steps at which all episodes are cut"
+        about = "a tenth" if horizon * ENDLESS_SHARE == steps else "about a tenth"
+        return (
+            f"{rule}: {horizon} is {about} of the {counted(steps, 'step')} at which all episodes "
+            "are cut"
+        )
     if episodes.limit == steps:
-        return f"{rule}: episodes have at most {steps} steps"
+        return f"{rule}: episodes have at most {counted(steps, 'step')}"
     if episodes.longest is None:
         return f"{rule}: there is neither a step limit nor a demonstration"
-    return f"{rule}: {LONGER} times the longest demonstration, of {episodes.longest} steps"
+    return (
+        f"{rule}: {LONGER} times the longest demonstration, of {counted(episodes.longest, 'step')}"
+    )
+
+
+def _rule(horizon: int, discount: float) -> str:
+    """Where the discount comes from: the horizon, or an end of the range if that is outside."""
+    rule, unbounded = f"1 - 1/{horizon}", round(1 - 1 / horizon, DIGITS)
+    if unbounded < discount:
+        return f"the lowest that is chosen, as {rule} = {unbounded:g} is below it"
+    if unbounded > discount:
+        return f"the highest that is chosen, as {rule} = {unbounded:g} is above it"
+    return rule

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxmaze.core.words import agree, counted
 from jaxmaze.inspection.survey import ENDS, Survey
 from jaxmaze.runs import palette, style
 
@@ -66,8 +67,10 @@ def _by_episode(s: Survey, values: np.ndarray, name: str, title: str) -> Drawn:
         spread.set(xlabel=name, ylabel="episodes")
         order.set_title(title)
         left = len(values) - int(finite.sum())
-        text = f"{len(values):,} episodes; left: each, by how it ended; right: how many."
-        text += f" {left:,} are no finite numbers and left out." if left else ""
+        text = (
+            f"{counted(len(values), 'episode', ',')}; left: each, by how it ended; right: how many."
+        )
+        text += f" {left:,} {agree(left, 'is', 'are')} not finite and left out." if left else ""
         style.caption(fig, text)
     ends = [ENDS[int(end)] for end in s.ends]
     rows = list(zip(s.index.tolist(), values.tolist(), ends, strict=True))

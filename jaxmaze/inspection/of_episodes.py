@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jaxmaze.core.types import Json
+from jaxmaze.core.words import agree, counted
 from jaxmaze.inspection.survey import ENDS, Survey
 from jaxmaze.inspection.verdicts import OK, SKIPPED, UNFIT, WARNING, Check, listed, spread
 
@@ -13,12 +14,18 @@ def structure(s: Survey, count: int) -> Check:
     """Check that every episode can be read and is complete."""
     figures: Json = {"episodes": count, "broken": s.broken, "problems": s.problems[:100]}
     if not s.broken:
-        return Check("structure", OK, f"all {count} episodes are whole.", figures)
+        return Check(
+            "structure",
+            OK,
+            "the episode is whole." if count == 1 else f"all {count} episodes are whole.",
+            figures,
+        )
     return Check(
         "structure",
         UNFIT,
-        f"{s.broken} of {count} episodes are broken and no clone can be made of the data until "
-        f"they are left out or recorded again (the other checks leave them out): {s.problems[0]}.",
+        f"{s.broken} of {counted(count, 'episode')} {agree(s.broken, 'is', 'are')} broken and no "
+        "clone can be made of the data until they are left out or recorded again (the other "
+        f"checks leave them out): {s.problems[0]}.",
         figures,
     )
 
@@ -49,8 +56,8 @@ def numbers(s: Survey) -> Check:
     return Check(
         "numbers",
         UNFIT,
-        f"{where} are NaN or infinite, in {s.not_finite_in} episodes: one such number ruins all "
-        "that is learned, so leave those episodes out or mend what recorded them.",
+        f"{where} are NaN or infinite, in {counted(s.not_finite_in, 'episode')}: one such number "
+        "ruins all that is learned, so leave those episodes out or mend what recorded them.",
         figures,
     )
 
@@ -72,9 +79,9 @@ def returns(s: Survey) -> Check:
     return Check(
         "returns",
         WARNING,
-        f"{text}; {len(below)} of {len(x)} episodes return far less than the rest (below "
-        f"{fence:.4g}): look whether the teacher failed in episodes {listed(s.index[below])}, "
-        "because a clone learns its failures too.",
+        f"{text}; {len(below)} of {len(x)} episodes {agree(len(below), 'returns', 'return')} far "
+        f"less than the rest (below {fence:.4g}): look whether the teacher failed in episodes "
+        f"{listed(s.index[below])}, because a clone learns its failures too.",
         figures,
     )
 
@@ -90,7 +97,7 @@ def lengths(s: Survey) -> Check:
     short = np.flatnonzero(s.lengths * 10 < median)
     figures |= {"short": s.index[short].tolist()}
     text = (
-        f"{len(s.lengths)} episodes of {s.lengths.min()} to {s.lengths.max()} steps, "
+        f"{counted(len(s.lengths), 'episode')} of {s.lengths.min()} to {s.lengths.max()} steps, "
         f"{s.lengths.sum():,} together"
     )
     if len(s.lengths) == 1:
@@ -105,8 +112,9 @@ def lengths(s: Survey) -> Check:
         return Check(
             "lengths",
             WARNING,
-            f"{text}; {len(short)} are less than a tenth as long as the median of {median:.0f}: "
-            f"look whether recording was cut in episodes {listed(s.index[short])}.",
+            f"{text}; {len(short)} {agree(len(short), 'is', 'are')} less than a tenth as long as "
+            f"the median of {median:.0f}: look whether recording was cut in episodes "
+            f"{listed(s.index[short])}.",
             figures,
         )
     return Check("lengths", OK, f"{text}.", figures)
@@ -140,8 +148,8 @@ def duplicate_episodes(s: Survey) -> Check:
     return Check(
         "duplicate episodes",
         WARNING,
-        f"{copies} of {len(s.episode_hashes)} episodes are copies of others (episode {most} is "
-        f"there {count.max()} times): held-out copies make validation look better than it is, so "
-        "leave them out or record with other seeds.",
+        f"{copies} of {len(s.episode_hashes)} episodes {agree(copies, 'is', 'are')} copies of "
+        f"others (episode {most} is there {count.max()} times): held-out copies make validation "
+        "look better than it is, so leave them out or record with other seeds.",
         figures,
     )

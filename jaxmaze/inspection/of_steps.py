@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmaze.core.types import Json
+from jaxmaze.core.words import agree
 from jaxmaze.inspection import agreement
 from jaxmaze.inspection.survey import Column, Survey
 from jaxmaze.inspection.verdicts import (
@@ -212,11 +213,18 @@ def features(s: Survey) -> Check:
         return Check(
             "features",
             WARNING,
-            f"{len(constant)} of {len(s.features)} numbers of the observation never change "
-            f"({listed(constant)}): they teach nothing, and mislead a clone once they do change.",
+            f"{len(constant)} of {len(s.features)} numbers of the observation never "
+            f"{agree(len(constant), 'changes', 'change')} ({listed(constant)}): they teach "
+            "nothing, and mislead a clone once they do change.",
             figures,
         )
-    return Check("features", OK, f"all {len(s.features)} numbers of the observation vary.", figures)
+    return Check(
+        "features",
+        OK,
+        f"{agree(len(s.features), 'the one number', f'all {len(s.features)} numbers')} of the "
+        f"observation {agree(len(s.features), 'varies', 'vary')}.",
+        figures,
+    )
 
 
 def drift(s: Survey) -> Check:

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from jaxmaze.core.types import Json, PyTree
+from jaxmaze.core.words import counted
 from jaxmaze.envs import replay
 from jaxmaze.errors import UserError
 from jaxmaze.inspection.recordings import Recorded, Recordings
@@ -88,8 +89,8 @@ def _verdict(played: list[replay.Replay], name: str) -> Check:
         return Check(
             "replay",
             OK,
-            f"{name} reproduces the observations of {len(played)} episodes ({steps:,} steps) from "
-            f"their seeds and actions, {how}.",
+            f"{name} reproduces the observations of {counted(len(played), 'episode')} ({steps:,} "
+            f"steps) from their seeds and actions, {how}.",
             figures,
         )
     p = other[0]
@@ -105,9 +106,9 @@ def _verdict(played: list[replay.Replay], name: str) -> Check:
     return Check(
         "replay",
         WARNING,
-        f"{name} does not reproduce {len(other)} of {len(played)} episodes from their seeds and "
-        f"actions (episode {p.index} {where}): it has another version, other arguments or "
-        "wrappers, or chance of its own, so check that clones are tried in the environment that "
+        f"{name} does not reproduce {len(other)} of {counted(len(played), 'episode')} from their "
+        f"seeds and actions (episode {p.index} {where}): it has another version, other arguments "
+        "or wrappers, or chance of its own, so check that clones are tried in the environment that "
         "was recorded.",
         figures,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def section(facts: Facts) -> Section:
 def _note(facts: Facts) -> str:
     return (
         "All settings that differ from the defaults of this version are spelled out."
-        if facts.kind != "compare"
+        if facts.kind not in ("compare", "inspect")
         else ""
     )
 
@@ -95,7 +96,8 @@ def _tables(facts: Facts, starts: list[JsonMap]) -> list[Block]:
         which = "" if len(starts) == 1 else f", start {i + 1}"
         machine = start.get("machine", {})
         cores, memory = machine.get("cores"), machine.get("memory_gib")
-        size = f"{cores} cores, {memory} GiB" if memory else f"{cores} cores"
+        size = "1 core" if cores == 1 else f"{cores} cores"  # None in old histories
+        size = f"{size}, {memory} GiB" if memory else size
         rows.append(
             (
                 f"started{which}",
@@ -120,10 +122,14 @@ def _tables(facts: Facts, starts: list[JsonMap]) -> list[Block]:
         for k, v in facts.about.items()
         if k.endswith("sha256") and v
     ]
-    sources = facts.about.get("demonstrations") or []
+    # DAgger's lie in the run itself.
+    listed = facts.about.get("demonstrations") or []
+    sources = [x for x in listed if not _paths(x).startswith(f"{facts.run.resolve()}{os.sep}")]
     hashes += [("demonstrations", f"{_paths(x)} {x.get('sha256') or ''}") for x in sources]
     if hashes:
-        blocks.append(Table("SHA-256 of what it started from", ("", ""), hashes, left=(0, 1)))
+        blocks.append(
+            Table("What it started from: paths and SHA-256", ("", ""), hashes, left=(0, 1))
+        )
     return blocks
 
 
@@ -147,6 +153,8 @@ def settings(facts: Facts) -> Section | None:
 def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_shown(each)}" for name, each in value.items()) or "none"
     return "not set" if value is None else str(value)
 
 

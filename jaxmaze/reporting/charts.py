@@ -14,9 +14,10 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from jaxmaze.reporting.blocks import Chart, Key
+from jaxmaze.runs import palette
 
-SERIES = 6
-"""Colours in the page's style (Okabe and Ito's palette), told apart by all eyes."""
+SERIES = len(palette.COLOURS)
+"""Colours in the page's style."""
 MOST = 300
 """Points drawn of a line; longer ones are averaged, and their ends kept."""
 SMALL, WIDE, NARROW = (400, 220), (900, 330), (360, 250)
@@ -33,7 +34,7 @@ class Line(NamedTuple):
       low: ``[P]`` lower end of a band around it, if there is one.
       high: ``[P]`` upper end.
       each: ``[M, P]`` thin lines beside it, such as one per seed.
-      colour: number of its colour.
+      colour: the place of its colour in the palette, -1 for that of the text.
       style: ``""``, ``"dashed"`` or ``"dots"``.
     """
 
@@ -54,6 +55,7 @@ class Axes(NamedTuple):
     y: str
     levels: Sequence[tuple[str, float]] = ()
     log: bool = False
+    whole: bool = False  # only whole numbers are written along x
 
 
 def chart(
@@ -63,7 +65,7 @@ def chart(
     known = [line for line in map(_thinned, lines) if np.isfinite(line.y).any()]
     if not known:
         return None
-    keys = [Key(x.name, f"series-{x.colour % SERIES} {x.style}".strip()) for x in known if x.name]
+    keys = [Key(x.name, f"{_colour(x)} {x.style}".strip()) for x in known if x.name]
     keys += [Key(f"{name}: {number(level)}", "level") for name, level in axes.levels]
     if len(keys) == 1:  # the title says it
         keys = [] if known[0].name else keys
@@ -181,6 +183,11 @@ def _svg(title: str, lines: Sequence[Line], axes: Axes, size: tuple[int, int]) -
     )
 
 
+def _colour(line: Line) -> str:
+    """The class of a line's colour; the teacher's, -1, is that of the text."""
+    return "ink" if line.colour < 0 else f"series-{line.colour % SERIES}"
+
+
 def _path(style: str, d: str) -> Markup:
     return Markup('<path class="{}" d="{}"/>').format(style, d)
 
@@ -202,6 +209,8 @@ def _frame(
     along = max(2, int((x.end - x.start) // 60))
     points = sorted({float(v) for v in lines[0].x}) if axes.log else ticks(x.low, x.high, along)
     for mark in points:
+        if axes.whole and mark % 1:
+            continue
         at = float(x(mark))
         parts.append(_text(at, y.start + 16, "middle", _short(mark)))
     middle = (x.start + x.end) / 2
@@ -213,7 +222,7 @@ def _frame(
 
 def _drawn(line: Line, x: _Scale, y: _Scale) -> Markup:
     """A line with its band and its thin lines."""
-    style, parts = f"series-{line.colour % SERIES}", []
+    style, parts = _colour(line), []
     at = x(line.x)
     if line.low is not None and line.high is not None:
         ok = np.isfinite(line.low) & np.isfinite(line.high)

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxmaze.config import FIELDS
 from jaxmaze.core.types import JsonMap
+from jaxmaze.core.words import counted
 from jaxmaze.errors import UserError
 from jaxmaze.reporting.blocks import Chart, Table
 from jaxmaze.reporting.charts import Axes, Line, chart, number
@@ -104,7 +105,7 @@ def curve(
         if found is not None:
             x, each = found
             thin = each if len(each) > 1 else None
-            lines.append(Line(run, x, mean_of(each), each=thin, colour=max(place, 0)))
+            lines.append(Line(run, x, mean_of(each), each=thin, colour=place))
     return chart(title, lines, axes, note)
 
 
@@ -117,7 +118,9 @@ def evaluations(facts: Facts, unit: str) -> Chart | None:
     at = [intervals.estimate(values[np.isfinite(values)]) for values in each.T]
     middle, low, high = (np.array([e[i] for e in at]) for i in range(3))
     count = next((len(line["returns"][0]) for line in facts.lines if line.get("returns")), None)
-    played = "" if count is None else f", {count} episodes each that serve for choosing alone"
+    played = (
+        "" if count is None else f", {counted(count, 'episode')} each that serve for choosing alone"
+    )
     if len(each) < report.FEW_SEEDS:
         line = Line("mean over seeds", x, middle, each=each if len(each) > 1 else None)
         note = (
@@ -176,7 +179,7 @@ def seeds_table(facts: Facts, dips: np.ndarray | None = None) -> Table | None:
         header = (*header, "dip")
         rows = [(*row, number(float(dip))) for row, dip in zip(rows, dips, strict=True)]
     count = members[0]["evaluation"]["episodes"]
-    return Table("", header, rows, f"{count} episodes a seed, the same for all.")
+    return Table("", header, rows, f"{counted(count, 'episode')} a seed, the same for all.")
 
 
 def dips_of(facts: Facts) -> np.ndarray | None:

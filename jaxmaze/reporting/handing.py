@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jaxmaze.core.types import JsonMap
+from jaxmaze.core.words import counted
 from jaxmaze.reporting.blocks import Block, Section, Table
 from jaxmaze.reporting.charts import Axes, number
 from jaxmaze.reporting.facts import Facts, curve, dips_of, series
@@ -67,10 +68,12 @@ def _audit(audit: JsonMap) -> dict[str, str]:
     }
     if audit.get("states"):
         gap = number(float(audit["max_log_prob_difference"]))
-        found["log-probabilities"] = f"differ by {gap} at most, in {audit['states']:,} states"
+        found["log-probabilities"] = (
+            f"differ by {gap} at most, in {counted(audit['states'], 'state', ',')}"
+        )
     if "clone_return" in audit:
         found["mean return, clone's and ours"] = (
             f"{number(audit['clone_return'])} and {number(audit['return'])} "
-            f"on the same {audit['episodes']} episodes"
+            f"on the same {counted(audit['episodes'], 'episode')}"
         )
     return found

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jaxmaze.core.words import counted
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import facts as facts_lib
 from jaxmaze.reporting import together
@@ -37,7 +38,7 @@ def _rollout(facts: Facts) -> Story:
         drawn = chart(
             "Return of each episode, from the lowest to the highest",
             [Line("", x, np.sort(returns), style="dots")],
-            Axes("episodes", "return", [("mean", float(returns.mean()))]),
+            Axes("episodes", "return", [("mean", float(returns.mean()))], whole=True),
             wide=True,
         )
         rows = [
@@ -58,8 +59,8 @@ def _bc(facts: Facts) -> Story:
         tiles.append(
             Tile(
                 "cloned from",
-                f"{data['episodes']:,} episodes",
-                f"{data['steps']:,} steps of {data.get('policy', 'unknown')}",
+                counted(data["episodes"], "episode", ","),
+                f"{counted(data['steps'], 'step', ',')} of {data.get('policy', 'unknown')}",
             )
         )
     losses = []
@@ -172,7 +173,10 @@ def _inspect(facts: Facts) -> Story:
     s = facts.summary
     rows = [(name, c["verdict"], c["says"]) for name, c in s.get("checks", {}).items()]
     table = Table("", ("check", "verdict", "what it means"), rows, left=(0, 1, 2))
-    tiles = [Tile("verdict", s["verdict"])] if s else []
+    tiles = []
+    if s:
+        held = counted(s["data"]["episodes"], "episode", ",")
+        tiles = [Tile("verdict", s["verdict"], f"{held}, {s['data']['steps']:,} steps")]
     return Story(
         f"Recorded episodes in {facts.about.get('data')}, inspected.",
         tiles,

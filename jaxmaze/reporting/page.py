@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jinja2
 
+from jaxmaze.core.words import agree
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import again, facts
 from jaxmaze.reporting.blocks import Block, Film, Links, Notes, Page, Section
@@ -145,7 +146,7 @@ def _films(run: Path) -> list[Section]:
             address = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
         films.append(Film(_told(path), address, path.suffix == ".gif"))
     left = len(listed) - len(films)
-    intro = f"{left} more are in the folder." if left else ""
+    intro = f"{left} more {agree(left, 'is', 'are')} in the folder." if left else ""
     return [Section("Videos", films, intro)] if films else []
 
 

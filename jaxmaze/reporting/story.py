@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmaze.core.words import counted
 from jaxmaze.reporting import facts as facts_lib
 from jaxmaze.reporting.blocks import Block, Section, Tile
 from jaxmaze.reporting.facts import Facts, estimate, spread
@@ -35,8 +36,9 @@ def tested(facts: Facts, label: str = "return") -> list[Tile]:
     if not block:
         return []
     count = len(facts.members) or 1
-    what = f"{count} seeds x {block['episodes'] // count}" if count > 1 else f"{block['episodes']}"
-    tiles = [Tile(label, spread(block), f"mean ± std over {what} episodes")]
+    what = counted(block["episodes"] // count, "episode")
+    what = f"{count} seeds x {what}" if count > 1 else what
+    tiles = [Tile(label, spread(block), f"mean ± std over {what}")]
     if count > 1:
         returns = facts.returns()
         if returns is not None:

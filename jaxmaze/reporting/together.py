@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from jaxmaze.core.types import JsonMap
+from jaxmaze.core.words import agree, counted
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import facts as facts_lib
 from jaxmaze.reporting.blocks import Section, Table, Tile
@@ -31,7 +32,7 @@ def arm_lines(arms: Mapping[str, JsonMap]) -> list[Line]:
         each = np.array([m * (2 if level else 1) for m in c["members"]], float)
         few = len(each) < report.FEW_SEEDS
         style = "dashed" if level or name.endswith("_lr0") else ""
-        line = Line(name, x, middle, colour=max(place, 0), style=style)
+        line = Line(name, x, middle, colour=place, style=style)
         if not few:
             line = line._replace(low=low, high=high)
         elif len(each) > 1:
@@ -40,7 +41,26 @@ def arm_lines(arms: Mapping[str, JsonMap]) -> list[Line]:
     return lines
 
 
-def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
+def _table(arms: Mapping[str, JsonMap], choosing: bool) -> Table:
+    """The comparison's table, without columns that say nothing."""
+    n = next(iter(arms.values()))["episodes"]
+    note = f"{n} test {agree(n, 'episode', 'episodes')} a seed, which chose nothing."
+    if choosing:
+        note = f"{counted(n, 'episode')} a seed, which serve for choosing alone."
+    rows = report.rows(arms)
+    kept = [i for i in range(len(report.HEADER)) if any(row[i] != "-" for row in rows)]
+    header = [report.HEADER[i] for i in kept]
+    if report.HEADER[5] in header:
+        note += " Dip: the largest drop below the start."
+    if report.HEADER[6] in header:
+        note += (
+            " Steps to teacher: until returns stay above the teacher's; in brackets, of the first "
+            "and of the last seed."
+        )
+    return Table("", header, [[row[i] for i in kept] for row in rows], note)
+
+
+def _compared(arms: Mapping[str, JsonMap], choosing: bool = False) -> list[Section]:
     """The table and the curves of several runs."""
     first = next(iter(arms.values()))
     levels = report.teacher_levels(arms)
@@ -53,7 +73,10 @@ def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
     shown = "thin lines: each seed" if few else "band: 95 % interval"
     counts = sorted({a["curve"]["episodes"] for a in arms.values()})
     same = ", the same for all" if len(counts) == 1 else ""
-    played = f"{' or '.join(map(str, counts))} episodes an evaluation{same}"
+    played = (
+        f"{' or '.join(map(str, counts))} {agree(counts[-1], 'episode', 'episodes')} an "
+        f"evaluation{same}"
+    )
     note = f"IQM over seeds; {shown}. {played}."
     drawn = chart("Return during training", lines, axes, note, wide=True)
     near = [line for line in lines if line.name.startswith("pretrained")]
@@ -61,13 +84,6 @@ def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
         chart("Close up: what begins with the clone", near, axes)
         if len(near) < len(lines) and near
         else None
-    )
-    table = Table(
-        "",
-        report.HEADER,
-        report.rows(arms),
-        f"{first['episodes']} test episodes a seed, which chose nothing. "
-        "Dip: the largest drop below the start.",
     )
     rows = [
         (
@@ -84,12 +100,17 @@ def _compared(arms: Mapping[str, JsonMap]) -> list[Section]:
     each = Table(
         "", ("arm", "seed", "return: mean ± std", "min", "max", "at the end"), rows, left=(0,)
     )
-    return [Section("Result", some(table, drawn, close)), Section("Each seed", [each])]
+    return [
+        Section("Result", some(_table(arms, choosing), drawn, close)),
+        Section("Each seed", [each]),
+    ]
 
 
 def _gain_tiles(summary: JsonMap) -> list[Tile]:
     taught = (summary.get("teacher") or {}).get("evaluation")
-    return [Tile("teacher", spread(taught), f"{taught['episodes']} episodes")] if taught else []
+    return (
+        [Tile("teacher", spread(taught), counted(taught["episodes"], "episode"))] if taught else []
+    )
 
 
 def compare(facts: Facts) -> Story:
@@ -107,7 +128,7 @@ def compare(facts: Facts) -> Story:
     ][:4]
     sections = _compared(arms)
     return Story(
-        f"{len(arms)} runs compared: {', '.join(arms)}.",
+        f"{counted(len(arms), 'run')} compared: {', '.join(arms)}.",
         tiles + _gain_tiles(facts.summary),
         sections,
     )
@@ -139,8 +160,10 @@ def workflow(facts: Facts) -> Story:
     gain = s["gain_on_clone"]
     tiles = [
         *_gain_tiles(s),
-        Tile("clone", spread(s["clone"]["evaluation"]), f"{len(s['clone']['members'])} seeds"),
-        Tile("fine-tuned", spread(s["evaluation"]), f"{len(facts.members)} seeds"),
+        Tile(
+            "clone", spread(s["clone"]["evaluation"]), counted(len(s["clone"]["members"]), "seed")
+        ),
+        Tile("fine-tuned", spread(s["evaluation"]), counted(len(facts.members), "seed")),
         Tile(
             "gain on the clone",
             number(gain["iqm"]),
@@ -160,17 +183,17 @@ def sweep(facts: Facts) -> Story:
     if not s:
         return Story(about, [], [])
     tiles = [
-        Tile("best point", s["best"], "by episodes that serve for nothing else"),
+        Tile("best point", s["best"].replace(",", ", "), "by episodes that serve for nothing else"),
         *tested(facts, "its return"),
     ]
     rows = [(name, spread(p["evaluation"])) for name, p in s["points"].items()]
     table = Table(
-        "All points, as they were judged",
+        "Mean returns in these episodes, by which the best point is chosen",
         ("point", "return: mean ± std"),
         rows,
-        "Only the best point plays the test episodes.",
+        "The best point alone plays the test episodes.",
     )
-    result, _ = _compared(s["arms"])
+    result, _ = _compared(s["arms"], choosing=True)
     return Story(about, tiles, [result._replace(blocks=[*result.blocks, table]), *seeds(facts)])
 
 
@@ -196,12 +219,14 @@ def efficiency(facts: Facts) -> Story:
     drawn = chart("Return against recorded episodes", lines, axes, wide=True)
     table = Table("", curves.HEADER, curves.rows(points))
     best = points[-1]
+    intro = f"Clones of {counted(best['episodes'], 'episode', ',')}, the first draw."
+    each = [section._replace(intro=intro) for section in seeds(facts)]
     tiles = [
         Tile("teacher, as recorded", spread(s["teacher"]["evaluation"])),
         Tile(
-            f"clones of {best['episodes']:,} episodes",
+            f"clones of {counted(best['episodes'], 'episode', ',')}",
             number(best["iqm"]),
             f"95 % interval [{number(best['iqm_low'])}, {number(best['iqm_high'])}]",
         ),
     ]
-    return Story(about, tiles, [Section("Result", some(drawn, table)), *seeds(facts)])
+    return Story(about, tiles, [Section("Result", some(drawn, table)), *each])

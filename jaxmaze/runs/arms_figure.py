@@ -238,7 +238,7 @@ def _caption(arms: Mapping[str, JsonMap], found: Saved | None, outside: Sequence
     drawn = {_few(c) for c in curves if len(c["members"]) > 1}
     parts = [
         f"Thick lines: interquartile mean over {seeds} seed{'s' * (seeds != '1')}, "
-        f"{episodes} episodes each."
+        f"{episodes} episode{'s' * (episodes != '1')} each."
     ]
     if True in drawn:
         parts.append(f"Thin lines: each seed (fewer than {FEW_SEEDS}).")

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxmaze.config.fields import names_of
 from jaxmaze.core.types import PyTree
+from jaxmaze.core.words import counted
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
 from jaxmaze.runs.about import DATASET_ID, About
@@ -131,7 +132,9 @@ def _listed(flat: Flat) -> Iterator[Raw]:
     for name in Flat._fields:
         values = getattr(flat, name)
         if values is not None and len(values) != count:
-            raise UserError(f"{name} has {len(values)} episodes, but actions has {count}")
+            raise UserError(
+                f"{name} has {counted(len(values), 'episode')}, but actions has {count}"
+            )
     for i in range(count):
         after = of("next_observations", i)
         yield Raw(
@@ -168,7 +171,8 @@ def _flat(flat: Flat, parts: bool, lengths: Given, ends: Given) -> Iterator[Raw]
     if known not in ({rows}, {rows + count}):
         raise UserError(
             f"observations have {', '.join(map(str, sorted(known)))} rows, but actions have {rows} "
-            f"in {count} episodes; give {rows}, or {rows + count} with each episode's final one"
+            f"in {counted(count, 'episode')}; give {rows}, or {rows + count} with each episode's "
+            "final one"
         )
     more = int(known == {rows + count})  # includes each episode's final one
     sized: dict[str, tuple[int, ...]] = {

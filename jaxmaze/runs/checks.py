@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
+from jaxmaze.core.words import counted
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.envs.leaves import arrays_of
@@ -27,8 +28,9 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
     short = any(len(x) != steps for x in (*parts, rewards))
     if short or any(len(x) != steps + 1 for x in leaves):
         raise UserError(
-            f"{named} has {len(leaves[0])} observations, {steps} actions and {len(rewards)} "
-            "rewards; T steps need T + 1 observations, T actions and T rewards"
+            f"{named} has {counted(len(leaves[0]), 'observation')}, {counted(steps, 'action')} and "
+            f"{counted(len(rewards), 'reward')}; T steps need T + 1 observations, T actions and T "
+            "rewards"
         )
     check_numbers(episode, where)
     problem = spaces.obs.problem(obs, info.config.id)
@@ -37,7 +39,9 @@ def check(episode: Episode, info: EnvInfo, where: str) -> None:
     for taken in (actions,) if episode.labels is None else (actions, episode.labels):
         for array in jax.tree.leaves(taken):
             if len(array) != steps:
-                raise UserError(f"{named} has {len(array)} labels for {steps} steps")
+                raise UserError(
+                    f"{named} has {counted(len(array), 'label')} for {counted(steps, 'step')}"
+                )
         problem = spaces.action.problem(taken, info.config.id)
         if problem:
             raise UserError(f"{named} has {problem}: is it data of another environment?")

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import PyTree
+from jaxmaze.core.words import counted
 from jaxmaze.envs.episodes import Episode
 
 
@@ -29,7 +30,10 @@ class Outside(NamedTuple):
 
     def __str__(self) -> str:
         share = 100 * self.steps / self.of
-        return f"{self.steps:,} of {self.of:,} steps ({share:.3g} %), by up to {self.most:.3g}"
+        return (
+            f"{self.steps:,} of {counted(self.of, 'step', ',')} ({share:.3g} %), by up to "
+            f"{self.most:.3g}"
+        )
 
 
 def outside(episodes: Sequence[Episode], action: ActionSpace) -> Outside:

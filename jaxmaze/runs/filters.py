@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxmaze.config.fields import names_of
 from jaxmaze.config.sections.bc import BC
+from jaxmaze.core.words import agree, counted
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 from jaxmaze.runs.dataset import Dataset
@@ -53,8 +54,9 @@ def apply(dataset: Dataset, section: BC) -> Dataset:
         weights=None if dataset.weights is None else dataset.weights[kept],
     )
     line = (
-        f"{words}: {len(episodes)} of {len(dataset.episodes)} episodes remain "
-        f"({left.num_steps:,} of {dataset.num_steps:,} steps)"
+        f"{words}: {len(episodes)} of {counted(len(dataset.episodes), 'episode')} "
+        f"{agree(len(episodes), 'remains', 'remain')} ({left.num_steps:,} of "
+        f"{dataset.num_steps:,} steps)"
     )
     missing = sorted(set(section.seeds or ()) - {e.seed for e in dataset.episodes})
     if missing:
@@ -80,7 +82,10 @@ def _kept(episodes: Sequence[Episode], section: BC) -> np.ndarray:
 def _of(dataset: Dataset, seeds: bool) -> str:
     """A description of the episodes before filtering."""
     each = [e.episode_return for e in dataset.episodes]
-    words = f"{len(each)} episodes, whose returns are from {min(each):.5g} to {max(each):.5g}"
+    words = (
+        f"{counted(len(each), 'episode')}, whose returns are from {min(each):.5g} to "
+        f"{max(each):.5g}"
+    )
     known = sorted({e.seed for e in dataset.episodes if e.seed is not None})
     if not seeds:
         return words

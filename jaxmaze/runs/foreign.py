@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxmaze import config as config_lib
 from jaxmaze.core.types import Json, PyTree
+from jaxmaze.core.words import agree, counted
 from jaxmaze.envs import environment, given
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Episode
@@ -193,7 +194,9 @@ class _Writer:
         """Print what was written."""
         count = len(self._returns)
         ends = f"{self._terminated} terminated, {count - self._terminated} truncated"
-        console.say(f"{path}: {count} episodes of {self._steps:,} steps; {ends}")
+        console.say(
+            f"{path}: {counted(count, 'episode')} of {counted(self._steps, 'step', ',')}; {ends}"
+        )
         if self._provenance.get("rewards") == NO_REWARDS:
             console.say(
                 "no rewards: nothing can be filtered by return, nor a critic fitted to them"
@@ -201,13 +204,20 @@ class _Writer:
         else:
             console.say(f"mean return {np.mean(self._returns):.5g}")
         if self._cut:
-            console.say(f"{self._cut} of them have no end of their own: taken as truncated")
+            console.say(
+                f"{self._cut} of them "
+                + agree(self._cut, "has no end of its own", "have no end of their own")
+                + ": taken as truncated"
+            )
         if self._clipped:
-            console.say(f"actions of {self._clipped:,} steps were outside their bounds: clipped")
+            console.say(
+                f"actions of {counted(self._clipped, 'step', ',')} were outside their bounds: "
+                "clipped"
+            )
         if self._repeated:
             console.say(
-                f"{self._repeated} of them have no observation after the last step: the one before "
-                "it is repeated"
+                f"{self._repeated} of them {agree(self._repeated, 'has', 'have')} no observation "
+                "after the last step: the one before it is repeated"
             )
 
 

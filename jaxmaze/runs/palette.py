@@ -1,7 +1,7 @@
-"""The colours of figures and videos: Okabe and Ito's (2008), told apart by all eyes.
+"""The colours of figures, videos, reports and the viewer: Okabe and Ito's (2008), for all eyes.
 
 Some are darkened, so that text in them can be read on white. Who is shown has the same colour
-everywhere, the report's charts included.
+everywhere.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 TEACHER = "#000000"
 COLOURS = ("#0072b2", "#d55e00", "#007a58", "#aa4083", "#8a6d00", "#3d7fb0")
+ON_DARK = ("#56b4e9", "#f0a04b", "#3cc79a", "#e39bc8", "#e6d44a", "#9fb9ff")
+"""The same on a dark page."""
 KNOWN = {
     "teacher": TEACHER,
     "pretrained": COLOURS[0],

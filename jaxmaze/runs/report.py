@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmaze.core.types import Json, JsonMap
+from jaxmaze.core.words import counted
 from jaxmaze.runs import intervals
 from jaxmaze.runs.outcomes import Table
 
@@ -151,7 +152,7 @@ def teacher_levels(arms: Mapping[str, JsonMap]) -> list[tuple[float, str]]:
     found.pop(None, None)
     if len(found) < 2:
         return [(level, "teacher") for level in found]
-    return [(level, f"teacher, {n} episodes") for level, n in sorted(found.items())]
+    return [(level, f"teacher, {counted(n, 'episode')}") for level, n in sorted(found.items())]
 
 
 def span(figure: Mapping[str, float] | None) -> str:
@@ -196,7 +197,7 @@ HEADER = (
     "best: IQM [95 %]",
     "gain on teacher [95 %]",
     "dip: mean / worst",
-    "steps to teacher [seeds]",
+    "steps to teacher",
 )
 
 

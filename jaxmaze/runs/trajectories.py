@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike
 
 from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, PyTree
+from jaxmaze.core.words import agree, counted
 from jaxmaze.envs.environment import EnvInfo, of_spaces, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.envs.space_kinds import actions_from_groups, space_spec
@@ -174,10 +175,13 @@ def read(path: str | Path, info: EnvInfo, clip: bool = False) -> Dataset:
         raise UserError(f"{path} holds a dataset without episodes; record some first")
     remarks, recorded = [], None
     if cut:
-        remarks.append(
-            f"{path}: {cut} of {len(episodes)} episodes neither terminate nor are truncated at "
-            "their last step; they are taken as truncated there"
+        how = agree(
+            cut,
+            "neither terminates nor is truncated at its last step; it is",
+            "neither terminate nor are truncated at their last step; they are",
         )
+        of = counted(len(episodes), "episode")
+        remarks.append(f"{path}: {cut} of {of} {how} taken as truncated there")
     bounds = clipping.outside(episodes, info.spaces.action)
     for episode in episodes if bounds.steps else ():
         check_numbers(episode, str(path))  # infinity is no action that clipping mends

@@ -12,6 +12,7 @@ import numpy as np
 from jaxmaze.config import Settings
 from jaxmaze.core import bc, seeding
 from jaxmaze.core.types import Json, Policy
+from jaxmaze.core.words import counted
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
 from jaxmaze.runs import (
@@ -154,8 +155,8 @@ def show(summary: Json, config: Settings) -> None:
         return data_alone.show(summary)
     e = summary["evaluation"]
     console.say(
-        f"clone: mean return {e['mean']:.1f} ± {e['std']:.1f} over {len(summary['members'])} "
-        f"members x {config.evaluation.episodes} episodes"
+        f"clone: mean return {e['mean']:.1f} ± {e['std']:.1f} over "
+        + evaluation.size(len(summary["members"]), config.evaluation.episodes)
     )
 
 
@@ -262,7 +263,8 @@ class _Trainer:
                 if out:
                     bar.advance(plan.epochs - self.trained)
                     console.say(
-                        f"epoch {self.trained:3d}  patience of {plan.patience} epochs is out"
+                        f"epoch {self.trained:3d}  patience of {counted(plan.patience, 'epoch')} "
+                        "is out"
                     )
                 self.chosen = bool(out) or self.trained == plan.epochs
                 if self.chosen or plan.due(self.trained, plan.save_every):

@@ -14,6 +14,7 @@ from jaxmaze import policies
 from jaxmaze import trust as trust_lib
 from jaxmaze.config import Settings
 from jaxmaze.core.types import Json, JsonMap
+from jaxmaze.core.words import agree, counted
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
 from jaxmaze.errors import UserError
@@ -217,6 +218,7 @@ def run(
     folders: Mapping[str, Path],
     workdir: Path,
     teacher: Teacher | None = None,
+    choosing: bool = False,
 ) -> Json:
     """Compare finished runs.
 
@@ -224,6 +226,7 @@ def run(
       folders: runs by the name they are shown under.
       workdir: where the comparison is written.
       teacher: plays the same episodes as each run, so that differences are paired.
+      choosing: whether the best of them is chosen by these episodes.
 
     Returns:
       The summary, as in summary.json.
@@ -237,7 +240,7 @@ def run(
     run_folder.claim(workdir, {"kind": KIND, "runs": sorted(loaded)})
     arms = {name: report.arm_summary(arm, teacher) for name, arm in loaded.items()}
     block = None if teacher is None else teacher.evaluation(next(iter(loaded.values())).best.seeds)
-    show(arms, block)
+    show(arms, block, choosing)
     if teacher is not None and all(a["gain"] is None for a in arms.values()):
         console.say("note: returns in different episodes do not compare, so no gain is given")
     fig, saved = arms_figure.figure(arms), arms_figure.saved(arms)
@@ -276,10 +279,12 @@ def gain(run: Path, other: Path) -> dict[str, float]:
     return report.block(intervals.estimate(ours.returns - theirs.returns))
 
 
-def show(arms: JsonMap, teacher: JsonMap | None) -> None:
-    """Print the table."""
+def show(arms: JsonMap, teacher: JsonMap | None, choosing: bool = False) -> None:
+    """Print the table; see :func:`run`."""
     counts = sorted({a["episodes"] for a in arms.values()})
-    title = f"Returns on {' or '.join(map(str, counts))} episodes a seed that chose nothing"
+    noun = agree(counts[-1], "episode", "episodes")
+    serve = "for choosing alone" if choosing else "that chose nothing"
+    title = f"Returns on {' or '.join(map(str, counts))} {noun} a seed {serve}"
     console.table(title, report.HEADER, report.rows(arms))
     if len(counts) > 1:
         console.say(
@@ -289,5 +294,5 @@ def show(arms: JsonMap, teacher: JsonMap | None) -> None:
     if teacher is not None:
         console.say(
             f"teacher: mean return {teacher['mean']:.1f} ± {teacher['std']:.1f} over "
-            f"{teacher['episodes']} episodes"
+            + counted(teacher["episodes"], "episode")
         )

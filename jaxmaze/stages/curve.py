@@ -20,6 +20,7 @@ from jaxmaze.config.sections.bc import BC
 from jaxmaze.config.sections.curve import Curve
 from jaxmaze.core import seeding
 from jaxmaze.core.types import Json
+from jaxmaze.core.words import agree, counted
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
@@ -71,8 +72,9 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     counts = sorted(config.curve.episodes)
     if counts[-1] > len(dataset.episodes):
         raise UserError(
-            f"config.curve.episodes={config.curve.episodes} asks for {counts[-1]} episodes, but "
-            f"{config.bc.data} has {len(dataset.episodes)}; record more, or ask for fewer"
+            f"config.curve.episodes={config.curve.episodes} asks for "
+            f"{counted(counts[-1], 'episode')}, but {config.bc.data} has {len(dataset.episodes)}; "
+            "record more, or ask for fewer"
         )
     most = _name(counts[-1], 0)
     identity = run_folder.identity(config, KIND, data_sha256=dataset.sha256)
@@ -87,11 +89,13 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
         for n in counts:
             parts = []
             for draw in range(config.curve.draws):
-                bar.note(f"{n} episodes, draw {draw}")
+                bar.note(f"{counted(n, 'episode')}, draw {draw}")
                 parts.append(_clone(config, workdir, dataset, info, n, draw, reported))
                 bar.advance()
             points.append(_point(n, parts))
-            console.say(f"clones of {n} episodes: mean return {points[-1].returns.mean():.1f}")
+            console.say(
+                f"clones of {counted(n, 'episode')}: mean return {points[-1].returns.mean():.1f}"
+            )
     summary = _summary(dataset, run_folder.summary(workdir / most), points)
     summary["wall_seconds"] = time.perf_counter() - start
     _draw(workdir, config, points, summary)
@@ -240,7 +244,10 @@ def _point(count: int, parts: Sequence[tuple[int, tuple[int, ...], np.ndarray]])
 def _draw(workdir: Path, config: Settings, points: Sequence[curves.Point], summary: Json) -> None:
     """Write the figure, to the folder and to TensorBoard, and the CSV file."""
     draws, members, tested = points[0].returns.shape
-    played = f"{draws} draws × {members} seeds, {tested} test episodes each"
+    played = (
+        f"{counted(draws, 'draw')} × {counted(members, 'seed')}, {tested} test "
+        f"{agree(tested, 'episode', 'episodes')} each"
+    )
     teacher = summary["teacher"]["evaluation"]["mean"]
     fig, table = curves.figure(summary["points"], teacher, played), curves.table(points)
     style.save(fig, workdir / FIGURE, table)

@@ -78,8 +78,9 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     dagger_data.drop_rounds(workdir)
     e = summary["evaluation"]
     console.say(
-        f"clone: mean return {e['mean']:.1f} ± {e['std']:.1f} over {config.members} members x "
-        f"{config.evaluation.episodes} episodes, {summary['labels']:.0f} labels a member"
+        f"clone: mean return {e['mean']:.1f} ± {e['std']:.1f} over "
+        f"{evaluation.size(config.members, config.evaluation.episodes)}, {summary['labels']:.0f} "
+        "labels a member"
     )
     return summary
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jaxmaze.config import Settings
 from jaxmaze.core.types import Json
+from jaxmaze.core.words import agree, counted
 from jaxmaze.envs import replay
 from jaxmaze.errors import UserError
 from jaxmaze.inspection import (
@@ -123,10 +124,15 @@ def _show(
     rows = [
         (c.name, f"[{_COLOURS[c.verdict]}]{c.verdict}[/]", console.escape(c.says)) for c in checks
     ]
-    title = f"{data}: {recordings.count} episodes, {s.lengths.sum():,} steps"
+    title = (
+        f"{data}: {counted(recordings.count, 'episode')}, {counted(s.lengths.sum(), 'step', ',')}"
+    )
     console.table(console.escape(title), ("check", "verdict", "what it means"), rows, (0, 1, 2))
     if s.labelled:
-        console.say(f"{s.labelled} episodes carry a teacher's labels, which are the actions here")
+        console.say(
+            f"{counted(s.labelled, 'episode')} {agree(s.labelled, 'carries', 'carry')} a "
+            "teacher's labels, which are the actions here"
+        )
     bad = [c.name for c in checks if c.verdict == verdict]
     says = {
         "ok": "ok: nothing speaks against learning from these data",

@@ -352,7 +352,7 @@ class _Trainer:
             e = summaries[arm.name]["evaluation"]
             console.say(
                 f"{arm.name}: mean return {e['mean']:.1f} ± {e['std']:.1f} over "
-                f"{arm.config.members} members x {e['episodes'] // arm.config.members} episodes"
+                + evaluation.size(arm.config.members, e["episodes"] // arm.config.members)
             )
         for part, t in self.watch.summary().items():
             console.detail(f"{part}: {t['first'] + t['rest']:.2f} s, {t['first']:.2f} s at first")

@@ -16,6 +16,7 @@ from jaxmaze.config import Settings
 from jaxmaze.config.fields import names_of
 from jaxmaze.core import seeding
 from jaxmaze.core.types import Json
+from jaxmaze.core.words import counted
 from jaxmaze.envs import environment, outside
 from jaxmaze.envs.episodes import (
     Episode,
@@ -318,10 +319,11 @@ class _Tally:
         result, info = self.result(), self._info
         rows = [_row("return", result.returns), _row("step count", result.lengths)]
         header = ("", "count", "min", "median", "mean", "max", "std")
-        console.table(f"{info.config.id}: {len(result.returns)} episodes of {name}", header, rows)
+        played = counted(len(result.returns), "episode")
+        console.table(f"{info.config.id}: {played} of {name}", header, rows)
         steps = int(result.lengths.sum())
         console.say(
-            f"{steps} steps; {self._terminated} episodes terminated, "
+            f"{counted(steps, 'step')}; {counted(self._terminated, 'episode')} terminated, "
             f"{len(result.returns) - self._terminated} truncated"
         )
         text = info.spaces.action.tallied(self._actions, steps)

@@ -11,6 +11,7 @@ from pathlib import Path
 from jaxmaze import stages
 from jaxmaze.config import Settings, sweeps
 from jaxmaze.core.types import Json
+from jaxmaze.core.words import counted
 from jaxmaze.runs import console, outcomes, run_folder
 from jaxmaze.stages import compare
 from jaxmaze.training import bc_learner, evaluation
@@ -37,16 +38,20 @@ def run(config: Settings, workdir: Path) -> Json:
     """
     if run_folder.claim(workdir, run_folder.identity(config, KIND)):
         console.say(f"{workdir} is finished already")
-        compare.show(run_folder.summary(workdir)["arms"], None)
+        compare.show(run_folder.summary(workdir)["arms"], None, choosing=True)
         return run_folder.summary(workdir)
     start = time.perf_counter()
     points = sweeps.grid(config.sweep)
     listed = {name: (_at(config, point), workdir / name) for name, point in points.items()}
-    console.say(f"sweep: {len(points)} points of {config.members} members each")
+    console.say(
+        f"sweep: {counted(len(points), 'point')} of {counted(config.members, 'member')} each"
+    )
     judged = evaluation.sweep_seeds(config)
     done = stages.run_all(config.stage, listed, judged)
     compared = compare.run(
-        {name: folder for name, (_, folder) in listed.items()}, workdir / "compare"
+        {name: folder for name, (_, folder) in listed.items()},
+        workdir / "compare",
+        choosing=True,
     )
     best = max(done, key=lambda name: done[name]["evaluation"]["mean"])
     seeds = evaluation.test_seeds(config)

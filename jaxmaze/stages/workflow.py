@@ -14,6 +14,7 @@ import numpy as np
 from jaxmaze import policies
 from jaxmaze.config import Settings
 from jaxmaze.core.types import Json
+from jaxmaze.core.words import counted
 from jaxmaze.envs import environment
 from jaxmaze.envs.collectors import BACKENDS
 from jaxmaze.runs import console, report, run_folder, splits
@@ -45,14 +46,14 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
         console.say(f"{workdir} is finished already")
         compare.show(*_shown(run_folder.summary(workdir)))
         return run_folder.summary(workdir)
-    start = time.perf_counter()
-    about = f"record {config.rollout.n_episodes} episodes of {config.rollout.policy}"
+    start, members = time.perf_counter(), counted(config.members, "member")
+    about = f"record {counted(config.rollout.n_episodes, 'episode')} of {config.rollout.policy}"
     with console.stage(1, 4, about):
         recorded = _rollout(config, workdir / "rollout", policy)
-    with console.stage(2, 4, f"clone it, {config.members} members"):
+    with console.stage(2, 4, f"clone it, {members}"):
         data = str((workdir / "rollout").resolve())
         cloned = bc.run(_with(config, "bc", data=data), workdir / "bc")
-    with console.stage(3, 4, f"fine-tune: {len(ARMS)} arms of {config.members} members each"):
+    with console.stage(3, 4, f"fine-tune: {len(ARMS)} arms of {members} each"):
         arms = {arm: (_arm(config, arm, workdir), workdir / "ppo" / arm) for arm in ARMS}
         tuned = ppo.run_arms(arms)
     with console.stage(4, 4, "compare"):

@@ -22,6 +22,7 @@ from jaxmaze.core import exploration
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, JsonMap, Policy, PyTree
+from jaxmaze.core.words import counted
 from jaxmaze.envs import environment, importing
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Episode, play_episodes
@@ -378,7 +379,7 @@ def _verdict(figures: Json, gap: np.ndarray, record: Record, raw: Json) -> str:
         return ""
     if not math.isclose(figures["return"], figures["clone_return"], rel_tol=1e-6, abs_tol=1e-6):
         return (
-            f"its mean return on the same {len(record.seeds)} episodes is "
+            f"its mean return on the same {counted(len(record.seeds), 'episode')} is "
             f"{figures['return']:.2f}, the clone's {figures['clone_return']:.2f}: the environment "
             f"acts differently{why}"
         )

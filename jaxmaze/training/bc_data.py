@@ -10,6 +10,7 @@ from jaxmaze.config import Settings
 from jaxmaze.core import sequences
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Demonstrations
+from jaxmaze.core.words import counted
 from jaxmaze.errors import UserError
 from jaxmaze.runs import splits, trajectories
 from jaxmaze.training import bc_learner
@@ -53,7 +54,8 @@ def prepare(config: Settings, dataset: trajectories.Dataset, networks: Networks)
     if config.bc.batch_size > smallest:
         raise UserError(
             f"config.bc.batch_size={config.bc.batch_size} is larger than the {smallest} training "
-            f"steps of {len(dataset.episodes)} episodes; choose at most {smallest}, or record more"
+            f"steps of {counted(len(dataset.episodes), 'episode')}; choose at most {smallest}, or "
+            "record more"
         )
     cuts = None
     if networks.carry_size:

@@ -10,6 +10,7 @@ from pathlib import Path
 from jaxmaze.config import Settings
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Json
+from jaxmaze.core.words import counted
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import console, metrics, sources, trajectories
@@ -74,4 +75,6 @@ def show(summary: Json) -> None:
         return
     agreement = [f"{n} {x:.4f}" for n, x in figures.items() if not n.startswith("policy_")]
     shown = ", ".join((f"validation loss {figures['policy_loss']:.4f}", *agreement))
-    console.say(f"clone: {shown}; mean of {len(summary['members'])} members on held-out episodes")
+    console.say(
+        f"clone: {shown}; mean of {counted(len(summary['members']), 'member')} on held-out episodes"
+    )

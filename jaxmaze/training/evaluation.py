@@ -13,12 +13,18 @@ from jaxmaze.config import Settings
 from jaxmaze.core import seeding
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Policy
+from jaxmaze.core.words import counted
 from jaxmaze.envs import environment
 from jaxmaze.envs.collectors import Collector, open_collector
 from jaxmaze.runs import checkpoint, console, outcomes
 
 NUM_ENVS = 16
 """Environments per member in an evaluation outside training."""
+
+
+def size(members: int, episodes: int) -> str:
+    """How much is played, in words: "3 members x 100 episodes"."""
+    return f"{counted(members, 'member')} x {counted(episodes, 'episode')}"
 
 
 def test_seeds(config: Settings) -> np.ndarray:

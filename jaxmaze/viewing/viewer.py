@@ -15,7 +15,7 @@ import numpy as np
 from jaxmaze.core.types import Json, PyTree
 from jaxmaze.errors import UserError
 from jaxmaze.inspection.recordings import Recorded
-from jaxmaze.runs import disk
+from jaxmaze.runs import disk, palette
 from jaxmaze.viewing import html, names, opinions, ranking, server, traces
 from jaxmaze.viewing.frames import Studio
 from jaxmaze.viewing.heads import Head, heads_of, taken
@@ -59,9 +59,11 @@ class Viewer:
 
     def overview(self) -> Json:
         """The table of episodes, and what there is to see."""
+        names = [judge.name for judge in self.judges]
         return {
             "sources": [_overview(source) for source in self.sources],
-            "policies": [judge.name for judge in self.judges],
+            "policies": names,
+            "colours": palette.numbers(names),
         }
 
     def episode(self, number: int, index: int) -> Json:

@@ -12,9 +12,9 @@ from jaxmaze.core.horizon import Episodes, discount_of, horizon_of, reason_for
         (Episodes(500), 500, 0.998, "1 - 1/500: episodes have at most 500"),
         (Episodes(200, 200, ends=False), 20, 0.95, "a tenth of the 200 steps"),
         (Episodes(1000, None, ends=False), 100, 0.99, "a tenth of the 1000 steps"),
-        (Episodes(1600), 1600, 0.999, "but from 0.95 to 0.999"),
-        (Episodes(50, None, ends=False), 5, 0.95, "but from 0.95 to 0.999"),
-        (Episodes(5, None, ends=False), 1, 0.95, "a tenth of the 5 steps"),
+        (Episodes(1600), 1600, 0.999, "as 1 - 1/1600 = 0.9994 is above it: "),
+        (Episodes(50, None, ends=False), 5, 0.95, "as 1 - 1/5 = 0.8 is below it: 5 is a tenth"),
+        (Episodes(5, None, ends=False), 1, 0.95, "1 is about a tenth of the 5 steps"),
         (Episodes(100_000, 40), 400, 0.9975, "10 times the longest demonstration, of 40 steps"),
         (Episodes(None, 3), 30, 0.9667, "10 times the longest demonstration, of 3 steps"),
         (Episodes(), 1000, 0.999, "neither a step limit nor a demonstration"),
@@ -24,5 +24,5 @@ from jaxmaze.core.horizon import Episodes, discount_of, horizon_of, reason_for
 def test_the_discount_looks_as_far_as_the_horizon(episodes, horizon, discount, words):
     assert horizon_of(episodes) == horizon and discount_of(episodes) == discount
     assert words in reason_for(episodes)
-    if "but from" not in reason_for(episodes):
+    if "that is chosen" not in reason_for(episodes):
         assert discount == pytest.approx(1 - 1 / horizon, abs=1e-4)

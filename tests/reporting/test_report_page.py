@@ -4,15 +4,18 @@ import contextlib
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 import jaxmaze
 from jaxmaze import api
-from jaxmaze.reporting import again, facts, page
-from jaxmaze.runs import console, history
+from jaxmaze.reporting import again, charts, facts, page
+from jaxmaze.runs import console, history, palette
 from tests.conftest import SMALL, command
 
 QUICK = SMALL | {"env.id": "CartPole-v1", "env.max_episode_steps": 30}
+SHORT = QUICK | {"bc.batch_size": 4}
+SCREENS = ((1200, "light"), (360, "dark"))
 HOSTILE = '<script>document.title="run"</script><img src=x onerror=alert(1)>'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), "")
 
@@ -60,6 +63,64 @@ def right(obs):
     return [1] * len(obs)
 
 
+def _recorded(config, out):
+    return api.record(config, out, policy="random", n_episodes=2, render="video")
+
+
+def _inspected(config, out):
+    return api.inspect(api.record(config, out.parent / "data", policy="random"), out)
+
+
+def _swept(config, out):
+    data = api.record(config, out.parent / "data", policy="random")
+    swept = {"stage": "bc", "bc.data": str(data.folder), "sweep": {"learning_rate": (1e-3, 1e-4)}}
+    return api.train(config | swept, out)
+
+
+def _drawn(config, out):
+    data = api.record(config, out.parent / "data", policy="random")
+    drawn = {"stage": "curve", "curve.episodes": (1, 4), "curve.draws": 2}
+    return api.train(config | drawn | {"bc.data": str(data.folder)}, out)
+
+
+def _worked(config, out):
+    return api.train(config | {"rollout.policy": "random"}, out)
+
+
+def _asked(config, out):
+    return api.dagger(config, out, policy="random")
+
+
+MADE = {
+    "recorded": (
+        _recorded,
+        ("random played CartPole-v1", "2 episodes", "Videos", "render='video'"),
+    ),
+    "inspect": (_inspected, ("6 episodes", "what it means", "all 6 episodes are whole")),
+    "dagger": (_asked, ("asked of the teacher", "Steps at which clone and teacher agreed")),
+    "sweep": (
+        _swept,
+        (
+            "learning_rate=0.001",
+            "3 episodes a seed, which serve for choosing alone",
+            "test episodes",
+        ),
+    ),
+    "curve": (_drawn, ("Return against recorded episodes", "Clones of 4 episodes", "each draw")),
+    "workflow": (
+        _worked,
+        (
+            "recorded, cloned, fine-tuned",
+            "gain on the clone",
+            "The handover",
+            "random_lr0",
+            "Drift",
+        ),
+    ),
+}
+"""How to make a run of each other kind, and what is to be read in its report."""
+
+
 EXPECTED = {
     "rollout": ("random played CartPole-v1", "Return of each episode"),
     "bc": ("Clones of recorded episodes", "Loss", "best epoch", "8 episodes"),
@@ -72,18 +133,41 @@ EXPECTED = {
 @pytest.mark.parametrize("kind", EXPECTED)
 def test_every_run_ends_with_a_page_that_a_browser_shows(runs, browser, kind):
     run = runs[kind].folder
-    for width, scheme in ((1200, "light"), (360, "dark")):
+    for width, scheme in SCREENS:
         with shown(browser, run, width, scheme) as tab:
-            text = tab.inner_text("body")
-            for words in (*EXPECTED[kind], "Do it again", "jaxmaze 0.1.0"):
-                assert words in text, words
-            assert tab.evaluate("document.documentElement.scrollWidth") == width
-            back = tab.evaluate("getComputedStyle(document.body).backgroundColor")
-            assert back == {"light": "rgb(245, 246, 248)", "dark": "rgb(20, 23, 27)"}[scheme]
+            looked_at(tab, EXPECTED[kind], width, scheme)
             if kind in ("ppo", "compare"):
                 drawing = tab.locator("figure.chart svg:not(.swatch)").locator("visible=true").first
                 assert drawing.bounding_box()["width"] > width / 2
                 assert drawing.locator("path.line").count() == (2 if kind == "compare" else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", MADE)
+def test_runs_of_all_other_kinds_too(browser, kind, tmp_path):
+    if kind == "recorded":
+        pytest.importorskip("pygame")
+    made, expected = MADE[kind]
+    run = made(SHORT, tmp_path / "run").folder
+    charts_of = {"recorded": 1, "inspect": 0, "dagger": 3, "sweep": 0, "curve": 1, "workflow": 4}
+    for width, scheme in SCREENS:
+        with shown(browser, run, width, scheme) as tab:
+            looked_at(tab, expected, width, scheme)
+            drawings = tab.locator("figure.chart svg:not(.swatch)").locator("visible=true")
+            assert drawings.count() == charts_of[kind]
+            if kind == "recorded":
+                lengths = tab.evaluate("[...document.querySelectorAll('video')].map(v => v.src)")
+                assert len(lengths) == 2 and all(x.startswith("data:video/mp4") for x in lengths)
+
+
+def looked_at(tab, expected, width, scheme):
+    """A page that tells what it should, as wide as the screen, and as bright."""
+    text = tab.inner_text("body")
+    for words in (*expected, "Do it again", "jaxmaze 0.1.0"):
+        assert words in text, words
+    assert tab.evaluate("document.documentElement.scrollWidth") == width
+    back = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert back == {"light": "rgb(245, 246, 248)", "dark": "rgb(20, 23, 27)"}[scheme]
 
 
 @pytest.mark.slow
@@ -207,3 +291,28 @@ def test_the_command_writes_it_for_interrupted_runs_too(runs, tmp_path):
     assert "Not finished" in text and f"jaxmaze train --resume={run}" in text
     wrong = command("jaxmaze.report", tmp_path)
     assert wrong.returncode == 2 and "is not a run's folder" in wrong.stderr
+
+
+def test_a_line_of_the_teacher_has_no_other_runs_colour():
+    x, names = np.arange(3), ["pretrained", "teacher", "mine"]
+    places = palette.numbers(names)
+    lines = [charts.Line(n, x, x + 1.0, colour=p) for n, p in zip(names, places, strict=True)]
+    drawn = charts.chart("return", lines, charts.Axes("steps", "return"))
+    assert [key.style for key in drawn.keys] == ["series-0", "ink", "series-2"]
+    assert all(f'class="line {key.style}"' in drawn.drawing for key in drawn.keys)
+
+
+@pytest.mark.slow
+def test_only_what_holds_is_told(tmp_path, capsys):
+    """Of a sweep's episodes, of DAgger's own data, of episodes between whole numbers."""
+    swept = _swept(SHORT, tmp_path / "sweep" / "run").folder
+    assert "Returns on 3 episodes a seed for choosing alone" in capsys.readouterr().out
+    told = page.page(facts.read(swept))
+    result = next(s for s in told.sections if s.title == "Result")
+    assert list(result.blocks[0].header) == ["arm", "seeds", "last", "best: IQM [95 %]"]
+    assert "chose nothing" not in (swept / page.FILE).read_text()
+    asked = _asked(SHORT, tmp_path / "dagger").folder
+    assert "What it started from" not in (asked / page.FILE).read_text()
+    line = charts.Line("", np.array([1, 2]), np.array([3.0, 4.0]), style="dots")
+    drawn = charts.chart("t", [line], charts.Axes("episodes", "return", whole=True))
+    assert ">2</text>" in drawn.drawing and ">1.5</text>" not in drawn.drawing

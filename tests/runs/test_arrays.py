@@ -127,7 +127,7 @@ def test_final_observations_that_are_not_known_repeat_the_last_and_that_is_said(
         np.testing.assert_array_equal(e.observations[-1], e.observations[-2])
     said = capsys.readouterr().out
     assert "3 of them have no observation after the last step: the one before it is re" in said
-    assert "1 of them have no end of their own: taken as truncated" in said
+    assert "1 of them has no end of its own: taken as truncated" in said
 
 
 def test_without_rewards_nothing_that_needs_them_takes_the_data(tmp_path, capsys):

@@ -194,7 +194,7 @@ def test_an_episode_without_an_end_is_said_to_be_cut(tmp_path):
     dataset = trajectories_read_changed(tmp_path / "d")
     assert [e.terminated for e in dataset.episodes] == [True, False, True]
     assert len(dataset.remarks) == 1
-    assert "1 of 3 episodes neither terminate nor are truncated" in dataset.remarks[0]
+    assert "1 of 3 episodes neither terminates nor is truncated" in dataset.remarks[0]
 
 
 def trajectories_read_changed(folder):

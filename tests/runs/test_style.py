@@ -56,7 +56,7 @@ def test_names_stand_beside_the_plot_apart_and_the_caption_inside_the_figure():
     assert caption.y0 >= 0 and caption.x1 <= fig.bbox.x1 and caption.y1 < axes.bbox.y0
 
 
-def test_everyone_has_a_colour_that_can_be_read_on_white():
+def test_everyone_has_a_colour_that_can_be_read():
     def luminance(colour):
         linear = [
             x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4
@@ -66,6 +66,10 @@ def test_everyone_has_a_colour_that_can_be_read_on_white():
 
     for colour in {*palette.COLOURS, *palette.KNOWN.values()}:
         assert 1.05 / (luminance(colour) + 0.05) > 3.5, colour  # WCAG, large text: 3
+    card = luminance("#1d2126")  # of pages by night
+    for colour in palette.ON_DARK:
+        assert (luminance(colour) + 0.05) / (card + 0.05) > 6, colour
+    assert len(set(palette.ON_DARK)) == len(palette.COLOURS)
     names = ["teacher", "clone", "mine", "pretrained", "yours"]
     found = palette.of(names)
     assert found[0] == "#000000" and len(set(found)) == 5

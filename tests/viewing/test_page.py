@@ -5,12 +5,18 @@ import shutil
 
 import gymnasium as gym
 import h5py
+import jax
 import numpy as np
 import pytest
 
 import jaxmaze
+from jaxmaze.core.types import Policy
+from jaxmaze.policies import LoadedPolicy
+from jaxmaze.runs import palette
+from jaxmaze.viewing.viewer import Viewer
 from tests.test_inspect import store
 from tests.viewing.browser import Page, launched, served
+from tests.viewing.test_viewer import judge
 
 HTML = "<img src=x onerror=window.hacked=1>"
 SCRIPT = "</script><script>window.hacked=1</script>"
@@ -396,3 +402,61 @@ def test_a_thousand_episodes_are_a_table_and_one_episode(browser, tmp_path):
             f"{address}/api/episode/0/0"
         ]
         page.page.context.close()
+
+
+def of_kind(folder, action_space, draw, judges):
+    """A viewer of one episode with these actions, beside policies with random parameters."""
+    rng = np.random.default_rng(0)
+    episode = {
+        "observations": rng.normal(size=(9, 3)).astype(np.float32),
+        "actions": draw(rng),
+        "rewards": np.ones(8),
+        "terminations": np.arange(8) == 7,
+        "truncations": np.zeros(8, bool),
+    }
+    data = store(folder / "data", [episode], gym.spaces.Box(-9, 9, (3,), np.float32), action_space)
+    return Viewer(jaxmaze.view(data.parent).sources, judges)
+
+
+def test_of_a_continuous_policy_what_acts_is_shown(browser, tmp_path):
+    """Not the mean of its Gaussian, which may lie beyond what the environment gets."""
+    space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    policy = judge(space, 1)
+    wild = jax.tree.map(lambda x: 9 * x, policy.trained.policy.params)
+    networks = policy.trained.networks
+    policy.trained = LoadedPolicy(networks, Policy(wild, networks.init_stats()))
+    viewer = of_kind(tmp_path, space, lambda rng: rng.uniform(-1, 1, (8, 1)), [policy])
+    said = viewer.episode(0, 0)["policies"][0]
+    means, acts = said["heads"][0]["mean"], said["mode"][0]
+    t = int(np.argmax(np.abs(means)))
+    assert abs(means[t]) > 1.5 and abs(acts[t]) == 1
+    with served(viewer) as address:
+        page = Page(browser, address)
+        page.page.fill("#step", str(t))
+        shown = page.texts(".actions tbody tr:first-child td")[-1]
+        assert numbers([shown.split(" ± ")[0]]) == [acts[t]]
+        assert not page.complaints
+        page.page.context.close()
+
+
+@pytest.mark.parametrize("scheme,colours", [("light", "COLOURS"), ("dark", "ON_DARK")])
+def test_who_is_shown_has_the_colour_of_figures_and_reports(browser, tmp_path, scheme, colours):
+    space = gym.spaces.Discrete(3)
+    names = ["mine", "teacher", "clone", "pretrained"]
+    judges = [judge(space, i) for i in range(4)]
+    for each, name in zip(judges, names, strict=True):
+        each.name = name
+    viewer = of_kind(tmp_path, space, lambda rng: rng.integers(0, 3, 8), judges)
+    with served(viewer) as address:
+        page = Page(browser, address, scheme=scheme)
+        found = page.page.evaluate(
+            "[...document.querySelectorAll('.actions thead .swatch rect')]"
+            ".map(e => getComputedStyle(e).fill)"
+        )
+        ink = page.page.evaluate("getComputedStyle(document.body).color")
+        page.page.context.close()
+    places = palette.numbers(names)
+    assert places[1] == -1 and places[2] == palette.COLOURS.index(palette.KNOWN["clone"])
+    wanted = [getattr(palette, colours)[place] for place in places]
+    wanted = ["rgb({}, {}, {})".format(*palette.rgb(colour)) for colour in wanted]
+    assert found == [wanted[0], ink, *wanted[2:]]

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from jaxmaze.core.spaces import Box, Discrete
+from jaxmaze.core.words import counted
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import UserError
 from jaxmaze.teachers.sb3.archive import Archive, Name, NotStandardError
@@ -95,8 +96,8 @@ def forward(archive: Archive, info: EnvInfo) -> Forward:
         raise NotStandardError(f"observations {info.spaces.obs.describe()} are not one vector")
     if size != info.spaces.obs.size:
         raise UserError(
-            f"sb3:{archive.path} takes observations of {size} numbers, but {info.config.id} has "
-            f"{info.spaces.obs.describe()}"
+            f"sb3:{archive.path} takes observations of {counted(size, 'number')}, but "
+            f"{info.config.id} has {info.spaces.obs.describe()}"
         )
     squashed = kind not in ACTOR_CRITICS or bool(kwargs.get("squash_output"))
     outputs, choose = (

@@ -25,6 +25,11 @@ function draw(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** A count with what is counted: "1 episode", "2 episodes". */
+function counted(n, noun) {
+  return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+}
+
 /** A number as text: four digits or so, a true minus, "–" for what is missing. */
 function shown(x, digits = 4) {
   if (x === null || x === undefined || !Number.isFinite(x)) return "–";

@@ -9,6 +9,8 @@ class App {
     this.store = store;
     this.sources = overview.sources;
     this.policies = overview.policies;
+    // As in figures and reports; the teacher, whose number is -1, is drawn in the text's colour.
+    this.colors = overview.colours.map((n) => (n < 0 ? "ink" : `series-${n}`));
     this.t = 0;
     this.playing = false;
     this.every = false;
@@ -30,7 +32,7 @@ class App {
     const names = this.sources.map((s) => s.name);
     document.title = $("title").textContent = names.join(" beside ");
     const s = this.sources[0];
-    const parts = [s.environment, `${s.episodes.toLocaleString("en")} episodes`, `${s.steps.toLocaleString("en")} steps`];
+    const parts = [s.environment, counted(s.episodes, "episode"), counted(s.steps, "step")];
     if (s.mean !== null) parts.push(`mean return ${s.mean.toFixed(1)} ± ${s.std.toFixed(1)}`.replace("-", "−"));
     if (s.rows.index && s.rows.index.length < s.episodes) parts.push(`${s.rows.index.length} of them on this page`);
     $("about").textContent = parts.filter(Boolean).join(" · ");
@@ -111,7 +113,7 @@ class App {
     const name = (e) => (this.panes.length > 1 ? this.sources[e.source].name : "return");
     this.charts.total.set([
       ...shownOnes.map((e, k) => ({ name: name(e), values: summed(e.rewards), color: "ink", dashed: k > 0 })),
-      ...this.episode.policies.flatMap((p, i) => (p.value ? [{ name: `value (${p.name})`, values: p.value, color: color(i) }] : [])),
+      ...this.episode.policies.flatMap((p, i) => (p.value ? [{ name: `value (${p.name})`, values: p.value, color: this.colors[i] }] : [])),
     ]);
     this.charts.reward.set(shownOnes.map((e, k) => ({ name: this.panes.length > 1 ? name(e) : "reward", values: e.rewards, color: "ink", dashed: k > 0 })));
     this.drawDisagreement();
@@ -130,7 +132,7 @@ class App {
     $("measure").replaceChildren(...measures.map((m) => make("option", {}, m.name)));
     $("measure").selectedIndex = k;
     const peaks = peaksOf(measures[k].values);
-    const tint = k < this.policies.length ? color(k) : "ink";
+    const tint = this.colors[k] ?? "ink";
     this.charts.disagreement.set([{ name: measures[k].name, values: measures[k].values, color: tint }], peaks.slice(0, 10));
     this.peaks = peaks;
     if ($("scope").value === "one") this.list(peaks.map((t) => [this.episode.index, t, measures[k].values[t]]));
@@ -151,8 +153,8 @@ class App {
     if ($("scope").value !== "all" || $("measure").selectedIndex !== k) return;
     this.list(found.steps);
     $("compared").hidden = found.compared >= found.of;
-    $("compared").textContent = `The first ${found.compared} of ${found.of} episodes were compared.`;
-    if (this.store instanceof Embedded) $("compared").textContent = `The ${found.compared} episodes on this page were compared.`;
+    $("compared").textContent = `Compared: the first ${found.compared} of ${counted(found.of, "episode")}.`;
+    if (this.store instanceof Embedded) $("compared").textContent = `Compared: the ${counted(found.compared, "episode")} on this page.`;
   }
 
   list(steps) {
@@ -207,7 +209,7 @@ class App {
       const value = make("b");
       const host = make("div", { class: "trace" }, make("div", { class: "label" }, make("span", {}, trace.name), value));
       const chart = new Chart(host, { label: trace.name, height: 46, bare: true, onStep: (t) => this.at(t) });
-      const lines = [{ name: trace.name, values: trace.values, color: color(0) }];
+      const lines = [{ name: trace.name, values: trace.values, color: "ink" }];
       if (other[i]) lines.push({ name: trace.name, values: other[i].values, color: "ink", dashed: true });
       return { host, chart, value, lines };
     });
@@ -217,7 +219,7 @@ class App {
     $("all-traces").hidden = numbers.length <= FIRST_TRACES;
     $("all-traces").textContent = this.every ? "Show fewer" : `Show all ${numbers.length}`;
     $("left-out").hidden = !out;
-    $("left-out").textContent = `${out} more numbers are not shown.`;
+    $("left-out").textContent = `Not shown: ${counted(out, "more number")}.`;
     $("whose").hidden = !other.length;
     $("whose").textContent = `solid: ${this.sources[0].name}, dashed: ${this.sources[1]?.name}`;
     this.moveTraces();

@@ -4,8 +4,6 @@
 /** Pictures that are loaded ahead, and choices of one action that are listed. */
 const AHEAD = 8, MOST_CHOICES = 12;
 
-const color = (i) => `series-${i % 6}`;
-
 class Pane {
   constructor(number, app) {
     this.number = number;
@@ -144,7 +142,7 @@ class Pane {
     const e = this.episode;
     const cells = [make("th", { scope: "col" }, first), make("th", { scope: "col" }, "done")];
     if (e.labels) cells.push(make("th", { scope: "col" }, "teacher"));
-    e.policies.forEach((p, i) => cells.push(make("th", { scope: "col" }, swatch(color(i)), p.name)));
+    e.policies.forEach((p, i) => cells.push(make("th", { scope: "col" }, swatch(this.app.colors[i]), p.name)));
     return make("thead", {}, make("tr", {}, ...cells));
   }
 
@@ -161,7 +159,7 @@ class Pane {
     const rows = listed.map((c) => {
       const cells = [make("th", { scope: "row" }, head.choices[c]), make("td", { class: "mark" }, c === done ? "●" : "")];
       if (e.labels) cells.push(make("td", { class: "mark" }, c === label ? "◆" : ""));
-      odds.forEach((p, i) => cells.push(make("td", {}, p ? bar(p[c], color(i)) : e.policies[i].mode[h][t] === c ? "●" : "")));
+      odds.forEach((p, i) => cells.push(make("td", {}, p ? bar(p[c], this.app.colors[i]) : e.policies[i].mode[h][t] === c ? "●" : "")));
       return make("tr", { class: c === done ? "done" : "" }, ...cells);
     });
     const classes = odds.length || e.labels ? "" : "plain";
@@ -174,8 +172,11 @@ class Pane {
       const done = e.actions[h][t];
       const cells = [make("th", { scope: "row" }, head.name || "action"), make("td", {}, shown(done))];
       if (e.labels) cells.push(make("td", {}, shown(e.labels[h][t])));
-      const spread = e.policies.map((p) => ({ mean: p.heads[h]?.mean?.[t] ?? p.mode[h][t], std: p.heads[h]?.std?.[t] ?? null }));
-      for (const { mean, std } of spread) cells.push(make("td", {}, std === null ? shown(mean) : `${shown(mean)} ± ${shown(std, 3)}`));
+      const spread = e.policies.map((p, i) => {
+        const act = p.mode[h][t];
+        return { act, mean: p.heads[h]?.mean?.[t] ?? act, std: p.heads[h]?.std?.[t] ?? null, name: this.app.colors[i] };
+      });
+      for (const { act, std } of spread) cells.push(make("td", {}, std === null ? shown(act) : `${shown(act)} ± ${shown(std, 3)}`));
       const width = make("td", { colSpan: cells.length });
       width.append(track(this.range(head, h), done, e.labels ? e.labels[h][t] : null, spread));
       return [make("tr", {}, ...cells), make("tr", { class: "track" }, width)];
@@ -186,7 +187,7 @@ class Pane {
   /** From where to where a number is drawn: its bounds, or what occurs in the episode. */
   range(head, h) {
     const e = this.episode;
-    const all = [...e.actions[h], ...e.policies.flatMap((p) => p.heads[h]?.mean ?? [])].filter((x) => x !== null);
+    const all = [...e.actions[h], ...e.policies.flatMap((p) => p.mode[h])].filter((x) => x !== null);
     const low = head.low ?? all.reduce((a, b) => Math.min(a, b), 0);
     const high = head.high ?? all.reduce((a, b) => Math.max(a, b), 0);
     return high > low ? [low, high] : [low - 1, high + 1];
@@ -204,16 +205,16 @@ function bar(p, name) {
   return make("div", { class: "bar" }, picture, make("span", {}, percent));
 }
 
-/** A number on its range: what was done as a dot, a label as a diamond, policies as mean and spread. */
+/** A number on its range: what was done as a dot, a label as a ring, policies as what they would do and spread. */
 function track([low, high], done, label, spread) {
   const x = (v) => 2 + 96 * Math.max(0, Math.min(1, (v - low) / (high - low)));
   const at = (v) => `${x(v)}%`;
   const picture = draw("svg", { "aria-hidden": "true" }, draw("rect", { x: "2%", width: "96%", y: 11, height: 4, rx: 2, class: "groove" }));
-  spread.forEach(({ mean, std }, i) => {
-    if (mean === null) return;
+  spread.forEach(({ act, mean, std, name }, i) => {
+    if (act === null) return;
     const y = 3 + (i * 20) / Math.max(spread.length - 1, 1) * (spread.length > 1 ? 1 : 0) + (spread.length > 1 ? 0 : 10);
-    if (std !== null) picture.append(draw("line", { x1: at(mean - std), x2: at(mean + std), y1: y, y2: y, class: color(i), "stroke-width": 2.5, "stroke-opacity": 0.55 }));
-    picture.append(draw("line", { x1: at(mean), x2: at(mean), y1: y - 4, y2: y + 4, class: color(i), "stroke-width": 3 }));
+    if (std !== null) picture.append(draw("line", { x1: at(mean - std), x2: at(mean + std), y1: y, y2: y, class: name, "stroke-width": 2.5, "stroke-opacity": 0.55 }));
+    picture.append(draw("line", { x1: at(act), x2: at(act), y1: y - 4, y2: y + 4, class: name, "stroke-width": 3 }));
   });
   if (done !== null) picture.append(draw("circle", { cx: at(done), cy: 13, r: 4.5, class: "fill ink" }));
   if (label !== null) picture.append(draw("circle", { cx: at(label), cy: 13, r: 7, class: "ink", fill: "none", "stroke-width": 1.5 }));
