@@ -2,9 +2,13 @@
 
 A discount looks about 1 / (1 - discount) steps ahead. Episodes that end by themselves are a task
 with an end, which is to be seen from the beginning: the horizon is as many steps as an episode may
-have. Where only the step limit ever ends them, that is an arbitrary cut of a task without end. The
-values of states would extend beyond it, and most of what they sum up would be noise to a single
-action; the horizon is then a tenth of the limit.
+have. In two kinds of task it is a tenth of that, because most of what a value would sum up is noise
+to a single action:
+
+- Only the step limit ever ends episodes: an arbitrary cut of a task without end.
+- Lasting is what pays (a pole in balance, a robot on its feet): most steps are rewarded, and an end
+  is a failure. It costs enough if a part of the rewards after it is seen. Looking as far as the
+  limit, standing still looks as good as walking does.
 """
 
 from __future__ import annotations
@@ -17,8 +21,8 @@ LOWEST, HIGHEST = 0.95, 0.999
 """The range of the discounts."""
 DIGITS = 4
 """Decimal places of the discount."""
-ENDLESS_SHARE = 10
-"""The limit of episodes that only it ends is so many times the horizon."""
+SHORTER = 10
+"""Episodes without an end, or in which lasting pays, have so many times the horizon."""
 LONGER = 10
 """Episodes are expected to last at most so many times the longest demonstration."""
 UNLIMITED = 1000
@@ -32,11 +36,13 @@ class Episodes(NamedTuple):
       limit: the step limit, if there is one.
       longest: steps of the longest demonstration, if there are demonstrations.
       ends: whether episodes are known to end otherwise than by the limit.
+      lasting_pays: whether most steps of random actions have a positive reward.
     """
 
     limit: int | None = None
     longest: int | None = None
     ends: bool = True
+    lasting_pays: bool = False
 
 
 def steps_of(episodes: Episodes) -> int:
@@ -48,7 +54,8 @@ def steps_of(episodes: Episodes) -> int:
 def horizon_of(episodes: Episodes) -> int:
     """The number of steps to look ahead, at least 1."""
     steps = steps_of(episodes)
-    return steps if episodes.ends else max(steps // ENDLESS_SHARE, 1)
+    far = episodes.ends and not episodes.lasting_pays
+    return steps if far else max(steps // SHORTER, 1)
 
 
 def discount_of(episodes: Episodes) -> float:
@@ -60,11 +67,16 @@ def reason_for(episodes: Episodes) -> str:
     """How the discount comes about, in words."""
     horizon, steps = horizon_of(episodes), steps_of(episodes)
     rule = _rule(horizon, discount_of(episodes))
+    about = "a tenth" if horizon * SHORTER == steps else "about a tenth"
     if not episodes.ends:
-        about = "a tenth" if horizon * ENDLESS_SHARE == steps else "about a tenth"
         return (
             f"{rule}: {horizon} is {about} of the {counted(steps, 'step')} at which all episodes "
             "are cut"
+        )
+    if episodes.lasting_pays:
+        return (
+            f"{rule}: {horizon} is {about} of the {counted(steps, 'step')} that episodes may last, "
+            "as each step pays"
         )
     if episodes.limit == steps:
         return f"{rule}: episodes have at most {counted(steps, 'step')}"

@@ -21,6 +21,8 @@ ENTRY = "discount"
 """The rule's entry in config.json and summary.json."""
 TRIES, LONGEST = 4, 1000
 """Episodes that are tried with random actions to see how they end, and the most steps of each."""
+ENOUGH = 200
+"""Steps that tell whether lasting pays, where it is known that episodes end."""
 
 Arms = Mapping[str, tuple[Settings, Path]]
 
@@ -76,24 +78,34 @@ def _episodes(
     sets = [demos for config in configs for demos in demonstrated.behind(config)]
     longest = max((int(demos.lengths().max()) for demos in sets), default=None)
     # Without a limit, nothing else ends them.
-    ends = info.limit is None or any(map(_terminates, sets)) or _ends_by_itself(info)
-    return horizon.Episodes(info.limit, longest, ends)
+    known = info.limit is None or any(map(_terminates, sets))
+    ends, lasting_pays = _tried(info, known)
+    return horizon.Episodes(info.limit, longest, ends, lasting_pays)
 
 
 def _terminates(demos: Demonstrations) -> bool:
     return not demos.truncated.all()
 
 
-def _ends_by_itself(info: EnvInfo) -> bool:
-    """Whether episodes with random actions terminate, or must be able to.
+def _tried(info: EnvInfo, known: bool) -> tuple[bool, bool]:
+    """Whether episodes end by themselves, and whether lasting pays, by a few of random actions.
 
-    They must where all rewards are equal: only an end can then make a difference.
+    They must be able to end where all rewards are equal: only an end can then make a difference.
+    Lasting pays where more than half of the steps have a positive reward, those at which an episode
+    ends left out, though the actions are not chosen for it.
+
+    Args:
+      info: the environment.
+      known: whether it is already known that episodes end by themselves.
     """
     config = info.config._replace(max_episode_steps=min(info.limit or LONGEST, LONGEST))
     seeds = seeding.episode_seeds(0, seeding.TRAINING, TRIES)
-    rewards = []
+    ends, tried = known, np.zeros(0)
     for episode in iter_episodes(info._replace(config=config), random.make(info, 0), seeds, 1):
-        if episode.terminated:
-            return True
-        rewards.append(episode.rewards)
-    return float(np.ptp(np.concatenate(rewards))) == 0
+        ends = ends or episode.terminated
+        tried = np.append(tried, episode.rewards[:-1] if episode.terminated else episode.rewards)
+        if ends and len(tried) >= ENOUGH:
+            break
+    if not tried.size:  # each try ended at its first step
+        return ends, False
+    return ends or float(np.ptp(tried)) == 0, float((tried > 0).mean()) > 0.5

@@ -41,7 +41,9 @@ def found(env, tmp_path, *sets, **more):
 @pytest.mark.parametrize(
     "env,gamma",
     [
-        ("CartPole-v1", 0.998),  # a random policy drops the pole
+        ("CartPole-v1", 0.98),  # a random policy drops the pole; each step pays
+        ("BipedalWalker-v3", 0.999),  # it falls too, but few steps pay
+        ("FrozenLake-v1", 0.99),  # it drowns, and no step pays
         ("Pendulum-v1", 0.95),  # nothing ends but by the limit
         ("MountainCar-v0", 0.995),  # no random policy arrives, but all rewards are equal
         ("LunarLander-v3", 0.999),
@@ -61,8 +63,17 @@ def test_demonstrations_that_end_tell_it_too(tmp_path):
     assert "longest demonstration" in found(env, tmp_path, arrived)[1]["a"]["discount"]["rule"]
 
 
+def test_lasting_pays_whatever_the_last_step_gives(tmp_path):
+    pytest.importorskip("mujoco")
+    assert found("InvertedPendulum-v5", tmp_path)[0] == 0.99  # 0 where it falls, a sixth of all
+    # Demonstrations that end do not say that an end is good.
+    fell = demos(300, np.array([False]))
+    assert found("CartPole-v1", tmp_path, fell)[0] == 0.98
+    assert found("LunarLander-v3", tmp_path, fell)[0] == 0.999
+
+
 def test_a_discount_that_is_set_is_kept_and_nothing_is_tried(tmp_path, monkeypatch):
-    monkeypatch.setattr(discount, "_ends_by_itself", lambda info: 1 / 0)
+    monkeypatch.setattr(discount, "_tried", lambda info, known: 1 / 0)
     assert found("CartPole-v1", tmp_path, **{"ppo.gamma": 0.9}) == (0.9, {})
     with pytest.raises(ZeroDivisionError):
         found("CartPole-v1", tmp_path)
@@ -75,13 +86,13 @@ def test_it_is_printed_once_recorded_and_the_same_after_a_resume(tmp_path):
     done = command(*train, f"--workdir={tmp_path / 'whole'}")
     assert done.returncode == 0, done.stderr
     (line,) = [x for x in done.stdout.splitlines() if "discount" in x]
-    rule = "1 - 1/500: episodes have at most 500 steps"
-    assert line == f"discount 0.998 = {rule} (config.ppo.gamma sets another)"
+    rule = "1 - 1/50: 50 is a tenth of the 500 steps that episodes may last, as each step pays"
+    assert line == f"discount 0.98 = {rule} (config.ppo.gamma sets another)"
     config = json.loads((tmp_path / "whole" / "config.json").read_text())
-    assert config["config"]["ppo"]["gamma"] == 0.998
+    assert config["config"]["ppo"]["gamma"] == 0.98
     summary = json.loads((tmp_path / "whole" / "summary.json").read_text())
     assert summary["discount"] == config["discount"]
-    assert summary["discount"] == {"gamma": 0.998, "rule": rule}
+    assert summary["discount"] == {"gamma": 0.98, "rule": rule}
     # The same command goes on where it was stopped, and so does --resume.
     killed(train, tmp_path / "cut", 2)
     shutil.copytree(tmp_path / "cut", tmp_path / "again")
@@ -91,7 +102,7 @@ def test_it_is_printed_once_recorded_and_the_same_after_a_resume(tmp_path):
     assert json.loads((tmp_path / "again" / "summary.json").read_text())["discount"]
     # What sets it is another run, and says nothing of a rule.
     other = command(*train, "--config.ppo.gamma=0.9", f"--workdir={tmp_path / 'again'}")
-    assert other.returncode == 2 and "gamma is 0.998 there and 0.9 here" in other.stderr
+    assert other.returncode == 2 and "gamma is 0.98 there and 0.9 here" in other.stderr
 
 
 @pytest.mark.slow
