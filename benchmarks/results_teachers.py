@@ -1,9 +1,9 @@
 """Teachers of medium skill: policies that jaxmaze trained itself, stopped at a stated return.
 
 PPO from scratch with the library's defaults, but at a constant learning rate: a shorter run is then
-the beginning of a longer one. (A row may give another discount.) Seeds train one after another until
-one has the return at an evaluation; that one is trained again up to there. The policy, and 100
-episodes of it, are kept in the user's cache for all benchmarks.
+the beginning of a longer one. (A row may give another discount.) Seeds train one after another,
+until one has the return at an evaluation; that one is trained again up to there. The policy and 100
+episodes of it are kept in the user's cache for all benchmarks.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from jaxmaze.errors import UserError
 from jaxmaze.training import compiled
 
 UPDATES, UPDATES_OF_IMAGES = 20_000, 5_000
+RATE, RATE_OF_IMAGES = 3e-3, 3e-4
 """Gradient steps where their number is not set: what a clone of 3 episodes needs; fewer for images,
 a step of which takes hundreds of times as long."""
 LOGGED = 200
@@ -68,6 +69,16 @@ def plan(section: BC, minibatches: int, images: bool = False) -> Plan:
     keeps_last = section.best_by == "last"
     save_every = every or max(SAVED, fifth if section.num_epochs is None else SAVED)
     return Plan(epochs, passes, 0 if keeps_last else patience, every, save_every)
+
+
+def learning_rate(section: BC, images: bool = False) -> float:
+    """Adam's step size: ``bc.learning_rate``, or by whether there are convolutions to train.
+
+    Large first steps can leave all units of a convolutional network at 0, for any image.
+    """
+    if section.learning_rate is not None:
+        return section.learning_rate
+    return RATE_OF_IMAGES if images else RATE
 
 
 def member_seeds(config: Settings) -> tuple[int, ...]:
@@ -203,7 +214,7 @@ class Fitter:
             return np.broadcast_to(np.float32(value), (self.members,))
 
         return bc.Hyper(
-            each(section.learning_rate),
+            each(learning_rate(section, self.networks.spaces.obs.num_pixels > 0)),
             each(section.entropy_coef),
             each(section.weight_decay),
             each(section.max_grad_norm),

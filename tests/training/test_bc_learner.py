@@ -168,13 +168,17 @@ def test_what_is_set_in_epochs_is_kept_in_epochs():
     assert bc_learner.plan(BC(num_updates=70), 7, images=True).epochs == 10
 
 
-def test_images_get_fewer_gradient_steps(small):
-    config = settings(small, 1, **{"bc.num_epochs": None})
-    image = Part((), (36, 36, 3), "uint8", Image("HWC"))
-    pictures = Spaces(Observations((image,)), Discrete(2))
-    for spaces, epochs in ((SPACES, 200), (pictures, 50)):
+def pictures(edge, channels):
+    image = Part((), (edge, edge, channels), "uint8", Image("HWC"))
+    return Spaces(Observations((image,)), Discrete(2))
+
+
+def test_images_get_fewer_and_smaller_gradient_steps(small):
+    config = settings(small, 1, **{"bc.num_epochs": None, "bc.learning_rate": None})
+    for spaces, epochs, rate in ((SPACES, 200, 3e-3), (pictures(36, 3), 50, 3e-4)):
         fitter = bc_learner.Fitter(config, build_networks(config, spaces), 0)
         assert fitter.plan(100).epochs == epochs
+        assert fitter.hyper(7).learning_rate.tolist() == [pytest.approx(rate)]
 
 
 def test_a_constant_learning_rate_does_not_decay(small):

@@ -31,7 +31,9 @@ class BC:
         None, "only this share of the (remaining) episodes, those of highest return", above=True
     )
     first_n: int | None = count(None, "only the first so many of the (remaining) episodes")
-    learning_rate: float = at_least_0(3e-3, "Adam's", swept=True)
+    learning_rate: float | None = at_least_0(
+        None, "Adam's; if None, 3e-3, or 3e-4 for images", swept=True
+    )
     learning_rate_schedule: str = field("linear", "linear decay to 0, or none", choices=SCHEDULES)
     batch_size: int = count(128, "steps of a minibatch")
     sequence_length: int = count(
