@@ -432,7 +432,7 @@ def test_the_command_ends_with_its_folder_and_says_unfit_by_its_exit_code(tmp_pa
         report = tmp_path / f"{data.name}-out" / "report"
         figures = ("returns", "lengths", "actions", "features")
         names = {f"{figure}.{kind}" for figure in figures for kind in ("png", "svg", "csv")}
-        assert {p.name for p in report.iterdir()} == names
+        assert {p.name for p in report.iterdir()} == names | {"index.html", "log.jsonl"}
         assert json.loads((report.parent / "summary.json").read_text())["kind"] == "inspect"
     assert "unfit to learn from, because of numbers" in done.stdout
     done = command("jaxmaze.inspect", "--workdir", tmp_path / "again", good, cwd=tmp_path)

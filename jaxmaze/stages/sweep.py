@@ -48,11 +48,8 @@ def run(config: Settings, workdir: Path) -> Json:
     )
     judged = evaluation.sweep_seeds(config)
     done = stages.run_all(config.stage, listed, judged)
-    compared = compare.run(
-        {name: folder for name, (_, folder) in listed.items()},
-        workdir / "compare",
-        choosing=True,
-    )
+    folders = {name: folder for name, (_, folder) in listed.items()}
+    compared = compare.run(folders, workdir / "compare", choosing=True)
     best = max(done, key=lambda name: done[name]["evaluation"]["mean"])
     seeds = evaluation.test_seeds(config)
     tested = evaluation.of_run(listed[best][1], config, seeds)
