@@ -1,9 +1,9 @@
 """Teachers of medium skill: policies that jaxmaze trained itself, stopped at a stated return.
 
 PPO from scratch with the library's defaults, but at a constant learning rate: a shorter run is then
-the beginning of a longer one. (A row may give another discount.) Seeds train one after another,
-until one has the return at an evaluation; that one is trained again up to there. The policy and 100
-episodes of it are kept in the user's cache for all benchmarks.
+the beginning of a longer one. Seeds train one after another, until one has the return at an
+evaluation; that one is trained again up to there. The policy and 100 episodes of it are kept in the
+user's cache for all benchmarks.
 """
 
 from __future__ import annotations
@@ -104,7 +104,6 @@ def _settings(row: Row, teacher: Medium, steps: int, seed: int) -> Any:
             "seed": seed,
             "members": 1,  # alone in both runs: other shapes would round otherwise
             "ppo.total_env_steps": steps,
-            "ppo.gamma": teacher.gamma,
             "ppo.num_steps": LONGEST_SEGMENT,  # the same in the search, whose budget is larger
             "ppo.learning_rate_schedule": "constant",
             "ppo.eval_every": teacher.every,
