@@ -2,14 +2,14 @@
 
 A discount looks about 1 / (1 - discount) steps ahead. Episodes that end by themselves are a task
 with an end, which is to be seen from the beginning: the horizon is as many steps as an episode may
-have. In two kinds of task it is shorter, because most of what a value would sum up is noise to a
-single action:
+have. In two kinds of task it is a tenth of that, because most of what a value would sum up is noise
+to a single action:
 
-- Only the step limit ever ends episodes: an arbitrary cut of a task without end. The horizon is a
-  tenth of it.
-- Lasting is what pays (a pole in balance, a robot on its feet): most steps are rewarded, and an end
-  is a failure. It costs enough if a part of the rewards after it is seen: a tenth of the steps, and
-  100 at least. Looking as far as the limit, standing still looks as good as walking does.
+- Only the step limit ever ends episodes: an arbitrary cut of a task without end.
+- Lasting pays, but not all alike (a robot on its feet, and the further the better): most steps are
+  rewarded, and an end is a failure. Looking as far as the limit, standing still, which is safe,
+  looks as good as walking does. Where all rewards are equal (a pole in balance) there is nothing
+  to be had but lasting, and the horizon is as far as ever.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ DIGITS = 4
 """Decimal places of the discount."""
 SHORTER = 10
 """Episodes without an end, or in which lasting pays, have so many times the horizon."""
-ENOUGH = 100
-"""The shortest horizon where lasting pays: a fall is often decided dozens of steps before it."""
 LONGER = 10
 """Episodes are expected to last at most so many times the longest demonstration."""
 UNLIMITED = 1000
@@ -39,7 +37,8 @@ class Episodes(NamedTuple):
       limit: the step limit, if there is one.
       longest: steps of the longest demonstration, if there are demonstrations.
       ends: whether episodes are known to end otherwise than by the limit.
-      lasting_pays: whether most steps of random actions have a positive reward.
+      lasting_pays: whether most steps of random actions have a positive reward, some more than
+        others.
     """
 
     limit: int | None = None
@@ -57,9 +56,8 @@ def steps_of(episodes: Episodes) -> int:
 def horizon_of(episodes: Episodes) -> int:
     """The number of steps to look ahead, at least 1."""
     steps = steps_of(episodes)
-    if not episodes.ends:
-        return max(steps // SHORTER, 1)
-    return max(steps // SHORTER, min(steps, ENOUGH)) if episodes.lasting_pays else steps
+    far = episodes.ends and not episodes.lasting_pays
+    return steps if far else max(steps // SHORTER, 1)
 
 
 def discount_of(episodes: Episodes) -> float:
@@ -71,16 +69,16 @@ def reason_for(episodes: Episodes) -> str:
     """How the discount comes about, in words."""
     horizon, steps = horizon_of(episodes), steps_of(episodes)
     rule = _rule(horizon, discount_of(episodes))
+    about = "a tenth" if horizon * SHORTER == steps else "about a tenth"
     if not episodes.ends:
-        about = "a tenth" if horizon * SHORTER == steps else "about a tenth"
         return (
             f"{rule}: {horizon} is {about} of the {counted(steps, 'step')} at which all episodes "
             "are cut"
         )
     if episodes.lasting_pays:
         return (
-            f"{rule}: each step pays, so that {horizon} of the {counted(steps, 'step')} that "
-            "episodes may last are far enough"
+            f"{rule}: {horizon} is {about} of the {counted(steps, 'step')} that episodes may last, "
+            "as most steps pay"
         )
     if episodes.limit == steps:
         return f"{rule}: episodes have at most {counted(steps, 'step')}"

@@ -91,8 +91,8 @@ def _tried(info: EnvInfo, known: bool) -> tuple[bool, bool]:
     """Whether episodes end by themselves, and whether lasting pays, by a few of random actions.
 
     They must be able to end where all rewards are equal: only an end can then make a difference.
-    Lasting pays where more than half of the steps have a positive reward, those at which an episode
-    ends left out, though the actions are not chosen for it.
+    Lasting pays where more than half of the steps have a positive reward, though actions are not
+    chosen for it, and not all the same. Steps at which an episode ends are left out.
 
     Args:
       info: the environment.
@@ -108,4 +108,5 @@ def _tried(info: EnvInfo, known: bool) -> tuple[bool, bool]:
             break
     if not tried.size:  # each try ended at its first step
         return ends, False
-    return ends or float(np.ptp(tried)) == 0, float((tried > 0).mean()) > 0.5
+    alike = float(np.ptp(tried)) == 0
+    return ends or alike, not alike and float((tried > 0).mean()) > 0.5

@@ -41,7 +41,7 @@ def found(env, tmp_path, *sets, **more):
 @pytest.mark.parametrize(
     "env,gamma",
     [
-        ("CartPole-v1", 0.99),  # a random policy drops the pole; each step pays
+        ("CartPole-v1", 0.998),  # a random policy drops the pole; each step pays the same
         ("BipedalWalker-v3", 0.999),  # it falls too, but few steps pay
         ("FrozenLake-v1", 0.99),  # it drowns, and no step pays
         ("Pendulum-v1", 0.95),  # nothing ends but by the limit
@@ -63,13 +63,19 @@ def test_demonstrations_that_end_tell_it_too(tmp_path):
     assert "longest demonstration" in found(env, tmp_path, arrived)[1]["a"]["discount"]["rule"]
 
 
-def test_lasting_pays_whatever_the_last_step_gives(tmp_path):
+@pytest.mark.parametrize(
+    "env,gamma",
+    [
+        ("Hopper-v5", 0.99),  # it falls, and most steps pay, some more than others
+        ("Walker2d-v5", 0.99),
+        ("InvertedPendulum-v5", 0.999),  # all steps pay the same, but the last
+    ],
+)
+def test_where_lasting_pays_a_tenth_of_the_limit_is_seen(env, gamma, tmp_path):
     pytest.importorskip("mujoco")
-    assert found("InvertedPendulum-v5", tmp_path)[0] == 0.99  # 0 where it falls, a sixth of all
+    assert found(env, tmp_path)[0] == gamma
     # Demonstrations that end do not say that an end is good.
-    fell = demos(300, np.array([False]))
-    assert found("CartPole-v1", tmp_path, fell)[0] == 0.99
-    assert found("LunarLander-v3", tmp_path, fell)[0] == 0.999
+    assert found(env, tmp_path, demos(300, np.array([False])))[0] == gamma
 
 
 def test_a_discount_that_is_set_is_kept_and_nothing_is_tried(tmp_path, monkeypatch):
@@ -86,16 +92,13 @@ def test_it_is_printed_once_recorded_and_the_same_after_a_resume(tmp_path):
     done = command(*train, f"--workdir={tmp_path / 'whole'}")
     assert done.returncode == 0, done.stderr
     (line,) = [x for x in done.stdout.splitlines() if "discount" in x]
-    rule = (
-        "1 - 1/100: each step pays, so that 100 of the 500 steps that episodes may last are far "
-        "enough"
-    )
-    assert line == f"discount 0.99 = {rule} (config.ppo.gamma sets another)"
+    rule = "1 - 1/500: episodes have at most 500 steps"
+    assert line == f"discount 0.998 = {rule} (config.ppo.gamma sets another)"
     config = json.loads((tmp_path / "whole" / "config.json").read_text())
-    assert config["config"]["ppo"]["gamma"] == 0.99
+    assert config["config"]["ppo"]["gamma"] == 0.998
     summary = json.loads((tmp_path / "whole" / "summary.json").read_text())
     assert summary["discount"] == config["discount"]
-    assert summary["discount"] == {"gamma": 0.99, "rule": rule}
+    assert summary["discount"] == {"gamma": 0.998, "rule": rule}
     # The same command goes on where it was stopped, and so does --resume.
     killed(train, tmp_path / "cut", 2)
     shutil.copytree(tmp_path / "cut", tmp_path / "again")
@@ -105,7 +108,7 @@ def test_it_is_printed_once_recorded_and_the_same_after_a_resume(tmp_path):
     assert json.loads((tmp_path / "again" / "summary.json").read_text())["discount"]
     # What sets it is another run, and says nothing of a rule.
     other = command(*train, "--config.ppo.gamma=0.9", f"--workdir={tmp_path / 'again'}")
-    assert other.returncode == 2 and "gamma is 0.99 there and 0.9 here" in other.stderr
+    assert other.returncode == 2 and "gamma is 0.998 there and 0.9 here" in other.stderr
 
 
 @pytest.mark.slow
