@@ -255,12 +255,12 @@ def _told(found: Mapping[str, Any]) -> str:
         f"- dip below the clone's own start, over {dip['evaluations']} evaluations of "
         f"{dip['episodes']} episodes: {dip['mean']:.1f} % on average, "
         f"{dip['worst']:.1f} % in the worst seed",
-        f"- at the teacher's level after {counted(steps['fine_tuned'])} steps fine-tuned, "
+        f"- steps to the teacher's level: {counted(steps['fine_tuned'])} fine-tuned, "
         f"{counted(steps['from_scratch'])} from scratch"
         + (
             ""
             if saved is None
-            else f": {'more than ' if saved['at_least'] else ''}{saved['steps']:,} steps saved"
+            else f": {'more than ' if saved['at_least'] else ''}{saved['steps']:,} saved"
         ),
     ]
     if found["peers"]:

@@ -18,6 +18,7 @@ from benchmarks import results, results_envs, results_figures, results_page, res
 from benchmarks.results_envs import ROWS
 from jaxmaze.config import to_settings
 from jaxmaze.config.sections.ppo import segment_steps
+from jaxmaze.errors import UserError
 from jaxmaze.runs import outcomes, report, run_folder
 from tests.conftest import HERE, ROOT
 
@@ -200,15 +201,36 @@ def test_targets_are_missed_where_they_are_missed():
 
 def test_a_teacher_is_found_at_the_first_evaluation_with_its_return(tmp_path):
     lines = [
-        {"step": 0, "split": "eval", "returns": [[1, 1], [9, 9]]},  # nothing is trained yet
-        {"step": 30, "split": "eval", "returns": [[1, 1], [2, 2]]},
+        {"step": 0, "split": "eval", "returns": [[9, 9]]},  # nothing is trained yet
+        {"step": 30, "split": "eval", "returns": [[2, 2]]},
         {"step": 50, "split": "train"},
-        {"step": 100, "split": "eval", "returns": [[2, 4], [5, 4]]},
-        {"step": 200, "split": "eval", "returns": [[9, 9], [9, 9]]},
+        {"step": 100, "split": "eval", "returns": [[5, 4]]},
+        {"step": 200, "split": "eval", "returns": [[9, 9]]},
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    assert results_teachers._first(tmp_path, 4.0) == (1, 100, 4.5)
+    assert results_teachers._first(tmp_path, 4.0) == (100, 4.5)
     assert results_teachers._first(tmp_path, 10.0) is None
+
+
+def test_the_next_seed_is_tried_where_one_does_not_get_there(tmp_path, monkeypatch):
+    tried = []
+
+    def run(settings, folder, change):
+        assert settings.members == 1
+        tried.append(settings.seed)
+        folder.mkdir(parents=True)
+        line = {"step": 2048, "split": "eval", "returns": [[10.0 * len(tried)]]}
+        (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+        change(None)
+
+    monkeypatch.setattr(results_teachers.ppo, "run", run)
+    row = results_envs.Row("Tiny", {"id": "CartPole-v1"}, 1000)
+    search = results_teachers._search
+    assert search(row, results_envs.Medium(20), tmp_path / "a") == (1, 2048)
+    assert tried == [0, 1]
+    with pytest.raises(UserError, match=r"Tiny: no seed had 99 in 1,500,000 steps"):
+        search(row, results_envs.Medium(99, seeds=3), tmp_path / "b")
+    assert tried == [0, 1, 0, 1, 2]
 
 
 def test_a_teacher_is_trained_recorded_and_kept(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ def test_actions_are_counted_as_episodes_pass(continuous, capsys):
     assert tally.result().lengths.tolist() == [5, 20, 11] == tally.result().returns.tolist()
     tally.show("someone")
     printed, every = capsys.readouterr().out, np.concatenate(actions)
-    assert "36 steps; 1 episodes terminated, 2 truncated" in printed
+    assert "36 steps; 1 episode terminated, 2 truncated" in printed
     if continuous:
         assert f"[1]: {every[:, 1].mean():.2f} ± {every[:, 1].std():.2f}" in printed
     else:
