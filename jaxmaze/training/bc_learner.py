@@ -19,9 +19,10 @@ from jaxmaze.errors import UserError
 from jaxmaze.training import compiled
 
 UPDATES, UPDATES_OF_IMAGES = 20_000, 5_000
-RATE, RATE_OF_IMAGES = 3e-3, 3e-4
 """Gradient steps where their number is not set: what a clone of 3 episodes needs; fewer for images,
 a step of which takes hundreds of times as long."""
+RATE, RATE_OF_IMAGES = 3e-3, 3e-4
+"""Adam's step size where it is not set."""
 LOGGED = 200
 """About how often metrics are logged and held-out episodes are evaluated, however many epochs there
 are: a few short episodes are passed over thousands of times."""
@@ -197,9 +198,14 @@ class Fitter:
         """A whole number for each member, ``[M]``."""
         return np.full(self.members, number, np.int32)
 
+    @property
+    def _images(self) -> bool:
+        """Whether there are images to learn from."""
+        return self.networks.spaces.obs.num_pixels > 0
+
     def plan(self, minibatches: int) -> Plan:
         """The course of a fit with so many minibatches an epoch."""
-        return plan(self.section, minibatches, self.networks.spaces.obs.num_pixels > 0)
+        return plan(self.section, minibatches, self._images)
 
     def hyper(self, num_epochs: int | np.ndarray, decay_epochs: float = math.inf) -> bc.Hyper:
         """Hyper-parameters of the members, which are trained for ``num_epochs`` ``[M]``.
@@ -214,7 +220,7 @@ class Fitter:
             return np.broadcast_to(np.float32(value), (self.members,))
 
         return bc.Hyper(
-            each(learning_rate(section, self.networks.spaces.obs.num_pixels > 0)),
+            each(learning_rate(section, self._images)),
             each(section.entropy_coef),
             each(section.weight_decay),
             each(section.max_grad_norm),
