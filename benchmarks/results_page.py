@@ -88,6 +88,7 @@ def page(rows: Mapping[str, Mapping[str, Any]]) -> str:
     if rows:
         parts.append(_headline(rows))
         parts.append(_READING)
+        parts += _beside(rows)
         parts.append("## What was asked for\n\n" + _met(rows))
         parts += [section(ROWS[name], found) for name, found in rows.items()]
     return "\n".join(parts)
@@ -175,6 +176,34 @@ def _headline(rows: Mapping[str, Mapping[str, Any]]) -> str:
             )
         )
     return table(header, lines)
+
+
+def _beside(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A table of ours and theirs, where other libraries ran on the same data; else nothing."""
+    lines = []
+    for name, found in rows.items():
+        for what, theirs in found["peers"].items():
+            ours = found["arms"][what]["members"]
+            lines.append(
+                (
+                    f"[{name}](#{name.lower()})",
+                    NAMES[what],
+                    f"{number(sum(ours) / len(ours))} (worst {number(min(ours))})",
+                    f"{number(theirs['mean'])} (worst {number(min(theirs['members']))})",
+                )
+            )
+    header = ("environment", "what", "jaxmaze", "imitation, Stable-Baselines3")
+    return [_PEERS + table(header, lines)] if lines else []
+
+
+_PEERS = """## Beside imitation and Stable-Baselines3
+
+The same recorded episodes, steps and test episodes: `imitation` clones, PPO of Stable-Baselines3
+goes on from that clone, or from scratch, with the settings that rl-baselines3-zoo tuned for each
+environment. Ours are one set of defaults. Means over seeds, and the worst seed; how many seeds, and
+which versions, stands with each environment. With the command above, `--peers`.
+
+"""
 
 
 def _met(rows: Mapping[str, Mapping[str, Any]]) -> str:

@@ -84,7 +84,16 @@ class Film:
     form: ClassVar[str] = "film"
 
 
-Block: TypeAlias = Table | Chart | Code | Notes | Links | Film
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure as wide as the page: its name, and the data themselves as an address."""
+
+    name: str
+    address: str
+    form: ClassVar[str] = "picture"
+
+
+Block: TypeAlias = Table | Chart | Code | Notes | Links | Film | Picture
 
 
 class Section(NamedTuple):

@@ -16,7 +16,7 @@ import jinja2
 from jaxmaze.core.words import agree
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import again, facts
-from jaxmaze.reporting.blocks import Block, Film, Links, Notes, Page, Section
+from jaxmaze.reporting.blocks import Block, Film, Links, Notes, Page, Picture, Section
 from jaxmaze.reporting.facts import Facts
 from jaxmaze.reporting.kinds import STORIES, Story
 from jaxmaze.runs import console, disk, history, pages, run_folder
@@ -86,6 +86,8 @@ def page(found: Facts) -> Page:
     told = STORIES.get(found.kind, lambda f: Story(f"A {f.kind}.", [], []))(found)
     said = _said(found)
     sections = [*told.sections, *_films(found.run)]
+    if found.kind == "inspect":  # all other kinds draw their charts from the run's numbers
+        sections += _figures(found.run)
     if said:
         intro = "Printed while it ran."
         sections.insert(0, Section("Notes and warnings", [Notes(said)], intro))
@@ -143,11 +145,24 @@ def _films(run: Path) -> list[Section]:
         address = _address(path, run)
         if size <= min(EMBEDDED, room):
             room -= size
-            address = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+            address = _embedded(path, kind)
         films.append(Film(_told(path), address, path.suffix == ".gif"))
     left = len(listed) - len(films)
     intro = f"{left} more {agree(left, 'is', 'are')} in the folder." if left else ""
     return [Section("Videos", films, intro)] if films else []
+
+
+def _figures(run: Path) -> list[Section]:
+    """The figures in the folder, as pictures that are part of the page."""
+    paths = sorted((run / "report").glob("*.png"))
+    if not paths:
+        return []
+    return [Section("Figures", [Picture(p.stem, _embedded(p, "image/png")) for p in paths])]
+
+
+def _embedded(path: Path, kind: str) -> str:
+    """A file as an address that holds all of it."""
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _told(film: Path) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 import jaxmaze
 from jaxmaze import api
+from jaxmaze.inspection import figures
 from jaxmaze.reporting import again, charts, facts, page
 from jaxmaze.runs import console, history, palette
 from tests.conftest import SMALL, command
@@ -158,6 +159,12 @@ def test_runs_of_all_other_kinds_too(browser, kind, tmp_path):
             if kind == "recorded":
                 lengths = tab.evaluate("[...document.querySelectorAll('video')].map(v => v.src)")
                 assert len(lengths) == 2 and all(x.startswith("data:video/mp4") for x in lengths)
+            if kind == "inspect":
+                pictures = tab.evaluate(
+                    "[...document.images].map(i => [i.alt, i.src.slice(0, 15), i.naturalWidth])"
+                )
+                assert [name for name, *_ in pictures] == sorted(figures.ALL)
+                assert all(src == "data:image/png;" and wide for _, src, wide in pictures)
 
 
 def looked_at(tab, expected, width, scheme):
