@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
+import sys
 import types
 import warnings
 from typing import Any, NoReturn
@@ -15,6 +17,14 @@ from gymnasium.envs.registration import EnvSpec
 from jaxmaze.envs import action_masks, importing, wrapping
 from jaxmaze.envs.env_config import EnvConfig
 from jaxmaze.errors import UserError
+
+PICTURES = "rgb_array"
+"""The render mode in which environments return pictures."""
+SCREENS = ("DISPLAY", "WAYLAND_DISPLAY")
+CAMERA = {"camera_id", "camera_name", "default_camera_config"}
+"""Arguments of gymnasium's MuJoCo environments that choose a camera."""
+FREE, TRACKING = -1, "track"
+"""A MuJoCo camera that stands, by number; one that follows the robot, by name."""
 
 
 def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
@@ -38,6 +48,8 @@ def _made(config: EnvConfig, render_mode: str | None) -> gym.Env:
     kwargs = json.loads(config.kwargs)
     if render_mode is not None:
         kwargs["render_mode"] = render_mode
+    if render_mode == PICTURES:
+        _draw_without_screen()
     if config.max_episode_steps is not None:
         kwargs["max_episode_steps"] = config.max_episode_steps
     module, colon, _ = config.id.partition(":")
@@ -52,7 +64,30 @@ def _made(config: EnvConfig, render_mode: str | None) -> gym.Env:
         raise
     except Exception as error:  # An environment's constructor may raise anything.
         _cannot_be_made(config, error, render_mode)
+    if render_mode == PICTURES and not CAMERA & kwargs.keys():
+        _follow(env)
     return env
+
+
+def _draw_without_screen() -> None:
+    """Let MuJoCo draw where there is no screen, unless it is told how: it would ask for one."""
+    if sys.platform.startswith("linux") and not any(map(os.environ.get, SCREENS)):
+        os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+def _follow(env: gym.Env) -> None:
+    """Let the camera of gymnasium's MuJoCo environments follow what moves.
+
+    Their default camera is to do so, but gymnasium 1.4 lets it stand, and robots walk out of the
+    picture.
+    """
+    renderer = getattr(env.unwrapped, "mujoco_renderer", None)
+    cameras = getattr(getattr(renderer, "model", None), "ncam", 0)
+    if renderer is None or renderer.camera_id != FREE or not cameras:
+        return
+    names = [renderer.model.camera(i).name for i in range(cameras)]
+    if TRACKING in names:
+        renderer.camera_id = names.index(TRACKING)
 
 
 def _spec_of(config: EnvConfig) -> EnvSpec:

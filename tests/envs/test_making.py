@@ -2,14 +2,18 @@
 
 import functools
 import json
+import os
 import pickle
+import types
+from typing import ClassVar
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
 from jaxmaze import api
-from jaxmaze.envs import environment, episodes, importing, wrapping
+from jaxmaze.envs import environment, episodes, importing, making, wrapping
+from jaxmaze.envs.env_config import EnvConfig
 from tests.count_env import (
     HERE,
     Count,
@@ -163,3 +167,60 @@ def test_rendering_asks_for_a_render_mode():
     for make in (make_env, Plain):
         config = config_of(make=make)
         refused(lambda c=config: environment.make(c, "rgb_array"), "takes no argument render_mode")
+
+
+class Robot(gym.Env):
+    """Has what gymnasium's MuJoCo environments have: a renderer with cameras."""
+
+    metadata: ClassVar = {"render_modes": ["rgb_array"]}
+    observation_space = gym.spaces.Box(-1, 1, (2,))
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, render_mode=None, camera_id=None, cameras=("side", "track")):
+        self.render_mode = render_mode
+        model = types.SimpleNamespace(
+            ncam=len(cameras), camera=lambda i: types.SimpleNamespace(name=cameras[i])
+        )
+        self.mujoco_renderer = types.SimpleNamespace(
+            camera_id=-1 if camera_id is None else camera_id, model=model
+        )
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "mode", "camera"),
+    [
+        ({}, "rgb_array", 1),
+        ({}, None, -1),
+        ({"camera_id": 0}, "rgb_array", 0),
+        ({"camera_id": -1}, "rgb_array", -1),  # a standing camera, if one asks for it
+        ({"cameras": ["side", "top"]}, "rgb_array", -1),
+        ({"cameras": []}, "rgb_array", -1),
+    ],
+)
+def test_the_camera_follows_a_robot_unless_one_is_chosen(kwargs, mode, camera):
+    made = making.make(EnvConfig("Robot", json.dumps(kwargs), make=Robot), mode)
+    assert made.unwrapped.mujoco_renderer.camera_id == camera
+
+
+def test_robots_of_gymnasium_are_followed():
+    pytest.importorskip("mujoco")
+    for name in ("Hopper-v5", "HalfCheetah-v5"):
+        renderer = making.make(EnvConfig(name), "rgb_array").unwrapped.mujoco_renderer
+        assert renderer.model.camera(renderer.camera_id).name == "track"
+
+
+@pytest.mark.parametrize(
+    ("screen", "given", "drawn"),
+    [(None, None, "egl"), (None, "osmesa", "osmesa"), (":0", None, None)],
+)
+def test_robots_are_drawn_without_a_screen(monkeypatch, screen, given, drawn):
+    for name, value in (("DISPLAY", screen), ("WAYLAND_DISPLAY", None), ("MUJOCO_GL", given)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr(making.sys, "platform", "linux")
+    making.make(EnvConfig("Robot", "{}", make=Robot))
+    assert os.environ.get("MUJOCO_GL") == given  # nothing is drawn
+    making.make(EnvConfig("Robot", "{}", make=Robot), "rgb_array")
+    assert os.environ.get("MUJOCO_GL") == drawn
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
