@@ -15,7 +15,7 @@ from jaxmaze import config as config_lib
 from jaxmaze.config import Settings
 from jaxmaze.config.sections.ppo import policy_rate, segment_steps
 from jaxmaze.core.types import Json
-from jaxmaze.runs import disk, run_folder, trackers
+from jaxmaze.runs import console, disk, run_folder, sender, trackers
 from jaxmaze.runs.board import Board
 from jaxmaze.runs.sender import Sender
 from jaxmaze.runs.trackers import About, Histogram, Point, Value
@@ -161,6 +161,30 @@ class MetricsWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def finished_already(run: Path, config: Settings) -> Json:
+    """What comes of starting a finished run again: its summary.
+
+    Services that ``config`` names are handed what they lack of its metrics.jsonl and those below
+    it: one may have failed at the end, or was not named then.
+    """
+    for path in sorted(run.rglob(run_folder.METRICS)):
+        _catch_up(path, config)
+    console.say(f"{run} is finished already")
+    return run_folder.summary(run)
+
+
+def _catch_up(path: Path, config: Settings) -> None:
+    """Open the services that lack lines of a metrics.jsonl, and hand it over."""
+    lines, run = list(_lines(path)), path.parent
+    for name in trackers.services(config.tracking):
+        if sender.lines_sent(run, name) < len(lines):
+            about = _about(run, config)
+            writer = Sender(name, about._replace(config=run_folder.read_config(run)["config"]))
+            for line in lines:
+                writer.line(_points(json.loads(line)))
+            writer.close()
 
 
 def _points(line: Json) -> list[Point]:

@@ -128,6 +128,11 @@ class Sender:
         return items
 
 
+def lines_sent(run: Path, service: str) -> int:
+    """How many lines of a run's metrics.jsonl a service has."""
+    return _read(run / FOLDER / f"{service}.json").lines
+
+
 def _send(tracker: Tracker, items: Sequence[_Line | Point | _End], mark: _Mark) -> _Mark:
     """Hand over; returns what the service has now."""
     lines = [item for item in items if isinstance(item, _Line)]

@@ -76,8 +76,7 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     dataset = sources.read(config.bc, info)
     identity = run_folder.identity(config, KIND, data_sha256=dataset.sha256)
     if run_folder.already_finished(workdir, identity):
-        console.say(f"{workdir} is finished already")
-        return run_folder.summary(workdir)
+        return metrics.finished_already(workdir, config)
     networks = build_networks(config, units.spaces_of(workdir, info, dataset.episodes))
     problem = bc_data.prepare(config, dataset, networks)
     facts = {"sha256": dataset.sha256, "episodes": len(dataset.episodes)}

@@ -79,9 +79,9 @@ def run(config: Settings, workdir: Path, reported: np.ndarray | None = None) -> 
     most = _name(counts[-1], 0)
     identity = run_folder.identity(config, KIND, data_sha256=dataset.sha256)
     if run_folder.claim(workdir, identity, hands_over=most):
-        console.say(f"{workdir} is finished already")
-        show(run_folder.summary(workdir))
-        return run_folder.summary(workdir)
+        summary = metrics.finished_already(workdir, config)
+        show(summary)
+        return summary
     start = time.perf_counter()
     _note(config, counts)
     points = []

@@ -60,8 +60,7 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     own = [run_folder.Source((str(workdir / f"seed_{seed}"),), None) for seed in seeds]
     data = run_folder.about_demonstrations(workdir, own)
     if run_folder.claim(workdir, identity, demonstrations=data):
-        console.say(f"{workdir} is finished already")
-        return run_folder.summary(workdir)
+        return metrics.finished_already(workdir, config)
     spaces = units.spaces_of(workdir, info, dagger_data.shown(config, info, policy))
     networks = build_networks(config, spaces)
     with (

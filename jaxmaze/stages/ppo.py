@@ -113,8 +113,10 @@ def run_arms(
     identities = [_identity(c, given[c.ppo.init_from], demonstrated) for c in configs]
     done = [run_folder.already_finished(*x) for x in zip(folders, identities, strict=True)]
     if all(done):
-        console.say(", ".join(map(str, folders)) + ": finished already")
-        return {name: run_folder.summary(workdir) for name, (_, workdir) in arms.items()}
+        return {
+            name: metrics.finished_already(workdir, config)
+            for name, (config, workdir) in arms.items()
+        }
     chosen = {name: config.ppo.observation_statistics for name, config in adapting.items()}
     settled = {
         name: (config.replace("ppo", observation_statistics=chosen[name]), workdir)

@@ -84,8 +84,7 @@ def run(
     if run_folder.claim(workdir, identity):
         if given:
             raise UserError(f"{workdir} holds a finished rollout; give another folder")
-        console.say(f"{workdir} is finished already")
-        return run_folder.summary(workdir)
+        return metrics.finished_already(workdir, config)
     if record and section.minari and section.dataset_id is not None:
         about.check_new(section.dataset_id)  # before anything is played
     start = time.perf_counter()

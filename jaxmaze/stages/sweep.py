@@ -12,7 +12,7 @@ from jaxmaze import stages
 from jaxmaze.config import Settings, sweeps
 from jaxmaze.core.types import Json
 from jaxmaze.core.words import counted
-from jaxmaze.runs import console, outcomes, run_folder
+from jaxmaze.runs import console, metrics, outcomes, run_folder
 from jaxmaze.stages import compare
 from jaxmaze.training import bc_learner, evaluation
 
@@ -37,9 +37,9 @@ def run(config: Settings, workdir: Path) -> Json:
       UserError: for a configuration that the stage cannot use.
     """
     if run_folder.claim(workdir, run_folder.identity(config, KIND)):
-        console.say(f"{workdir} is finished already")
-        compare.show(run_folder.summary(workdir)["arms"], None, choosing=True)
-        return run_folder.summary(workdir)
+        summary = metrics.finished_already(workdir, config)
+        compare.show(summary["arms"], None, choosing=True)
+        return summary
     start = time.perf_counter()
     points = sweeps.grid(config.sweep)
     listed = {name: (_at(config, point), workdir / name) for name, point in points.items()}

@@ -17,7 +17,7 @@ from jaxmaze.core.types import Json
 from jaxmaze.core.words import counted
 from jaxmaze.envs import environment
 from jaxmaze.envs.collectors import BACKENDS
-from jaxmaze.runs import console, report, run_folder, splits
+from jaxmaze.runs import console, metrics, report, run_folder, splits
 from jaxmaze.stages import bc, compare, ppo, rollout
 from jaxmaze.training import evaluation
 
@@ -43,9 +43,9 @@ def run(config: Settings, workdir: Path, *, policy: object = None) -> Json:
     _check(config, policy)
     identity = run_folder.identity(config, KIND)
     if run_folder.claim(workdir, identity, hands_over="ppo/pretrained"):
-        console.say(f"{workdir} is finished already")
-        compare.show(*_shown(run_folder.summary(workdir)))
-        return run_folder.summary(workdir)
+        summary = metrics.finished_already(workdir, config)
+        compare.show(*_shown(summary))
+        return summary
     start, members = time.perf_counter(), counted(config.members, "member")
     about = f"record {counted(config.rollout.n_episodes, 'episode')} of {config.rollout.policy}"
     with console.stage(1, 4, about):

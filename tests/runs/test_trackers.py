@@ -111,6 +111,61 @@ def test_a_service_gets_later_what_it_missed(fake, tmp_path):
     assert fake.scalars() == expected()
 
 
+def test_a_finished_run_started_again_hands_over_what_is_missing(fake, tmp_path, monkeypatch):
+    """The service fails half-way in one part, was not named for the other, and is back later."""
+    (tmp_path / "part").mkdir()
+    about = json.dumps({"format": 3, "kind": "bc", "config": {"seed": 7}})
+    for run in (tmp_path, tmp_path / "part"):
+        (run / "config.json").write_text(about)
+        (run / "summary.json").write_text("{}")
+    send = fake.send
+    monkeypatch.setattr(fake, "send", lambda points: send(p for p in points if p.step <= 512))
+    written(tmp_path, settings("trackio"), STEPS[:2])
+    monkeypatch.setattr(fake, "send", lambda points: 1 / 0)
+    written(tmp_path, settings("trackio"), STEPS[2:], resume=512)
+    written(tmp_path / "part", settings(), STEPS)
+    monkeypatch.setattr(fake, "send", send)
+    fake.opened.clear()
+    assert metrics.finished_already(tmp_path, settings("trackio")) == {}
+    assert [(a.folder, a.config, key) for a, key in fake.opened] == [
+        (tmp_path, {"seed": 7}, {"id": "it"}),
+        (tmp_path / "part", {"seed": 7}, None),
+    ]
+    of_part = expected()
+    assert fake.scalars() == {tag: of_part[tag] * 2 for tag in of_part}
+    fake.opened.clear()
+    metrics.finished_already(tmp_path, settings("trackio"))
+    assert fake.opened == []  # it has everything
+
+
+@pytest.mark.slow
+def test_every_stage_hands_over_what_is_missing(fake, monkeypatch, tmp_path):
+    """Each stage, finished without a service, and started again with one."""
+    monkeypatch.setattr(trackers, "check", lambda tracking: None)  # its package is not needed
+    small = SMALL | {"env.id": "CartPole-v1", "bc.batch_size": 4}
+    bc = api.clone(small, api.record(small, tmp_path / "data"), tmp_path / "clone")
+    of_stage = {
+        "bc": {"bc.data": str(tmp_path / "data")},
+        "ppo": {"ppo.init_from": str(bc.folder)},
+        "dagger": {},
+        "workflow": {},
+        "sweep": {"stage": "ppo", "sweep": {"learning_rate": (1e-3, 1e-4)}},
+        "curve": {"bc.data": str(tmp_path / "data"), "curve.episodes": (1, 4), "curve.draws": 1},
+    }
+    for stage, fields in of_stage.items():
+        settings = small | {"stage": stage} | fields
+        run = api.train(settings, tmp_path / stage).folder
+        fake.opened.clear()
+        api.train(settings | {"tracking.to": ("trackio",)}, run)
+        logs = run.rglob(metrics.run_folder.METRICS)
+        missed = {path.parent for path in logs if path.stat().st_size}
+        assert missed and {about.folder for about, _ in fake.opened} == missed, stage
+    fake.opened.clear()
+    tracked = small | {"tracking.to": ("trackio",)}
+    api.record(tracked, tmp_path / "data")
+    assert [about.folder for about, _ in fake.opened] == [tmp_path / "data"]
+
+
 def fails(monkeypatch, fake, name, effect):
     monkeypatch.setattr(fake, name, effect)
     monkeypatch.setattr(sender, "PATIENCE", 0.2)

@@ -71,7 +71,8 @@ class Mlflow:
     def __init__(self, client: MlflowClient, key: Json, resumed: bool = False):
         self._client, self.key, self._resumed = client, key, resumed
         self._known: dict[str, int] = {}
-        self.place = f"mlflow ui --backend-store-uri {client.tracking_uri}"
+        uri = client.tracking_uri
+        self.place = f"mlflow ui --backend-store-uri {uri}" if uri.startswith(_LOCAL) else uri
 
     def send(self, points: Sequence[Point]) -> None:
         from mlflow.entities import Metric
