@@ -115,8 +115,10 @@ How to read it: *teacher* is its mean return on the test episodes; the others ar
 means over seeds of mean returns on the same episodes, with a 95 % interval over seeds and episodes.
 Differences are paired, episode by episode and seed by seed; ▲ is above 0 with its whole interval,
 ▼ below, and = neither. *Dip* is how far the worst seed fell below its own clone on the way, in
-percent of the way from a random policy to the teacher. *Steps to the teacher*: when the
-interquartile mean is at the teacher's level at two evaluations in a row, fine-tuned and from
+percent of the way from a random policy to the teacher; in brackets, how many seeds surely fell by
+more than 5 %: at their deepest evaluation, the one-sided 95 % interval over its paired episodes is
+clear of that (of 20 episodes, a single one that is lost can make 5 %). *Steps to the teacher*: when
+the interquartile mean is at the teacher's level at two evaluations in a row, fine-tuned and from
 scratch. There are at least 12 evaluations in each run (`ppo.eval_every` is lowered where the budget
 is small), so that a dip would be seen; the policies that are reported are chosen as always, on
 episodes that are not the test's.
@@ -151,7 +153,7 @@ def _headline(rows: Mapping[str, Mapping[str, Any]]) -> str:
         "from scratch",
         "fine-tuned - teacher",
         "fine-tuned - from scratch",
-        "dip",
+        "dip (seeds that surely dip)",
         "steps to the teacher: tuned / scratch",
         "asked for",
     )
@@ -170,7 +172,7 @@ def _headline(rows: Mapping[str, Mapping[str, Any]]) -> str:
                 span(arms["from_scratch"]),
                 signed(found["gain_on_teacher"]),
                 signed(found["gain_on_scratch"]),
-                f"{found['dip']['worst']:.1f} %",
+                f"{found['dip']['worst']:.1f} % ({found['dip']['sure']})",
                 f"{counted(steps['fine_tuned'])} / {counted(steps['from_scratch'])}",
                 "all met" if met == len(targets) else f"{met} of {len(targets)} met",
             )
@@ -283,7 +285,8 @@ def _told(found: Mapping[str, Any]) -> str:
         f"{signed(found['gain_on_scratch'])}, less clone {signed(found['gain_on_clone'])}",
         f"- dip below the clone's own start, over {dip['evaluations']} evaluations of "
         f"{dip['episodes']} episodes: {dip['mean']:.1f} % on average, "
-        f"{dip['worst']:.1f} % in the worst seed",
+        f"{dip['worst']:.1f} % in the worst seed; surely more than 5 % in "
+        f"{counted_of(dip['sure'], len(dip['members']))}",
         f"- steps to the teacher's level: {counted(steps['fine_tuned'])} fine-tuned, "
         f"{counted(steps['from_scratch'])} from scratch"
         + (
@@ -305,6 +308,11 @@ def _told(found: Mapping[str, Any]) -> str:
 def counted(steps: int | None) -> str:
     """Steps with separators, or that there are none."""
     return "never" if steps is None else f"{steps:,}"
+
+
+def counted_of(count: int, all_of_them: int) -> str:
+    """How many seeds of how many."""
+    return f"{count or 'none'} of {all_of_them} seeds"
 
 
 def number(x: float) -> str:

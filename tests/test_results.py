@@ -181,13 +181,31 @@ def test_a_dip_is_in_percent_of_the_way_to_the_teacher():
     assert dip["members"] == [10.0, 15.0] and dip["worst"] == 15.0 and dip["mean"] == 12.5
 
 
+def test_a_dip_is_sure_where_episodes_agree_on_it():
+    """Three seeds fall by 10 % on average: all episodes do, one of 20 does, or none falls."""
+    before = np.full((3, 20), 100.0)
+    after = before.copy()
+    after[0] = 90 + np.resize([-1, 1], 20)  # evenly
+    after[1, 0] = -100  # one episode that is lost, and the rest as before
+    later = before + 1
+    deep = report.Curve(np.arange(3), np.stack([before, after, later]), np.arange(20))
+    dip = results_figures._dip(deep, 100.0)
+    assert dip["members"] == pytest.approx([10, 10, 0]) and dip["sure"] == 1
+    low = results_figures._at_least(deep, 100.0)
+    fallen = [100 - x for x in after[0]]
+    spread = np.std(fallen, ddof=1) / 20**0.5
+    assert low[0] == pytest.approx(np.mean(fallen) - 1.7291 * spread, abs=1e-3)  # t, 19 degrees
+    assert low[1] < 0 and low[2] == 0
+    assert results_figures._dip(deep._replace(returns=deep.returns[..., :1]), 100.0)["sure"] == 0
+
+
 def test_targets_are_missed_where_they_are_missed():
     def figures(high: float, dip: float, worst: float) -> dict:
         gain = {"iqm": 0.0, "iqm_low": -9.0, "iqm_high": high}
         return {
             "gain_on_teacher": gain,
             "gain_on_scratch": gain,
-            "dip": {"worst": dip},
+            "dip": {"worst": dip, "sure": 0},
             "arms": {"fine_tuned": {"iqm": 286.0, "worst": worst}},
             "curves": {"fine_tuned": {"env_steps": [0, 40_000, 60_000], "iqm": [200, 269, 280]}},
         }
