@@ -174,12 +174,14 @@ def few(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "worst_draw": float(min(x.mean() for x in ends)),
         "worst_seed": float(every.mean(1).min()),
         "scratch": report.block(intervals.estimate(scratch)),
+        # Over seeds: the mean of the draws, less PPO from scratch with the same seed.
+        "less_scratch": report.block(intervals.estimate(np.mean(ends, 0) - scratch)),
     }
     console.say(
         f"fine-tuned: IQM over draws {report.span(found['tuned'])}, over all seeds "
         f"{found['tuned_iqm_of_seeds']:.1f}; worst draw {found['worst_draw']:.1f}, worst seed "
         f"{found['worst_seed']:.1f}; clones {report.span(found['clones'])}; from scratch "
-        f"{report.span(found['scratch'])}"
+        f"{report.span(found['scratch'])}, less that {report.span(found['less_scratch'])}"
     )
     return found
 
