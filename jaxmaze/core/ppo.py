@@ -70,6 +70,7 @@ def init(networks: Networks, seed: np.random.SeedSequence, num_envs: int) -> Sta
         burn_in=np.zeros((), np.int32),
         ready=np.zeros((), bool),
         anchor_factor=np.ones((), np.float32),
+        entropy_factor=np.ones((), np.float32),
         value_carry=carry,
         clone_carry=carry,
     )
@@ -144,7 +145,8 @@ def _context(
 ) -> Context:
     """Context shared by the policy and value updates of one iteration."""
     age = state.iteration - state.burn_in
-    rates = rates_at(static, age, state.burn_in, state.anchor_factor, hyper)
+    factors = state.anchor_factor, hyper, state.entropy_factor
+    rates = rates_at(static, age, state.burn_in, *factors)
     key = jax.random.fold_in(shuffle.key_of(state.key), state.iteration)
     order, stats = orders(static, key, rows), state.policy.obs_stats
     return Context(networks, static, hyper, stats, rates, rows, order, key, demonstrations)
@@ -366,17 +368,25 @@ def _advanced(
         state.average, policy, state.iteration - state.burn_in, hyper.average_decay
     )
     factor = schedules.adapted(state.anchor_factor, clone_kl, hyper.anchor_target_kl)
+    left = schedules.left(
+        state.iteration - state.burn_in,
+        jnp.maximum(context.static.num_iterations - state.burn_in, 1),
+    )
+    entropy = losses.mean(after.entropy(), rows.weight)
+    held = schedules.held(state.entropy_factor, entropy, hyper.entropy_target * left)
     state = state._replace(
         policy=policy,
         average=optimizer.where(moves, average, state.average),
         iteration=state.iteration + 1,
         anchor_factor=jnp.where(moves, factor, state.anchor_factor),
+        entropy_factor=jnp.where(moves, held, state.entropy_factor),
     )
     return state, {
         "learning_rate": jnp.where(state.ready, context.rates.policy, 0.0),
         "critic_ready": state.ready.astype(jnp.float32),
         "clone_kl": clone_kl,
         "anchor_coef": context.rates.anchor,
+        "entropy_coef": context.rates.entropy,
         "policy_l2_norm": optax.tree.norm(params),
         **after.exploration(),
     }

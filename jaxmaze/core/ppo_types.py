@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxmaze.core import normalization, schedules
@@ -55,6 +56,8 @@ class Hyper(NamedTuple):
       gae_lambda: trace decay of the advantages.
       clip_range: PPO's epsilon.
       entropy_coef: weight of the entropy bonus.
+      entropy_target: entropy in nats that the policy is held at, by a factor on that weight; it
+        decays linearly to 0. inf for a weight by schedule.
       value_coef: weight of the value loss, half the mean squared error (before its gradient is
         clipped): 0.5 is 0.25 in terms of Stable-Baselines3's ``vf_coef``.
       max_grad_norm: each network's gradient is clipped to this norm.
@@ -94,6 +97,7 @@ class Hyper(NamedTuple):
     adapt_stats: Scalar
     keep_outputs: Scalar = 0.0
     adapt_above: Scalar = -1.0
+    entropy_target: Scalar = np.inf
     demo_first: Scalar = 0
     demo_count: Scalar = 0
 
@@ -155,6 +159,7 @@ class State(NamedTuple):
       burn_in: number of these updates in which only the critic learned.
       ready: whether the burn-in is over.
       anchor_factor: factor on the KL's weight, adapted to reach the target KL.
+      entropy_factor: factor on the entropy bonus's weight, adapted to hold the target entropy.
       value_carry: ``[N, C]`` critic's hidden state after its last segment; None if not recurrent.
       clone_carry: the clone's hidden state on the same observations, likewise.
     """
@@ -170,6 +175,7 @@ class State(NamedTuple):
     burn_in: Array
     ready: Array
     anchor_factor: Array
+    entropy_factor: Array
     value_carry: Array | None = None
     clone_carry: Array | None = None
 
@@ -201,7 +207,12 @@ class Context(NamedTuple):
 
 
 def rates_at(
-    static: Static, iteration: Array, burn_in: Array, anchor_factor: Array, hyper: Hyper
+    static: Static,
+    iteration: Array,
+    burn_in: Array,
+    anchor_factor: Array,
+    hyper: Hyper,
+    entropy_factor: Scalar = 1.0,
 ) -> Rates:
     """Learning rates and loss weights by the schedules, ``iteration`` counted after the burn-in."""
     left = schedules.left(iteration, jnp.maximum(static.num_iterations - burn_in, 1))
@@ -211,7 +222,7 @@ def rates_at(
     return Rates(
         hyper.learning_rate * rate,
         hyper.value_learning_rate * rate,
-        hyper.entropy_coef * (left if static.entropy_decays else 1.0),
+        hyper.entropy_coef * (left if static.entropy_decays else 1.0) * entropy_factor,
         hyper.anchor_coef * jnp.where(adapts, anchor_factor, hold),
         hyper.cloning_coef * hold,
     )

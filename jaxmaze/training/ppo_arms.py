@@ -224,8 +224,8 @@ def take_over(
     return listed
 
 
-def hyper(arm: Arm) -> ppo.Hyper:
-    """Hyper-parameters of an arm's members, arrays ``[members]``."""
+def hyper(arm: Arm, action: ActionSpace) -> ppo.Hyper:
+    """Hyper-parameters of an arm's members, arrays ``[members]``; ``action`` is what they take."""
     c = arm.config.ppo
     from_clone = arm.origin is not None
     assert c.gamma is not None  # jaxmaze.training.discount sets it
@@ -251,6 +251,17 @@ def hyper(arm: Arm) -> ppo.Hyper:
         average_decay=c.average_decay,
         adapt_stats=float(statistics(c, from_clone) != "frozen"),
         keep_outputs=float(statistics(c, from_clone) in KEEP_OUTPUTS),
+        entropy_target=_entropy_target(c, action),
         adapt_above=CLIPPED if statistics(c, from_clone) == "constant" else preserving.ALL,
     )
     return jax.tree.map(lambda x: np.full(arm.config.members, x, np.float32), values)
+
+
+def _entropy_target(section: PPO, action: ActionSpace) -> float:
+    """The entropy in nats that ``entropy_schedule=target`` begins with; inf for other schedules.
+
+    Numbers have no least entropy, so there is none that theirs could decay to.
+    """
+    if section.entropy_schedule != "target" or not action.never_cooled:
+        return np.inf
+    return action.entropy_of_share(section.start_exploration)

@@ -45,7 +45,7 @@ class Population:
         self.members = self.config.members
         self.seeds = tuple(a.config.seed + i for a in arms for i in range(self.members))
         self.from_clone = np.repeat([a.origin is not None for a in arms], self.members)
-        hypers = [ppo_arms.hyper(arm) for arm in arms]
+        hypers = [ppo_arms.hyper(arm, networks.spaces.action) for arm in arms]
         hyper = jax.tree.map(lambda *x: np.concatenate(x), *hypers)
         blank = checkpoint.blank_policies(networks, self.members)
         origins = [blank if a.origin is None else a.origin.policies for a in arms]

@@ -281,6 +281,48 @@ def test_the_weight_of_the_entropy_bonus_decays_if_asked_to():
     assert bits(decayed.policy) == bits(half.policy) != bits(whole.policy)
 
 
+def test_the_entropy_follows_its_target():
+    """Actions of equal worth but for one: unheld, the policy is soon sure of it."""
+    found = [float(schedules.held(jnp.float32(2), h, jnp.float32(0.5))) for h in (0.4, 0.5, 0.6)]
+    np.testing.assert_allclose(found, [2.4, 2.0, 2 / 1.2], rtol=1e-6)
+    ends = [float(schedules.held(jnp.float32(f), h, 0.5)) for f, h in ((0.02, 9.0), (100.0, 0.0))]
+    np.testing.assert_allclose(ends, [0.02, 100.0])
+    assert float(schedules.held(jnp.float32(2), 0.1, jnp.inf)) == 1.0
+
+    # The factor reaches the loss, and moves with the policy alone.
+    start = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
+    doubled, metrics = one_update(
+        start._replace(entropy_factor=np.float32(2.0)), entropy_coef=0.25, entropy_target=0.5
+    )
+    plain, _ = one_update(start, entropy_coef=0.5)
+    assert bits(doubled.policy) == bits(plain.policy)
+    assert float(metrics["entropy_coef"]) == 0.5
+    assert float(doubled.entropy_factor) == pytest.approx(2 / 1.2)  # nearly uniform: above 0.5
+    assert float(plain.entropy_factor) == 1.0
+    for rest in ({"critic_burn_in": 1}, {"learning_rate": 0.0}):
+        still, _ = one_update(start, entropy_target=0.1, **rest)
+        assert float(still.entropy_factor) == 1.0
+
+    # 0.6 nats at first and 0 at the end; iterations of the burn-in do not count.
+    def entropy(target, burn_in=0):
+        state, seen = start, []
+        for _ in range(45 + burn_in):
+            state, metrics = one_update(
+                state,
+                learning_rate=0.01,
+                entropy_coef=0.1,
+                entropy_target=target,
+                critic_burn_in=burn_in,
+            )
+            seen.append(float(metrics["entropy"]))
+        return np.mean(seen[20 + burn_in :])
+
+    assert entropy(np.inf) < 0.08
+    for burn_in in (0, 4):
+        left = 1 - np.arange(20, 45) / (50 - burn_in)
+        assert entropy(0.6, burn_in) == pytest.approx(0.6 * left.mean(), rel=0.6)
+
+
 def test_the_anchor_follows_its_target():
     factors = [float(schedules.adapted(jnp.float32(1), kl, 0.1)) for kl in (0.2, 0.1, 0.05)]
     assert factors == [2.0, 1.0, 0.5]

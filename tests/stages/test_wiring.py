@@ -333,3 +333,26 @@ def test_rewards_can_be_changed_between_collection_and_update(tmp_path):
     right = ppo.run(settings, tmp_path / "right")
     assert seen and set(seen) == {(1, 64, 8)}
     assert wrong["last"]["mean"] < 15 < 60 < right["last"]["mean"]
+
+
+@pytest.mark.parametrize("schedule", ["target", "constant"])
+def test_the_entropy_s_weight_follows_the_entropy_if_asked_to(cloned, tmp_path, schedule):
+    """Its factor goes on from one iteration to the next after a burn-in, and into checkpoints."""
+    fields = {"ppo.entropy_schedule": schedule, "ppo.start_exploration": 0.2}
+    run = api.fine_tune(SMALL | {"env.id": "LunarLander-v3"} | fields, cloned, tmp_path)
+    lines = [x["members"] for x in run.metrics() if "ppo/entropy_coef" in x]
+    weights = np.array([x["ppo/entropy_coef"] for x in lines])
+    ready = np.array([x["ppo/critic_ready"] for x in lines]) > 0
+    assert not ready.all() and ready[-1].all()
+    np.testing.assert_array_equal(weights[0], np.float32(0.005))
+    steps = weights[1:] / weights[:-1]
+    assert (steps[~ready[:-1]] == 1).all()
+    kept = np.asarray(saved(run.folder)[0]["entropy_factor"])
+    if schedule == "constant":
+        assert (steps == 1).all() and (kept == 1).all()
+    else:
+        assert np.isin(np.round(steps, 4), np.round([1.2, 1.0, 1 / 1.2], 4)).all()
+        # The last update's own change is in the checkpoint alone.
+        last = kept * 0.005 / weights[-1]
+        assert np.isin(np.round(last, 4), np.round([1.2, 1.0, 1 / 1.2], 4)).all()
+        assert (kept != 1).all()

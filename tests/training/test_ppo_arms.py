@@ -8,17 +8,23 @@ import pytest
 from jaxmaze import api
 from jaxmaze import config as config_lib
 from jaxmaze.core import normalization, ppo
+from jaxmaze.core.box_actions import Box
+from jaxmaze.core.composite_actions import Composite
+from jaxmaze.core.discrete_actions import Discrete, MultiDiscrete
 from jaxmaze.core.types import Policy
 from jaxmaze.training import handover, ppo_arms
 
 OF_CLONES = ("critic_burn_in", "anchor_coef", "cloning_coef")
 OF_STATISTICS = ("adapt_stats", "keep_outputs", "adapt_above")
-FIELDS = sorted({*ppo.Hyper._fields} - {*OF_STATISTICS, "demo_first", "demo_count"})
+FIELDS = sorted(
+    {*ppo.Hyper._fields} - {*OF_STATISTICS, "entropy_target", "demo_first", "demo_count"}
+)
 
 
-def hyper(small, origin, **fields):
+def hyper(small, origin, action=None, **fields):
     config = api.override(small, {f"ppo.{name}": value for name, value in fields.items()})
-    return ppo_arms.hyper(ppo_arms.Arm("arm", config, Path("arm"), slice(0, 2), origin))
+    arm = ppo_arms.Arm("arm", config, Path("arm"), slice(0, 2), origin)
+    return ppo_arms.hyper(arm, Discrete(4) if action is None else action)
 
 
 def test_each_setting_is_its_own_and_what_is_a_clones_is_nobody_elses(small):
@@ -29,6 +35,24 @@ def test_each_setting_is_its_own_and_what_is_a_clones_is_nobody_elses(small):
         for name, value in given.items():
             expected = 0.0 if origin is None and name in OF_CLONES else value
             np.testing.assert_allclose(getattr(found, name), [expected] * 2, rtol=1e-6)
+
+
+def test_an_entropy_is_held_for_choices_alone(small):
+    numbers, pairs = Box((-1.0,), (1.0,)), MultiDiscrete((2, 4))
+    both = Composite((numbers, Discrete(4)), ("a", "b"))
+    for origin in (object(), None):
+        for action, share, wanted in (
+            (None, None, 0.5 * np.log(4)),
+            (None, 0.25, 0.25 * np.log(4)),
+            (pairs, 1.0, np.log(8)),
+            (numbers, None, np.inf),
+            (both, 0.5, np.inf),
+        ):
+            asked = {"entropy_schedule": "target", "start_exploration": share}
+            found = hyper(small, origin, action, **asked).entropy_target
+            np.testing.assert_allclose(found, [wanted] * 2, rtol=1e-6)
+        for other in ("constant", "linear"):
+            assert np.isinf(hyper(small, origin, entropy_schedule=other).entropy_target).all()
 
 
 @pytest.mark.parametrize("origin", [object(), None], ids=["clone", "scratch"])

@@ -58,7 +58,11 @@ class PPO:
     gae_lambda: float = share(0.95, "trace decay of the advantages", swept=True)
     clip_range: float = positive(0.2, "of the probability ratio", swept=True)
     entropy_coef: float = at_least_0(0.005, "weight of the entropy bonus", swept=True)
-    entropy_schedule: str = field("constant", "linear decay to 0, or none", choices=SCHEDULES)
+    entropy_schedule: str = field(
+        "constant",
+        "linear decay to 0, none, or a weight that lets the entropy decay linearly (choices)",
+        choices=(*SCHEDULES, "target"),
+    )
     value_coef: float = at_least_0(
         0.5, "weight of half the mean squared error: 0.5 is vf_coef=0.25 elsewhere", swept=True
     )
