@@ -145,8 +145,7 @@ def _context(
 ) -> Context:
     """Context shared by the policy and value updates of one iteration."""
     age = state.iteration - state.burn_in
-    factors = state.anchor_factor, hyper, state.entropy_factor
-    rates = rates_at(static, age, state.burn_in, *factors)
+    rates = rates_at(static, age, state.burn_in, state.anchor_factor, hyper, state.entropy_factor)
     key = jax.random.fold_in(shuffle.key_of(state.key), state.iteration)
     order, stats = orders(static, key, rows), state.policy.obs_stats
     return Context(networks, static, hyper, stats, rates, rows, order, key, demonstrations)
@@ -368,12 +367,8 @@ def _advanced(
         state.average, policy, state.iteration - state.burn_in, hyper.average_decay
     )
     factor = schedules.adapted(state.anchor_factor, clone_kl, hyper.anchor_target_kl)
-    left = schedules.left(
-        state.iteration - state.burn_in,
-        jnp.maximum(context.static.num_iterations - state.burn_in, 1),
-    )
     entropy = losses.mean(after.entropy(), rows.weight)
-    held = schedules.held(state.entropy_factor, entropy, hyper.entropy_target * left)
+    held = schedules.held(state.entropy_factor, entropy, context.rates.entropy_target)
     state = state._replace(
         policy=policy,
         average=optimizer.where(moves, average, state.average),

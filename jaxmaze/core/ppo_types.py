@@ -134,7 +134,8 @@ class Rows(NamedTuple):
 class Rates(NamedTuple):
     """One iteration's learning rates, and the weights of the losses beside PPO's own.
 
-    These are the entropy bonus, the KL to the clone and the cloning loss.
+    These are the entropy bonus, the KL to the clone and the cloning loss. ``entropy_target`` is
+    where the first of them is to hold the entropy.
     """
 
     policy: Scalar
@@ -142,6 +143,7 @@ class Rates(NamedTuple):
     entropy: Scalar
     anchor: Scalar
     cloning: Scalar
+    entropy_target: Scalar
 
 
 class State(NamedTuple):
@@ -225,4 +227,5 @@ def rates_at(
         hyper.entropy_coef * (left if static.entropy_decays else 1.0) * entropy_factor,
         hyper.anchor_coef * jnp.where(adapts, anchor_factor, hold),
         hyper.cloning_coef * hold,
+        hyper.entropy_target * left,
     )

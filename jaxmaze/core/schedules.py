@@ -23,7 +23,7 @@ def adapted(factor: Array, divergence: Array, target: Scalar) -> Array:
     return jnp.clip(factor * step, 1e-3, 1e3)
 
 
-def held(factor: Array, entropy: Array, target: Array) -> Array:
+def held(factor: Array, entropy: Array, target: Scalar) -> Array:
     """The factor of an entropy bonus that holds the entropy at a target.
 
     A fifth more below 95 % of the target, a fifth less above 105 %. Clipped to the range from 0.02

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import functools
 import json
 import os
@@ -71,7 +72,9 @@ def _made(config: EnvConfig, render_mode: str | None) -> gym.Env:
 
 def _draw_without_screen() -> None:
     """Let MuJoCo draw where there is no screen, unless it is told how: it would ask for one."""
-    if sys.platform.startswith("linux") and not any(map(os.environ.get, SCREENS)):
+    screen = any(map(os.environ.get, SCREENS))
+    # Without the library, MuJoCo could not even be imported with this setting.
+    if sys.platform.startswith("linux") and not screen and ctypes.util.find_library("EGL"):
         os.environ.setdefault("MUJOCO_GL", "egl")
 
 

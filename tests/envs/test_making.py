@@ -210,15 +210,21 @@ def test_robots_of_gymnasium_are_followed():
 
 
 @pytest.mark.parametrize(
-    ("screen", "given", "drawn"),
-    [(None, None, "egl"), (None, "osmesa", "osmesa"), (":0", None, None)],
+    ("screen", "library", "given", "drawn"),
+    [
+        (None, "libEGL.so.1", None, "egl"),
+        (None, "libEGL.so.1", "osmesa", "osmesa"),
+        (None, None, None, None),
+        (":0", "libEGL.so.1", None, None),
+    ],
 )
-def test_robots_are_drawn_without_a_screen(monkeypatch, screen, given, drawn):
+def test_robots_are_drawn_without_a_screen(monkeypatch, screen, library, given, drawn):
     for name, value in (("DISPLAY", screen), ("WAYLAND_DISPLAY", None), ("MUJOCO_GL", given)):
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)
     monkeypatch.setattr(making.sys, "platform", "linux")
+    monkeypatch.setattr(making.ctypes.util, "find_library", lambda name: library)
     making.make(EnvConfig("Robot", "{}", make=Robot))
     assert os.environ.get("MUJOCO_GL") == given  # nothing is drawn
     making.make(EnvConfig("Robot", "{}", make=Robot), "rgb_array")
