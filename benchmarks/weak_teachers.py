@@ -30,6 +30,7 @@ import sidebyside  # noqa: E402
 
 from jaxmaze import api, cli  # noqa: E402
 from jaxmaze.config import to_settings  # noqa: E402
+from jaxmaze.errors import UserError  # noqa: E402
 from jaxmaze.runs import console, intervals, outcomes, report, run_folder  # noqa: E402
 from jaxmaze.stages import compare, ppo, rollout  # noqa: E402
 from jaxmaze.teachers import heuristic  # noqa: E402
@@ -84,7 +85,7 @@ BAD = {
 }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--only", default="few,bad")
@@ -96,8 +97,17 @@ def main() -> None:
     args = parser.parse_args()
     cli.prepare()
     parts = {"few": few, "bad": bad}
-    for name in args.only.split(","):
-        found = parts[name](args, args.workdir / name)
+    names = args.only.split(",")
+    unknown = [name for name in names if name not in parts]
+    if unknown:
+        print(f"error: there is no part {unknown[0]!r}; there are {', '.join(parts)}")
+        return 2
+    for name in names:
+        try:
+            found = parts[name](args, args.workdir / name)
+        except UserError as error:
+            print(f"error: {error}")
+            return 2
         run_folder.write_json(
             args.workdir / f"{name}.json",
             found
@@ -107,6 +117,7 @@ def main() -> None:
                 "arguments": json.loads(json.dumps(vars(args), default=str)),
             },
         )
+    return 0
 
 
 def configured(args: argparse.Namespace, **fields: Any) -> Any:
@@ -233,4 +244,4 @@ def bad(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

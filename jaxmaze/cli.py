@@ -231,7 +231,8 @@ def parse_value(name: str, text: str) -> object:
     """Parse the value of a field from its text.
 
     Raises:
-      UserError: if it has the wrong type; ranges are checked later, with the whole configuration.
+      UserError: if there is no such field, or the value has the wrong type; ranges are checked
+        later, with the whole configuration.
     """
     if name.startswith(config_lib.OPEN):
         try:
@@ -241,6 +242,7 @@ def parse_value(name: str, text: str) -> object:
     if name.startswith("sweep."):
         full = sweeps.full_name(name.removeprefix("sweep."))
         return tuple(parse_value(full, part.strip()) for part in text.strip("()").split(","))
+    config_lib.check_name(name)
     field = config_lib.FIELDS[name]
     if field.optional and text == "None":
         return None

@@ -249,6 +249,8 @@ def test_overrides_are_read_by_type():
     assert cli.parse_value("env.kwargs.wind", "0.5") == 0.5
     with pytest.raises(UserError, match="an integer"):
         cli.parse_value("seed", "x")
+    with pytest.raises(UserError, match=r"did you mean config\.ppo\.gamma\?"):
+        cli.parse_value("ppo.gama", "0.9")
 
 
 def test_a_configuration_survives_being_written_and_read():
