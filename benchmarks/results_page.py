@@ -185,25 +185,24 @@ def _beside(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = []
     for name, found in rows.items():
         for what, theirs in found["peers"].items():
-            ours = found["arms"][what]["members"]
-            lines.append(
-                (
-                    f"[{name}](#{name.lower()})",
-                    NAMES[what],
-                    f"{number(sum(ours) / len(ours))} (worst {number(min(ours))})",
-                    f"{number(theirs['mean'])} (worst {number(min(theirs['members']))})",
-                )
-            )
+            each = (found["arms"][what]["members"], theirs["members"])
+            lines.append((f"[{name}](#{name.lower()})", NAMES[what], *map(_with_worst, each)))
     header = ("environment", "what", "jaxmaze", "imitation, Stable-Baselines3")
     return [_PEERS + table(header, lines)] if lines else []
+
+
+def _with_worst(members: Sequence[float]) -> str:
+    """The mean over seeds, and the worst of them."""
+    seeds = f"the worst of {len(members)}: " if len(members) > 1 else "one seed: "
+    return f"{number(sum(members) / len(members))} ({seeds}{number(min(members))})"
 
 
 _PEERS = """## Beside imitation and Stable-Baselines3
 
 The same recorded episodes, steps and test episodes: `imitation` clones, PPO of Stable-Baselines3
 goes on from that clone, or from scratch, with the settings that rl-baselines3-zoo tuned for each
-environment. Ours are one set of defaults. Means over seeds, and the worst seed; how many seeds, and
-which versions, stands with each environment. With the command above, `--peers`.
+environment. Ours are one set of defaults. Means over seeds; the versions stand with each
+environment. With the command above, `--peers`.
 
 """
 
