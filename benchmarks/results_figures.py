@@ -177,11 +177,8 @@ def _peers(folder: Path) -> dict[str, Any]:
         run = json.loads(path.read_text())
         for what in ("clone", "fine_tuned", "from_scratch"):
             if what in run:
-                entry = found.setdefault(
-                    what, {"members": [], "seconds": [], "about": run["about"]}
-                )
+                entry = found.setdefault(what, {"members": [], "about": run["about"]})
                 entry["members"].append(run[what]["mean"])
-                entry["seconds"].append(run[what]["seconds"])
                 entry.setdefault("env_steps", run["env_steps"])
     for entry in found.values():
         entry["mean"] = float(np.mean(entry["members"]))

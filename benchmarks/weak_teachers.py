@@ -120,15 +120,15 @@ def main() -> int:
     return 0
 
 
-def configured(args: argparse.Namespace, **fields: Any) -> Any:
-    """The defaults on LunarLander, with ``--set`` and changed fields (``__`` for a point)."""
+def configured(args: argparse.Namespace, members: int) -> Any:
+    """The defaults on LunarLander, with ``--set``, for so many seeds."""
     given = dict(item.partition("=")[::2] for item in args.set)
     config = api.make_config({"env": {"id": "LunarLander-v3"}})
     return api.override(
         config,
-        {"seed": args.seed, "ppo.total_env_steps": STEPS, "ppo.eval_every": 12}
-        | {name: cli.parse_value(name, text) for name, text in given.items()}
-        | {name.replace("__", "."): value for name, value in fields.items()},
+        {"seed": args.seed, "members": members}
+        | {"ppo.total_env_steps": STEPS, "ppo.eval_every": 12}
+        | {name: cli.parse_value(name, text) for name, text in given.items()},
     )
 
 
@@ -152,7 +152,7 @@ def tuned(config: Any, clones: dict[str, Path | None], folder: Path) -> dict[str
 
 def few(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Draws of 3 episodes: the clones of each, fine-tuned."""
-    config = configured(args, members=args.draw_members)
+    config = configured(args, args.draw_members)
     clones: dict[str, Path | None] = {}
     for i in range(args.draws):
         own = folder / f"draw_{i}"
@@ -204,7 +204,7 @@ def _recorded(folder: Path) -> float:
 
 def bad(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Bad teachers: their clones, fine-tuned, and from scratch."""
-    config = configured(args, members=args.members)
+    config = configured(args, args.members)
     clones: dict[str, Path | None] = {}
     levels = {}
     for i, (name, policy) in enumerate(BAD.items()):

@@ -219,6 +219,7 @@ def test_robots_of_gymnasium_are_followed():
     ],
 )
 def test_robots_are_drawn_without_a_screen(monkeypatch, screen, library, given, drawn):
+    monkeypatch.setenv("MUJOCO_GL", "")  # so that what is set here is taken back
     for name, value in (("DISPLAY", screen), ("WAYLAND_DISPLAY", None), ("MUJOCO_GL", given)):
         monkeypatch.delenv(name, raising=False)
         if value is not None:
@@ -229,4 +230,3 @@ def test_robots_are_drawn_without_a_screen(monkeypatch, screen, library, given, 
     assert os.environ.get("MUJOCO_GL") == given  # nothing is drawn
     making.make(EnvConfig("Robot", "{}", make=Robot), "rgb_array")
     assert os.environ.get("MUJOCO_GL") == drawn
-    monkeypatch.delenv("MUJOCO_GL", raising=False)

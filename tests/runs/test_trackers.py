@@ -14,7 +14,7 @@ import pytest
 from jaxmaze import api, config
 from jaxmaze.errors import UserError
 from jaxmaze.runs import console, metrics, sender, trackers
-from jaxmaze.runs.trackers import Histogram
+from jaxmaze.runs.trackers import Histogram, mlflow
 from tests.conftest import CONFIG, HERE, SMALL, command, flags, killed, lines
 
 STEPS = (256, 512, 768, 1024)
@@ -164,6 +164,17 @@ def test_every_stage_hands_over_what_is_missing(fake, monkeypatch, tmp_path):
     tracked = small | {"tracking.to": ("trackio",)}
     api.record(tracked, tmp_path / "data")
     assert [about.folder for about, _ in fake.opened] == [tmp_path / "data"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("sqlite:///a.db", "mlflow ui --backend-store-uri sqlite:///a.db"),
+    ],
+)
+def test_a_server_is_named_by_its_address(uri, place):
+    assert mlflow.Mlflow(types.SimpleNamespace(tracking_uri=uri), {}).place == place
 
 
 def fails(monkeypatch, fake, name, effect):
