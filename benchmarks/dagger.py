@@ -16,12 +16,14 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sidebyside
 
 from jaxmaze import api, cli
 from jaxmaze.runs import console, intervals, outcomes, report, run_folder
@@ -42,9 +44,7 @@ def main() -> None:
     cli.prepare()
     start = time.perf_counter()
     overrides = {"seed": args.seed, "members": args.members}
-    for item in args.set:
-        name, _, text = item.partition("=")
-        overrides[name] = cli.parse_value(name, text)
+    overrides |= sidebyside.settings(args.set)
     config = api.load_config(args.config, overrides)
     judged = rollout.run(config, args.workdir / "judged", seeds=evaluation.test_seeds(config))
     teacher = compare.Teacher(compare.on_record(args.workdir / "judged"))
@@ -130,4 +130,4 @@ def asked(config: Any, workdir: Path, count: int, teacher: compare.Teacher) -> d
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(sidebyside.exit_code(main))

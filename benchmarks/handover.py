@@ -15,9 +15,12 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import sidebyside
 
 from jaxmaze import api, cli
 from jaxmaze.runs import console, intervals, outcomes, report, run_folder
@@ -70,9 +73,7 @@ def main() -> None:
     start = time.perf_counter()
     # Two evaluations for each of the default's one, so that a dip between them would be seen.
     overrides = {"members": args.members, "seed": args.seed, "ppo.eval_every": 4}
-    for item in args.set:
-        name, _, text = item.partition("=")
-        overrides[name] = cli.parse_value(name, text)
+    overrides |= sidebyside.settings(args.set)
     config = api.load_config(args.config, overrides)
     taught = {} if args.teacher_seed is None else {"seed": args.teacher_seed}
     teacher = api.record(api.override(config, taught), args.workdir / "teacher")
@@ -161,4 +162,4 @@ def figures(folder: Path, clones: outcomes.Table, teacher: compare.Teacher) -> d
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(sidebyside.exit_code(main))

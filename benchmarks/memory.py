@@ -29,6 +29,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import sidebyside  # noqa: E402
 from jaxmaze import api, cli, config, policies  # noqa: E402
 from jaxmaze.core import seeding  # noqa: E402
 from jaxmaze.envs import environment, episodes  # noqa: E402
@@ -96,9 +97,7 @@ def main() -> None:
     cli.prepare()
     start = time.perf_counter()
     changes = SETTINGS | {"seed": args.seed, "members": args.members}
-    for item in args.set:
-        name, _, text = item.partition("=")
-        changes[name] = cli.parse_value(name, text)
+    changes |= sidebyside.settings(args.set)
     if args.env_steps:
         changes["ppo.total_env_steps"] = args.env_steps
     hidden = api.load_config(ROOT / "configs" / "lunar_lander.py", changes)
@@ -183,4 +182,4 @@ def _row(name: str, returns: np.ndarray, teacher: np.ndarray) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(sidebyside.exit_code(main))

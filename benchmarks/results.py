@@ -67,6 +67,7 @@ def main() -> int:
     if args.workdir is None:
         print("error: --workdir is not given; say where the runs go, such as outputs/results")
         return 2
+    sidebyside.settings(args.set)  # before hours are spent on rows
     workdir = args.workdir.resolve()
     if args.list:
         for name in names:
@@ -78,9 +79,9 @@ def main() -> int:
         failed = []
         for name in names:
             _figures_anew(ROWS[name], workdir / name)
-    results_page.write(workdir, args.docs)
     for name, line in failed:
         print(f"{name} failed: {line}")
+    results_page.write(workdir, args.docs)
     return 1 if failed else 0
 
 
@@ -134,8 +135,8 @@ def configured(row: Row, args: argparse.Namespace, teacher: str) -> Any:
             "ppo.total_env_steps": row.budget,
         },
     )
-    given = dict(item.partition("=")[::2] for item in args.set)
-    config = api.override(config, {k: cli.parse_value(k, v) for k, v in given.items()})
+    given = sidebyside.settings(args.set)
+    config = api.override(config, given)
     section = to_settings(config).ppo
     iterations = section.total_env_steps // (section.num_envs * segment_steps(section))
     if "ppo.eval_every" in given:
@@ -225,7 +226,7 @@ def _state(row: Row, folder: Path) -> str:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(sidebyside.exit_code(main))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on")
         sys.exit(130)

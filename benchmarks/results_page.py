@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results_envs import ROWS, Medium, Row
+from jaxmaze.errors import UserError
 from jaxmaze.runs import report, run_folder
 
 COLOURS = {
@@ -31,6 +32,9 @@ def write(workdir: Path, docs: Path) -> None:
     """Write ``README.md``, a figure a row, ``results.csv`` and ``results.json`` into ``docs``.
 
     Rows that are not finished are named as missing.
+
+    Raises:
+      UserError: if none is finished; what lies in ``docs`` stays as it is.
     """
     rows = {}
     for name in ROWS:
@@ -38,6 +42,8 @@ def write(workdir: Path, docs: Path) -> None:
         found = run_folder.read_json(path) if path.exists() else {}
         if "arms" in found:
             rows[name] = found
+    if not rows:
+        raise UserError(f"no row is finished in {workdir}, so {docs} stays as it is")
     docs.mkdir(parents=True, exist_ok=True)
     for name, found in rows.items():
         figure(name, found).savefig(docs / f"{name}.svg", metadata={"Date": None})

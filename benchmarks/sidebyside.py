@@ -11,7 +11,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +122,26 @@ def report(
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(whole, indent=2) + "\n")
         print(out)
+
+
+def settings(flags: Sequence[str]) -> dict[str, Any]:
+    """Fields and values of ``--set=FIELD=VALUE`` flags.
+
+    Raises:
+      UserError: if there is no such field, or the value has the wrong type.
+    """
+    from jaxmaze import cli
+
+    pairs = [flag.partition("=")[::2] for flag in flags]
+    return {name: cli.parse_value(name, text) for name, text in pairs}
+
+
+def exit_code(main: Callable[[], int | None]) -> int:
+    """Run a benchmark; wrong settings are one line and exit code 2, not a traceback."""
+    from jaxmaze.errors import UserError
+
+    try:
+        return main() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2

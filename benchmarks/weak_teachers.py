@@ -30,7 +30,6 @@ import sidebyside  # noqa: E402
 
 from jaxmaze import api, cli  # noqa: E402
 from jaxmaze.config import to_settings  # noqa: E402
-from jaxmaze.errors import UserError  # noqa: E402
 from jaxmaze.runs import console, intervals, outcomes, report, run_folder  # noqa: E402
 from jaxmaze.stages import compare, ppo, rollout  # noqa: E402
 from jaxmaze.teachers import heuristic  # noqa: E402
@@ -103,11 +102,7 @@ def main() -> int:
         print(f"error: there is no part {unknown[0]!r}; there are {', '.join(parts)}")
         return 2
     for name in names:
-        try:
-            found = parts[name](args, args.workdir / name)
-        except UserError as error:
-            print(f"error: {error}")
-            return 2
+        found = parts[name](args, args.workdir / name)
         run_folder.write_json(
             args.workdir / f"{name}.json",
             found
@@ -122,13 +117,12 @@ def main() -> int:
 
 def configured(args: argparse.Namespace, members: int) -> Any:
     """The defaults on LunarLander, with ``--set``, for so many seeds."""
-    given = dict(item.partition("=")[::2] for item in args.set)
     config = api.make_config({"env": {"id": "LunarLander-v3"}})
     return api.override(
         config,
         {"seed": args.seed, "members": members}
         | {"ppo.total_env_steps": STEPS, "ppo.eval_every": 12}
-        | {name: cli.parse_value(name, text) for name, text in given.items()},
+        | sidebyside.settings(args.set),
     )
 
 
@@ -244,4 +238,4 @@ def bad(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sidebyside.exit_code(main))

@@ -14,7 +14,14 @@ import numpy as np
 import pytest
 
 import jaxmaze
-from benchmarks import results, results_envs, results_figures, results_page, results_teachers
+from benchmarks import (
+    results,
+    results_envs,
+    results_figures,
+    results_page,
+    results_teachers,
+    sidebyside,
+)
 from benchmarks.results_envs import ROWS
 from jaxmaze.config import to_settings
 from jaxmaze.config.sections.ppo import segment_steps
@@ -111,14 +118,18 @@ def test_a_row_is_resumed_and_its_page_says_what_its_runs_say(tmp_path):
     assert failing.stdout.index("Taxi failed") < failing.stdout.index("== CartPole")
 
 
-def test_what_cannot_be_run_is_told_in_a_line(monkeypatch, capsys):
+def test_what_cannot_be_run_is_told_in_a_line(monkeypatch, capsys, tmp_path):
     for words, line in (
         (["--only=Chess", "--workdir=x"], "error: there is no row 'Chess'; there are CartPole, "),
         (["--only=CartPole"], "error: --workdir is not given"),
+        (["--workdir=x", "--set=ppo.gama=1"], "error: config.ppo.gama is not a field; did you"),
+        (["--workdir=x", "--page", f"--docs={tmp_path}"], "error: no row is finished in "),
     ):
         monkeypatch.setattr(sys, "argv", ["results.py", *words])
-        assert results.main() == 2
-        assert capsys.readouterr().out.startswith(line)
+        assert sidebyside.exit_code(results.main) == 2
+        captured = capsys.readouterr()
+        assert (captured.out + captured.err).startswith(line)
+    assert not list(tmp_path.iterdir()), "a page of nothing was written"
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)

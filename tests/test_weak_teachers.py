@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import weak_teachers
+from benchmarks import sidebyside, weak_teachers
 from jaxmaze.runs import intervals, outcomes
 from jaxmaze.teachers import heuristic
 from tests.conftest import HERE, ROOT
@@ -62,8 +62,9 @@ def test_what_cannot_be_run_is_told_in_a_line(monkeypatch, capsys, tmp_path):
         (["--set=ppo.gama=1"], "error: config.ppo.gama is not a field; did you mean"),
     ):
         monkeypatch.setattr(sys, "argv", ["weak_teachers.py", f"--workdir={tmp_path}", *words])
-        assert weak_teachers.main() == 2
-        assert capsys.readouterr().out.startswith(line)
+        assert sidebyside.exit_code(weak_teachers.main) == 2
+        captured = capsys.readouterr()
+        assert (captured.out + captured.err).startswith(line)
 
 
 @pytest.mark.slow
