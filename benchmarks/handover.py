@@ -37,6 +37,7 @@ VARIANTS: dict[str, dict] = {
     "critic fitted": {"ppo.critic_burn_in": 0},
     "no average": {"ppo.average_decay": 0.0},
     "anchor 0.1": {"ppo.anchor_coef": 0.1},
+    "anchor let go": {"ppo.anchor_coef": 1.0, "ppo.anchor_fraction": 0.2},
     "anchor to KL 0.05": {"ppo.anchor_coef": 0.1, "ppo.anchor_target_kl": 0.05},
     "cloning 0.1": {"ppo.cloning_coef": 0.1},
     "exploration kept": {"ppo.exploration": "kept"},

@@ -68,6 +68,8 @@ class Hyper(NamedTuple):
         for never.
       anchor_coef: weight of ``KL(clone || policy)`` in the policy's loss.
       anchor_target_kl: target KL that the weight is adapted to; inf for the schedule instead.
+      anchor_fraction: share of the iterations after the burn-in over which the weights of that KL
+        and of the cloning loss decay to 0.
       cloning_coef: weight of the cloning loss on demonstrations in the policy's loss.
       average_decay: decay of the EMA of the policy's parameters per iteration; 0 for no averaging.
       adapt_stats: 1.0 if the observation statistics are updated, 0.0 if they are frozen.
@@ -92,6 +94,7 @@ class Hyper(NamedTuple):
     burn_in_until: Scalar
     anchor_coef: Scalar
     anchor_target_kl: Scalar
+    anchor_fraction: Scalar
     cloning_coef: Scalar
     average_decay: Scalar
     adapt_stats: Scalar
@@ -217,9 +220,11 @@ def rates_at(
     entropy_factor: Scalar = 1.0,
 ) -> Rates:
     """Learning rates and loss weights by the schedules, ``iteration`` counted after the burn-in."""
-    left = schedules.left(iteration, jnp.maximum(static.num_iterations - burn_in, 1))
+    span = jnp.maximum(static.num_iterations - burn_in, 1)
+    left = schedules.left(iteration, span)
     rate = left if static.linear_schedule else 1.0
-    hold = left if static.decays_linearly else jnp.ones(())
+    held = schedules.left(iteration, jnp.maximum(hyper.anchor_fraction * span, 1))
+    hold = held if static.decays_linearly else jnp.ones(())
     adapts = jnp.isfinite(hyper.anchor_target_kl)
     return Rates(
         hyper.learning_rate * rate,

@@ -247,6 +247,7 @@ def hyper(arm: Arm, action: ActionSpace) -> ppo.Hyper:
         burn_in_until=unless(c.burn_in_until, np.inf),
         anchor_coef=c.anchor_coef if from_clone else 0.0,
         anchor_target_kl=unless(c.anchor_target_kl, np.inf),
+        anchor_fraction=c.anchor_fraction,
         cloning_coef=c.cloning_coef if from_clone else 0.0,
         average_decay=c.average_decay,
         adapt_stats=float(statistics(c, from_clone) != "frozen"),

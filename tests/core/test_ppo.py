@@ -33,6 +33,7 @@ def hyper(**changes):
         burn_in_until=np.inf,
         anchor_coef=0.0,
         anchor_target_kl=np.inf,
+        anchor_fraction=1.0,
         cloning_coef=0.0,
         average_decay=0.9,
         adapt_stats=0.0,
@@ -391,6 +392,19 @@ def test_the_anchor_is_let_go_by_its_schedule():
     np.testing.assert_allclose([w.cloning for w in weights], expected, atol=1e-6)
     constant = static._replace(decays_linearly=False)
     assert float(rates(constant, 7, 2, anchor_coef=0.5).anchor) == 0.5
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.3, 0.5, 1.0])
+def test_a_fraction_lets_go_of_the_anchor_earlier_and_of_nothing_else(fraction):
+    static = STATIC._replace(num_iterations=22, linear_schedule=True)  # 20 after the burn-in
+    each = [
+        rates(static, i, 2, anchor_coef=0.5, cloning_coef=2.0, anchor_fraction=fraction)
+        for i in range(20)
+    ]
+    expected = [max(0.0, 1 - i / max(fraction * 20, 1)) for i in range(20)]
+    np.testing.assert_allclose([w.anchor for w in each], 0.5 * np.array(expected), atol=1e-6)
+    np.testing.assert_allclose([w.cloning for w in each], 2.0 * np.array(expected), atol=1e-6)
+    np.testing.assert_allclose([w.policy for w in each], 3e-3 * np.linspace(1, 0.05, 20), rtol=1e-5)
 
 
 def test_members_differ_only_by_their_own_hyper_parameters():

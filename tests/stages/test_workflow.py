@@ -225,6 +225,20 @@ def test_a_crash_after_the_last_save_loses_no_line(finished, tmp_path):
     assert any("playoff/best" in x for x in whole.metrics())
 
 
+def test_the_anchor_of_a_run_decays_over_the_fraction_that_was_asked_for(finished, tmp_path):
+    fields = {
+        "stage": "ppo",
+        "ppo.init_from": str(finished.folder / "bc"),
+        "ppo.anchor_coef": 0.4,
+        "ppo.anchor_fraction": 0.5,
+        "ppo.critic_burn_in": 0,
+        "ppo.total_env_steps": 8 * 128,
+    }
+    run = api.train(api.override(finished.config, fields), tmp_path / "run")
+    logged = [x["ppo/anchor_coef"] for x in run.metrics() if "ppo/anchor_coef" in x]
+    np.testing.assert_allclose(logged, 0.4 * np.array([1, 0.75, 0.5, 0.25, 0, 0, 0, 0]), atol=1e-6)
+
+
 def test_runs_that_differ_in_the_program_do_not_train_together(small, tmp_path):
     other = api.override(small, {"ppo.anchor_schedule": "constant"})
     with pytest.raises(UserError, match=r"need the same ppo\.anchor_schedule"):

@@ -95,6 +95,13 @@ def test_what_was_constant_in_demonstrations_is_noticed(small, capsys):
     assert ppo_arms.settled(auto, images) is auto is ppo_arms.settled(auto, None)
 
 
+def test_arms_of_one_program_let_go_of_their_clones_at_their_own_time(small):
+    for fraction in (0.2, 1.0):
+        found = hyper(small, "clone", anchor_coef=0.5, anchor_fraction=fraction)
+        np.testing.assert_allclose(found.anchor_fraction, [fraction] * 2, rtol=1e-6)
+        np.testing.assert_allclose(found.anchor_coef, [0.5] * 2)
+
+
 def test_what_is_not_set_has_no_effect(small):
     found = hyper(
         small,

@@ -96,6 +96,9 @@ class PPO:
     )
     anchor_coef: float = at_least_0(0.0, "weight of KL(clone || policy) in the loss", swept=True)
     anchor_schedule: str = field("linear", "linear decay to 0, or none", choices=SCHEDULES)
+    anchor_fraction: float = share(
+        1.0, "share of the run over which it decays", above=True, swept=True
+    )
     anchor_target_kl: float | None = positive(
         None, "divergence that the anchor's weight is adapted to, if set", swept=True
     )
