@@ -151,6 +151,7 @@ def figure(
       words: what arms are called in it, where that is not their name.
     """
     longest = max(max(a["curve"]["env_steps"][-1] for a in arms.values()), 1)
+    whos = [arm.get("who", name) for name, arm in arms.items()]
     with style.styled():
         fig, ((axes,),) = style.new(size=(8, 4.8))
         axes.set(xlim=(0, longest), ylim=limits(arms))
@@ -160,11 +161,11 @@ def figure(
         outside: list[str] = []
         labels = [
             _draw(axes, arm["curve"], words.get(name, name), colour, longest, outside)
-            for (name, arm), colour in zip(arms.items(), palette.of(list(arms)), strict=True)
+            for (name, arm), colour in zip(arms.items(), palette.of(whos), strict=True)
         ]
-        for level, who in report.teacher_levels(arms):
+        for level, text in report.teacher_levels(arms):
             axes.axhline(level, color=palette.TEACHER, ls="--", lw=1.2)
-            labels.append(Label(who, level, palette.TEACHER))
+            labels.append(Label(text, level, palette.TEACHER))
         found = saved(arms)
         if found is not None:
             _bracket(axes, found, longest)
