@@ -8,17 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import results_drawing
 from benchmarks.results_envs import ROWS, Medium, Row
 from jaxmaze.errors import UserError
-from jaxmaze.runs import report, run_folder
+from jaxmaze.runs import run_folder
 
-COLOURS = {
-    "fine_tuned": "#0072B2",
-    "from_scratch": "#D55E00",
-    "teacher": "#000000",
-    "clone": "#009E73",
-}
-"""Okabe & Ito (2008): told apart by all eyes."""
 NAMES = {
     "clone": "clone",
     "dagger": "DAgger",
@@ -46,7 +40,7 @@ def write(workdir: Path, docs: Path) -> None:
         raise UserError(f"no row is finished in {workdir}, so {docs} stays as it is")
     docs.mkdir(parents=True, exist_ok=True)
     for name, found in rows.items():
-        figure(name, found).savefig(docs / f"{name}.svg", metadata={"Date": None})
+        results_drawing.draw(name, found, docs / f"{name}.png")
     run_folder.write_json(docs / "results.json", {n: _public(f) for n, f in rows.items()})
     _write_csv(docs / "results.csv", rows)
     (docs / "README.md").write_text(page(rows))
@@ -333,68 +327,3 @@ def signed(x: Mapping[str, float]) -> str:
     """A difference with its interval, and whether that is clear of 0."""
     mark = "▲" if x["iqm_low"] > 0 else "▼" if x["iqm_high"] < 0 else "="
     return f"{span(x)} {mark}"
-
-
-def figure(name: str, found: Mapping[str, Any]) -> Any:
-    """Learning curves with 95 % bands over seeds; teacher and clone as lines, with names."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    matplotlib.rcParams["svg.hashsalt"] = name  # the same figures, the same file
-    fig = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(fig)
-    axes = fig.add_subplot()
-    ends = []
-    for arm, style in (("fine_tuned", "-"), ("from_scratch", "--")):
-        curve, colour = found["curves"][arm], COLOURS[arm]
-        axes.plot(curve["env_steps"], curve["iqm"], style, color=colour)
-        if len(curve["members"]) < report.FEW_SEEDS:  # a band would show how few they are
-            for member in curve["members"]:
-                axes.plot(curve["env_steps"], member, style, color=colour, lw=0.6, alpha=0.6)
-        else:
-            x, low, high = (curve[k] for k in ("env_steps", "low", "high"))
-            axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
-        ends.append((curve["iqm"][-1], NAMES[arm], colour))
-    clone = found["curves"]["fine_tuned"]["iqm"][0]
-    for what, level, style in (("teacher", found["teacher_on_curve"], ":"), ("clone", clone, "-.")):
-        axes.axhline(level, color=COLOURS[what], ls=style, lw=1)
-        ends.append((level, what, COLOURS[what]))
-    _limit(axes, found)
-    _label(axes, ends)
-    axes.set_xlim(0, found["env_steps"])
-    axes.set(xlabel="environment steps of a seed", ylabel="return on the evaluations' episodes")
-    seeds = len(found["arms"]["fine_tuned"]["members"])
-    shown = "each seed" if seeds < report.FEW_SEEDS else "95 % bands"
-    axes.set_title(f"{name}: IQM of {seeds} seeds, {shown}")
-    axes.grid(alpha=0.3)
-    axes.ticklabel_format(axis="x", style="plain")
-    return fig
-
-
-def _limit(axes: Any, found: Mapping[str, Any]) -> None:
-    """Scale by the curves, not by the bands, which may be wide."""
-    curves = found["curves"].values()
-    shown = [*(y for c in curves for y in c["iqm"]), found["teacher_on_curve"]]
-    margin = 0.12 * max(max(shown) - min(shown), 1e-6)
-    axes.set_ylim(min(shown) - margin, max(shown) + margin)
-
-
-def _label(axes: Any, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Names at the right end of their lines, moved apart where lines end close together."""
-    low, high = axes.get_ylim()
-    gap, at = 0.06 * (high - low), low
-    places = []
-    for level, what, colour in sorted(ends):
-        at = max(level, at + gap)
-        places.append([at, what, colour])
-    over = max(0.0, places[-1][0] - high)
-    for place, what, colour in places:
-        axes.annotate(
-            what,
-            (1.01, (place - over - low) / (high - low)),
-            xycoords="axes fraction",
-            color=colour,
-            va="center",
-            fontsize="small",
-        )

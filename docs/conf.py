@@ -26,6 +26,15 @@ autodoc_type_aliases = {"ConfigLike": "ConfigLike", "Config": "Config", "Json": 
 napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
 
+# `sphinx-build -b linkcheck docs docs/_build/links`, by hand: no test needs the network.
+linkcheck_timeout = 20
+linkcheck_retries = 2
+linkcheck_workers = 4
+linkcheck_rate_limit_timeout = 60
+linkcheck_allowed_redirects = {r"https://.*": r"https://.*"}  # to the version that is current
+linkcheck_anchors_ignore_for_url = [r"https://github\.com/.*"]  # made by a script there
+linkcheck_ignore = [r"http://(127\.0\.0\.1|localhost).*"]
+
 html_theme = "furo"
 html_title = "jaxmaze"
 html_copy_source = False

@@ -1,10 +1,12 @@
 """Runs notebooks and keeps them with what came out: ``python notebooks/keep.py [NAME ...]``.
 
-Bars, warnings of the notebook's own machinery and colours are left out of what is kept.
+Bars, warnings of the notebook's own machinery and colours are left out of what is kept, and so are
+the temporary folder in paths and addresses in memory.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -13,9 +15,10 @@ from pathlib import Path
 import nbclient
 import nbformat
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PROGRESS = re.compile(r"^\S+ +[\d,]+/[\d,]+ .*")
+ADDRESS = re.compile(r"(?<=\w) at 0x[0-9a-f]+(?=>)")
 
 
 def plain(text: str) -> str:
@@ -48,16 +51,28 @@ def cleaned(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]
     return found
 
 
+def without(folder: Path, output: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """An output whose texts name files as seen from the folder that the notebook ran in."""
+    for texts in (output, output.get("data", {})):
+        for kind, text in texts.items():
+            if isinstance(text, str) and kind != "image/png":
+                texts[kind] = ADDRESS.sub("", text.replace(f"{folder}/", ""))
+    return output
+
+
 def keep(path: Path) -> None:
     """Run one notebook in an empty folder, and save it."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
-        about = {"metadata": {"path": folder}}
-        nbclient.NotebookClient(notebook, timeout=1800, resources=about).execute()
+        here = Path(folder).resolve()  # as paths in outputs are
+        about = {"metadata": {"path": str(here)}}
+        # This checkout's jaxmaze, whatever else is installed.
+        env = os.environ | {"PYTHONPATH": str(HERE.parent)}
+        nbclient.NotebookClient(notebook, timeout=1800, resources=about).execute(env=env)
     for i, cell in enumerate(notebook.cells):
         cell["id"], cell["metadata"] = f"cell-{i}", {}
         if cell.cell_type == "code":
-            cell.outputs = cleaned(cell.outputs)
+            cell.outputs = [without(here, output) for output in cleaned(cell.outputs)]
     nbformat.write(notebook, path)
     print(path)
 

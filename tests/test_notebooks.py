@@ -4,7 +4,7 @@ import nbclient
 import nbformat
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import HERE, ROOT
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -28,7 +28,7 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     client = nbclient.NotebookClient(
         notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}
     )
-    client.execute()
+    client.execute(env=HERE | {"PYTHONPATH": str(ROOT)})
     assert draws(notebook)
 
 
@@ -42,6 +42,20 @@ def test_a_notebook_is_kept_with_what_came_out(path):
     kept = [output for cell in code(notebook) for output in cell.outputs]
     assert not any(output.output_type == "error" for output in kept)
     assert "ipywidgets" not in str(kept)
+    assert "/tmp" not in str(kept) and "/home/" not in str(kept)
+
+
+def test_a_kept_notebook_shows_the_viewer():
+    """Small, and without anything to load."""
+    pages = [
+        output.data["text/html"]
+        for path in PATHS
+        for cell in code(nbformat.read(path, as_version=4))
+        for output in cell.outputs
+        if "<iframe" in output.get("data", {}).get("text/html", "")
+    ]
+    (page,) = pages
+    assert 'sandbox="allow-scripts"' in page and "srcdoc=" in page and len(page) < 200_000
 
 
 def test_every_notebook_is_listed_in_the_docs():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 import jaxmaze
 from benchmarks import (
     results,
+    results_drawing,
     results_envs,
     results_figures,
     results_page,
@@ -26,7 +28,7 @@ from benchmarks.results_envs import ROWS
 from jaxmaze.config import to_settings
 from jaxmaze.config.sections.ppo import segment_steps
 from jaxmaze.errors import UserError
-from jaxmaze.runs import outcomes, report, run_folder
+from jaxmaze.runs import arms_figure, outcomes, report, run_folder
 from tests.conftest import HERE, ROOT
 
 TINY = {
@@ -57,6 +59,29 @@ def typed(workdir: Path, *words: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         command(workdir, *words), env=HERE, capture_output=True, text=True, timeout=1800
     )
+
+
+PUBLISHED = ROOT / "docs" / "results"
+
+
+def test_published_figures_have_the_numbers_of_the_rows(tmp_path):
+    rows = json.loads((PUBLISHED / "results.json").read_text())
+    for name, found in rows.items():
+        lines = list(csv.DictReader((PUBLISHED / f"{name}.csv").open()))
+        for arm, curve in (("fine-tuned", "fine_tuned"), ("from scratch", "from_scratch")):
+            values = [float(line["iqm"]) for line in lines if line["arm"] == arm]
+            assert values == found["curves"][curve]["iqm"], name
+        assert {float(line["teacher"]) for line in lines} == {found["teacher_on_curve"]}
+        # The bracket in the figure says what the page does.
+        saved, said = arms_figure.saved(results_drawing.arms_of(found)), found["steps_saved"]
+        assert (saved.steps if saved else 0) == (said["steps"] if said else 0), name
+        assert saved is None or (saved.second is None) == said["at_least"]
+        assert (PUBLISHED / f"{name}.png").exists() and (PUBLISHED / f"{name}.svg").exists()
+    files = []
+    for folder in ("a", "b"):
+        results_drawing.draw("Taxi", rows["Taxi"], tmp_path / folder / "Taxi.png")
+        files.append({p.suffix: p.read_bytes() for p in (tmp_path / folder).iterdir()})
+    assert files[0] == files[1] and set(files[0]) == {".png", ".svg", ".csv"}
 
 
 def killed_in_ppo(workdir: Path, *words: str) -> None:
@@ -104,7 +129,8 @@ def test_a_row_is_resumed_and_its_page_says_what_its_runs_say(tmp_path):
     assert found["gain_on_scratch"]["iqm"] == pytest.approx((tuned - scratch).mean())
     assert results_page.span(found["arms"]["fine_tuned"]) in page
     assert found["data"]["sha256"] in page and str(tmp_path) not in page
-    assert (tmp_path / "docs" / "CartPole.svg").read_text().count("from scratch") == 1
+    drawn = (tmp_path / "docs" / "CartPole.svg").read_text()
+    assert all(f">{name}</text>" in drawn for name in ("fine-tuned", "from scratch", "clone"))
     met = {t["what"]: t["met"] for t in found["targets"]}
     assert met["worst seed at least 500"] == (tuned.mean(1).min() >= 500)
 

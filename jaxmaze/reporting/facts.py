@@ -14,7 +14,7 @@ from jaxmaze.core.words import counted
 from jaxmaze.errors import UserError
 from jaxmaze.reporting.blocks import Chart, Table
 from jaxmaze.reporting.charts import Axes, Line, chart, number
-from jaxmaze.runs import history, intervals, metrics, outcomes, palette, report, run_folder
+from jaxmaze.runs import history, intervals, metrics, outcomes, palette, report, run_folder, who
 
 RETURN = "rollout_stats/reward/mean"
 
@@ -99,7 +99,9 @@ def curve(
 ) -> Chart | None:
     """A metric of one or several runs: a line each, and thin ones for their seeds."""
     lines = []
-    places = palette.numbers(list(runs))
+    # Of one run alone there is nobody to be told from.
+    whos = [who.of(f.about) for f in runs.values()] if len(runs) > 1 else list(runs)
+    places = palette.numbers(whos)
     for (run, facts), place in zip(runs.items(), places, strict=True):
         found = series(facts, split, name)
         if found is not None:

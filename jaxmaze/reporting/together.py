@@ -22,7 +22,8 @@ def arm_lines(arms: Mapping[str, JsonMap]) -> list[Line]:
     """The evaluations of a comparison's arms; runs without steps of their own are levels."""
     longest = max(a["curve"]["env_steps"][-1] for a in arms.values())
     lines = []
-    for (name, arm), place in zip(arms.items(), palette.numbers(list(arms)), strict=True):
+    places = palette.numbers([arm.get("who", name) for name, arm in arms.items()])
+    for (name, arm), place in zip(arms.items(), places, strict=True):
         c = arm["curve"]
         level = len(c["env_steps"]) == 1
         x = np.array([0, max(longest, 1)] if level else c["env_steps"], float)
@@ -206,11 +207,12 @@ def efficiency(facts: Facts) -> Story:
     points = s["points"]
     x = np.array([p["episodes"] for p in points], float)
     y, low, high = (np.array([p[k] for p in points], float) for k in ("iqm", "iqm_low", "iqm_high"))
-    lines = [Line("clones: IQM, band: 95 % interval", x, y, low, high)]
+    (place,) = palette.numbers(["clone"])
+    lines = [Line("clones: IQM, band: 95 % interval", x, y, low, high, colour=place)]
     draws = [(p["episodes"], r) for p in points for r in p["of_draws"]]
     if len(draws) > len(points):
         a, b = np.array(draws, float).T
-        lines.append(Line("each draw", a, b, colour=0, style="dots"))
+        lines.append(Line("each draw", a, b, colour=place, style="dots"))
     level = s["teacher"]["evaluation"]["mean"]
     log = bool(x.max() >= 10 * x.min())
     axes = Axes(

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 WORDS = {"pretrained_lr0": "pretrained_lr0 (clone)"}
 TUNED, SCRATCH = "pretrained", "from_scratch"
 """The arms between which steps are saved."""
-MARGIN = 0.06
+MARGIN, FOOT = 0.06, 0.14
+"""Above and below the range, relative to it; the latter where lines come in from below, and say
+so."""
+NEAR = 0.3
+"""How much of a range what lies below it may add, relative to it, to be shown in full."""
 FLOOR = 0.5
 """The least distance at which an arm is far below, relative to the largest return shown."""
 
@@ -91,9 +95,10 @@ def _there(curve: JsonMap, level: float) -> int | None:
 def limits(arms: Mapping[str, JsonMap]) -> tuple[float, float]:
     """The returns that are worth seeing: from the lowest of what arms come to, to the highest.
 
-    Counted are the teacher and the second half of every arm, with its seeds if they are drawn. An
-    arm that at its best stays further below all others than these are apart (as an untrained
-    policy does) is not: it would squeeze them together. What is outside is marked in the figure.
+    Counted are the teacher and the second half of every arm, with its seeds or its band. An arm
+    that at its best stays further below all others than these are apart (as an untrained policy
+    does) is not: it would squeeze them together. What was lower before, such as a dip on the way,
+    is counted where it is near. What is outside is marked in the figure.
     """
     spans = sorted((_span(arm["curve"]) for arm in arms.values()), key=lambda s: -s[1])
     levels = [a["curve"]["teacher"] for a in arms.values() if a["curve"]["teacher"] is not None]
@@ -103,50 +108,69 @@ def limits(arms: Mapping[str, JsonMap]) -> tuple[float, float]:
         if best < low - max(high - low, FLOOR * max(abs(low), abs(high))):
             break
         low = min(low, mine)
-    margin = MARGIN * max(high - low, 1e-6)
-    return low - margin, high + margin
+    span = max(high - low, 1e-6)
+    lowest = [min(arm["curve"]["iqm"]) for arm in arms.values()]
+    low = min([low, *(y for y in lowest if low - y <= NEAR * span)])
+    span = max(high - low, 1e-6)
+    foot = FOOT if min(lowest) < low else MARGIN
+    return low - foot * span, high + MARGIN * span
 
 
 def _span(curve: JsonMap) -> tuple[float, float]:
-    """The lowest return of an arm's second half, and the highest of all that is drawn of it."""
+    """The lowest and the highest of an arm's second half, and of its lines the highest of all."""
     lines = np.array([curve["iqm"], *(curve["members"] if _few(curve) else ())], float)
-    return float(lines[:, lines.shape[1] // 2 :].min()), float(lines.max())
+    half = slice(lines.shape[1] // 2, None)
+    low, high = lines[:, half].min(), lines.max()
+    if not _few(curve):
+        low = np.nanmin([low, *curve["low"][half]])
+        high = np.nanmax([high, *curve["high"][half]])
+    return float(low), float(high)
 
 
 def _number(x: float) -> str:
-    return f"{x:.0f}".replace("-", "−")
+    return f"{round(x):d}".replace("-", "−")
 
 
 def _few(curve: JsonMap) -> bool:
     return len(curve["members"]) < FEW_SEEDS
 
 
-def figure(arms: Mapping[str, JsonMap]) -> Figure:
+def figure(
+    arms: Mapping[str, JsonMap],
+    title: str = "Return during training",
+    words: Mapping[str, str] = WORDS,
+) -> Figure:
     """Returns against environment steps: a line and a band per arm, the teacher, steps saved.
 
     Bands are 95 % intervals over seeds. With fewer than ``FEW_SEEDS`` seeds such a band shows
     little but their small number, so each seed is a thin line instead.
+
+    Args:
+      arms: the blocks of a comparison's summary, by name.
+      title: above the figure.
+      words: what arms are called in it, where that is not their name.
     """
     longest = max(max(a["curve"]["env_steps"][-1] for a in arms.values()), 1)
+    whos = [arm.get("who", name) for name, arm in arms.items()]
     with style.styled():
         fig, ((axes,),) = style.new(size=(8, 4.8))
         axes.set(xlim=(0, longest), ylim=limits(arms))
-        axes.set_title("Return during training")
+        axes.set_title(title)
         axes.set(xlabel="environment steps a seed", ylabel="return (sum of rewards)")
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         outside: list[str] = []
         labels = [
-            _draw(axes, arm["curve"], name, colour, longest, outside)
-            for (name, arm), colour in zip(arms.items(), palette.of(list(arms)), strict=True)
+            _draw(axes, arm["curve"], words.get(name, name), colour, longest, outside)
+            for (name, arm), colour in zip(arms.items(), palette.of(whos), strict=True)
         ]
-        for level, who in report.teacher_levels(arms):
+        for level, text in report.teacher_levels(arms):
             axes.axhline(level, color=palette.TEACHER, ls="--", lw=1.2)
-            labels.append(Label(who, level, palette.TEACHER))
+            labels.append(Label(text, level, palette.TEACHER))
         found = saved(arms)
         if found is not None:
             _bracket(axes, found, longest)
         style.name_lines(axes, labels)
-        style.caption(fig, _caption(arms, found, outside))
+        style.caption(fig, _caption(arms, found, outside, words))
     return fig
 
 
@@ -170,7 +194,6 @@ def _draw(
         low, high = stretched(curve["low"]), stretched(curve["high"])
         axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
     bottom = axes.get_ylim()[0]
-    text = WORDS.get(name, name)
     if y[-1] < bottom:
         outside.append(f"{name} ({_number(y[-1])} at the end)")
         return Label(f"↓ {name}: {_number(y[-1])}", y[-1], colour)
@@ -178,7 +201,7 @@ def _draw(
     if len(below):
         _enters(axes, x, y, int(below[-1]), colour)
         outside.append(f"{name} (from {_number(y.min())}) up to {x[below[-1]]:,.0f} steps")
-    return Label(text, float(y[-1]), colour)
+    return Label(name, float(y[-1]), colour)
 
 
 def _enters(axes: Axes, x: np.ndarray, y: np.ndarray, last: int, colour: str) -> None:
@@ -186,7 +209,7 @@ def _enters(axes: Axes, x: np.ndarray, y: np.ndarray, last: int, colour: str) ->
     bottom = axes.get_ylim()[0]
     part = (bottom - y[last]) / (y[last + 1] - y[last])
     at = x[last] + part * (x[last + 1] - x[last])
-    right = at > 0.25 * axes.get_xlim()[1]
+    right = at > 0.2 * axes.get_xlim()[1]
     began = f"starts at {_number(y[0])}" if y[0] < bottom else f"was at {_number(y.min())}"
     axes.annotate(
         f"{began} ↓" if right else f"↓ {began}",
@@ -231,8 +254,24 @@ def _bracket(axes: Axes, found: Saved, longest: int) -> None:
     )
 
 
-def _caption(arms: Mapping[str, JsonMap], found: Saved | None, outside: Sequence[str]) -> str:
+def _cut(curve: JsonMap, seen: tuple[float, float]) -> int | None:
+    """The last step at which a band, whose line is in the plot, is not whole; None without any."""
+    if _few(curve):
+        return None
+    columns = zip(*(curve[k] for k in ("env_steps", "iqm", "low", "high")), strict=True)
+    low, high = seen
+    found = [s for s, y, a, b in columns if y >= low and (a < low or b > high)]
+    return found[-1] if found else None
+
+
+def _caption(
+    arms: Mapping[str, JsonMap],
+    found: Saved | None,
+    outside: Sequence[str],
+    words: Mapping[str, str],
+) -> str:
     curves = [arm["curve"] for arm in arms.values()]
+    tuned, scratch = (words.get(name, name) for name in (TUNED, SCRATCH))
     episodes = " or ".join(str(n) for n in sorted({c["episodes"] for c in curves}))
     seeds = " or ".join(str(n) for n in sorted({len(c["members"]) for c in curves}))
     drawn = {_few(c) for c in curves if len(c["members"]) > 1}
@@ -245,14 +284,20 @@ def _caption(arms: Mapping[str, JsonMap], found: Saved | None, outside: Sequence
     if False in drawn:
         parts.append("Bands: 95 % interval over seeds.")
     if any(c["teacher"] is not None for c in curves):
-        parts.append("Dashed: the teacher's mean in these episodes.")
+        others = any(len(c["env_steps"]) > 1 for c in curves) and episodes.isdecimal()
+        also = ", which are not the test episodes" if others else ""
+        parts.append(f"Dashed: the teacher's mean in these episodes{also}.")
     if found is not None:
         parts.append(
-            f"Bracket: from where {TUNED} reaches the teacher's level to where {SCRATCH} does, and "
+            f"Bracket: from where {tuned} reaches the teacher's level to where {scratch} does, and "
             "both stay at it for two evaluations in a row."
         )
     if outside:
         parts.append(f"Below the range: {'; '.join(outside)}.")
+    ends = {words.get(n, n): _cut(arm["curve"], limits(arms)) for n, arm in arms.items()}
+    cut = [f"{name}'s up to {step:,} steps" for name, step in ends.items() if step is not None]
+    if cut:
+        parts.append(f"Bands that go on outside: {', '.join(cut)}.")
     return " ".join(parts)
 
 

@@ -1,7 +1,8 @@
 """The colours of figures, videos, reports and the viewer: Okabe and Ito's (2008), for all eyes.
 
-Some are darkened, so that text in them can be read on white. Who is shown has the same colour
-everywhere.
+Some are darkened, so that text in them can be read on white. Policies that are shown together have
+the colours of what they are (:mod:`jaxmaze.runs.who`), whatever they are called and in whichever
+order they stand.
 """
 
 from __future__ import annotations
@@ -22,22 +23,32 @@ KNOWN = {
     "clone": COLOURS[2],
     "random_lr0": COLOURS[3],
     "random": COLOURS[3],
+    "dagger": COLOURS[4],
 }
-"""Those whose name says who they are."""
+"""By what a policy is, or by the name of a workflow's arm."""
+SPARE = (3, 4, 5, 2, 1, 0)
+"""Places for further ones of a kind: first those that seldom are somebody else's."""
 
 
-def numbers(names: Sequence[str]) -> list[int]:
+def numbers(whos: Sequence[str]) -> list[int]:
     """The places in ``COLOURS`` of those shown together, each its own while there are enough.
 
-    A known name has its own colour, whoever stands before it; the teacher's is no place, -1.
+    The first of a known kind has the kind's colour, whoever stands before it, and the next one has
+    a spare one; the teacher's is no place, -1.
+
+    Args:
+      whos: what each is, as :func:`jaxmaze.runs.who.of` says, or any other name.
     """
-    known = {name: _place(KNOWN[name]) for name in names if name in KNOWN}
-    taken, found = set(known.values()), []
-    for i, name in enumerate(names):
-        order = [(i + k) % len(COLOURS) for k in range(len(COLOURS))]
-        place = known.get(name, next((n for n in order if n not in taken), order[0]))
-        taken.add(place)
-        found.append(place)
+    taken = {_place(KNOWN[who]) for who in whos if who in KNOWN}
+    found: list[int] = []
+    for i, who in enumerate(whos):
+        mine = _place(KNOWN[who]) if who in KNOWN else None
+        if mine is None or mine in found:
+            turned = [(i + k) % len(COLOURS) for k in range(len(COLOURS))]
+            order = turned if mine is None else SPARE
+            mine = next((n for n in order if n not in taken), turned[0])
+        taken.add(mine)
+        found.append(mine)
     return found
 
 
@@ -45,9 +56,9 @@ def _place(colour: str) -> int:
     return COLOURS.index(colour) if colour in COLOURS else -1
 
 
-def of(names: Sequence[str]) -> list[str]:
-    """The colours of those shown together, by their names."""
-    return [TEACHER if place < 0 else COLOURS[place] for place in numbers(names)]
+def of(whos: Sequence[str]) -> list[str]:
+    """The colours of those shown together, by what they are; see :func:`numbers`."""
+    return [TEACHER if place < 0 else COLOURS[place] for place in numbers(whos)]
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -27,6 +27,7 @@ from jaxmaze.runs import (
     report,
     run_folder,
     style,
+    who,
 )
 from jaxmaze.training import audit, evaluation
 
@@ -238,7 +239,10 @@ def run(
     loaded = {name: load(folder) for name, folder in folders.items()}
     # Computed again each time, which is fast; never skipped as finished.
     run_folder.claim(workdir, {"kind": KIND, "runs": sorted(loaded)})
-    arms = {name: report.arm_summary(arm, teacher) for name, arm in loaded.items()}
+    arms = {
+        name: {"who": who.of_run(folders[name]), **report.arm_summary(arm, teacher)}
+        for name, arm in loaded.items()
+    }
     block = None if teacher is None else teacher.evaluation(next(iter(loaded.values())).best.seeds)
     show(arms, block, choosing)
     if teacher is not None and all(a["gain"] is None for a in arms.values()):

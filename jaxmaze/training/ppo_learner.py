@@ -10,6 +10,7 @@ import numpy as np
 from jaxmaze.core import critic, critic_sequences, ppo, seeding, sequences
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Demonstrations, Policy, PyTree, Rollout
+from jaxmaze.core.words import agree
 from jaxmaze.runs import checkpoint, console
 from jaxmaze.training import compiled, handover, ppo_arms
 from jaxmaze.training.ppo_arms import Arm, DemonstrationSets
@@ -179,10 +180,7 @@ class Population:
         lost: np.ndarray = judged & (explained <= EXPLAINS_NOTHING)
         if not lost.any():
             return lost
-        console.say(
-            f"note: {lost.sum()} critics that were fitted to demonstrations explain nothing of the "
-            "clones' own returns; new ones learn from these instead"
-        )
+        console.say(f"note: {_replaced(int(lost.sum()))}")
 
         def put(now: np.ndarray, fresh: np.ndarray) -> np.ndarray:
             return np.where(lost.reshape(-1, *[1] * (fresh.ndim - 1)), fresh, now)
@@ -233,3 +231,14 @@ class Population:
         for name, x in means.items():
             spread[name][asked] = x
         return asked, spread
+
+
+def _replaced(count: int) -> str:
+    """What is told when critics of clones are replaced."""
+    return agree(
+        count,
+        "1 critic that was fitted to demonstrations explains nothing of the clone's own returns; "
+        "a new one learns from these instead",
+        f"{count} critics that were fitted to demonstrations explain nothing of the clones' own "
+        "returns; new ones learn from these instead",
+    )

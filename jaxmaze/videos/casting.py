@@ -15,7 +15,7 @@ from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Act
 from jaxmaze.errors import UserError
-from jaxmaze.runs import console, outcomes, run_folder
+from jaxmaze.runs import console, outcomes, run_folder, who
 from jaxmaze.teachers import human
 from jaxmaze.training import evaluation
 
@@ -34,12 +34,14 @@ class Part(NamedTuple):
       info: the environment.
       act: the policy.
       known: the returns that its run has on record, by the episode's seed.
+      who: what it is, which says its colour.
     """
 
     label: str
     info: environment.EnvInfo
     act: Act
     known: dict[int, float]
+    who: str
 
 
 class Casting(NamedTuple):
@@ -112,7 +114,7 @@ class Casting(NamedTuple):
             folder = run / "teacher"
             try:
                 played = folder if run_folder.finished(folder) else run / "rollout"
-                found.insert(0, self._rollout(TEACHER, played))
+                found.insert(0, self._rollout(TEACHER, played)._replace(who=who.TEACHER))
             except _NotThereError as error:
                 console.say(f"note: the video is without the teacher: {error}")
         return found
@@ -124,7 +126,7 @@ class Casting(NamedTuple):
         settings = config_lib.to_settings(run_folder.load_config(source))
         info = self._environment(settings, source)
         act = self._resolved(str(source), info, settings)
-        return Part(label, info, act, _on_record(source, self.member))
+        return Part(label, info, act, _on_record(source, self.member), who.of_run(run))
 
     def _rollout(self, label: str, run: Path) -> Part:
         """The policy of a rollout, without the noise that it may have been recorded with."""
@@ -143,15 +145,15 @@ class Casting(NamedTuple):
         except UserError as error:  # such as a Python object, which has gone
             raise _NotThereError(f"the policy of {run} cannot be asked again: {error}") from error
         noisy = section.epsilon or section.noise_std
-        return Part(label, info, act, {} if noisy else _on_record(run, 0))
+        return Part(label, info, act, {} if noisy else _on_record(run, 0), who.of_run(run))
 
     def _teacher(self, teacher: object, run: Path) -> Part:
         if isinstance(teacher, str | Path) and Path(teacher).is_dir():
-            return self._run(TEACHER, Path(teacher))
+            return self._run(TEACHER, Path(teacher))._replace(who=who.TEACHER)
         source = run_folder.delivering(run)
         settings = config_lib.to_settings(run_folder.load_config(source))
         info = self._environment(settings, source)
-        return Part(TEACHER, info, self._resolved(teacher, info, settings), {})
+        return Part(TEACHER, info, self._resolved(teacher, info, settings), {}, who.TEACHER)
 
     def _environment(self, settings: Settings, run: Path) -> environment.EnvInfo:
         if self.config is not None:

@@ -60,11 +60,13 @@ class Panel(NamedTuple):
       label: what it is called.
       take: its episode.
       pictures: how its pictures are kept.
+      who: what it is, which says its colour; its label if that is not known.
     """
 
     label: str
     take: Take
     pictures: Pictures
+    who: str = ""
 
 
 def panel_width(width: int | None, count: int) -> int:
@@ -99,7 +101,7 @@ class Sheet:
         self.count = 1 + max(p.take.length for p in panels)
         self._width = panels[0].pictures.size[0]
         self._height = max(p.pictures.size[1] for p in panels)
-        self._colours = palette.of([p.label for p in panels])
+        self._colours = palette.of([p.who or p.label for p in panels])
         self._text = min(max(self._width // 21, 9), 24)
         self._line = self._text * 3 // 2
         columns = min(len(panels), COLUMNS)
@@ -126,7 +128,7 @@ class Sheet:
     def _panel(
         self, image: Image, draw: ImageDraw, number: int, at: tuple[int, int], step: int
     ) -> None:
-        label, take, pictures = self._panels[number]
+        label, take, pictures, _ = self._panels[number]
         x, y = at
         now = min(step, take.length)
         colour = palette.rgb(self._colours[number])

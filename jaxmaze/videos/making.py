@@ -216,7 +216,7 @@ def _play(parts: Sequence[Part], seed: int, width: int, most: int | None) -> lis
         for part in parts:
             pictures = drawing.Pictures(width)
             take = filming.film(part.info, part.act, seed, pictures.keep, most)
-            panels.append(drawing.Panel(part.label, take, pictures))
+            panels.append(drawing.Panel(part.label, take, pictures, part.who))
             bar.advance()
     return panels
 

@@ -18,7 +18,7 @@ from jaxmaze.envs.leaves import arrays_of
 from jaxmaze.envs.space_kinds import space_spec
 from jaxmaze.errors import UserError
 from jaxmaze.policies import LoadedPolicy, load_policy
-from jaxmaze.runs import checkpoint, run_folder
+from jaxmaze.runs import checkpoint, run_folder, who
 from jaxmaze.viewing.heads import Head, marginals, taken
 from jaxmaze.viewing.traces import numbers
 
@@ -88,10 +88,12 @@ class Judge:
       name: what it is called on the page.
       trained: the policy.
       critic: its run's critic; None if it has none.
+      who: what it is, which says its colour; empty if that is not known.
     """
 
     def __init__(self, name: str, trained: LoadedPolicy, critic: Critic | None = None):
         self.name, self.trained, self.critic = name, trained, critic
+        self.who = ""
 
     @classmethod
     def of_run(cls, run: Path, name: str, member: int = 0) -> Judge:
@@ -100,7 +102,9 @@ class Judge:
         Raises:
           UserError: if the run has no policy.
         """
-        return cls(name, load_policy(run, member), _critic_of(run, member))
+        found = cls(name, load_policy(run, member), _critic_of(run, member))
+        found.who = who.of_run(run)
+        return found
 
     def check(self, observation_space: PyTree, action_space: PyTree) -> None:
         """Check that the policy fits recorded episodes.

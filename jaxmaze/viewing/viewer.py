@@ -63,7 +63,7 @@ class Viewer:
         return {
             "sources": [_overview(source) for source in self.sources],
             "policies": names,
-            "colours": palette.numbers(names),
+            "colours": palette.numbers([judge.who or judge.name for judge in self.judges]),
         }
 
     def episode(self, number: int, index: int) -> Json:

@@ -32,11 +32,19 @@ FOUR = {
 def test_the_range_is_that_of_what_arms_come_to():
     low, high = arms_figure.limits(FOUR)
     assert 130 < low < 150 and 280 < high < 300
-    # A seed that comes to less is seen; with many seeds, which are a band, the mean counts.
+    # A seed that comes to less is seen; with many seeds, their band.
     poor = arm(-200, -20, 150, 210, 230, members=[[-200, -20, 100, 210, 230]] * 2)
     assert arms_figure.limits(FOUR | {"from_scratch": poor})[0] < 100
     many = arm(-200, -20, 150, 210, 230, members=[[-200, -20, 100, 210, 230]] * 5)
-    assert 130 < arms_figure.limits(FOUR | {"from_scratch": many})[0] < 150
+    low, high = arms_figure.limits(FOUR | {"from_scratch": many})
+    assert 120 < low < 140 and 280 < high < 300
+    wide = {k: arm(*v["curve"]["iqm"], members=[[0] * 5] * 5, width=40.0) for k, v in FOUR.items()}
+    low, high = arms_figure.limits(wide)
+    assert 60 < low < 110 and high > 320
+    # A dip on the way that is near is seen in full, and one far below is not.
+    for dip, seen in ((226, True), (-100, False)):
+        low, _ = arms_figure.limits({"a": arm(240, dip, 230, 240, 250, teacher=None)})
+        assert (low < dip) == seen and low > 220
     assert arms_figure.limits({"a": arm(5, teacher=None)}) == pytest.approx((5, 5), abs=1e-6)
     # Where nothing is squeezed, nothing is left out.
     low, high = arms_figure.limits({"a": arm(10, 20, teacher=None), "b": arm(12, 14, teacher=9.0)})
@@ -65,6 +73,25 @@ def test_whatever_leaves_the_plot_is_marked_and_told():
     assert "↓ was at −300" in texts(arms_figure.figure(fell)) or "was at −300 ↓" in texts(
         arms_figure.figure(fell)
     )
+
+
+def test_a_band_that_is_not_whole_is_told():
+    each = [[0] * 5] * 5
+    arms = {k: arm(*v["curve"]["iqm"], members=each) for k, v in FOUR.items()}
+    arms["pretrained"]["curve"]["high"][1] = 900.0
+    told = "Bands that go on outside: tuned's up to 100 steps."
+    fig = arms_figure.figure(arms, "A title", {"pretrained": "tuned"})
+    assert told in " ".join(fig._supxlabel.get_text().split()) and "tuned" in texts(fig)
+    assert fig.axes[0].get_title("left") == "A title"
+    arms["pretrained"]["curve"]["high"][1] = 245.0
+    assert "Bands that" not in arms_figure.figure(arms)._supxlabel.get_text()
+
+
+def test_the_caption_says_which_episodes_the_teacher_is_shown_in():
+    words = "in these episodes, which are not the test episodes."
+    assert words in " ".join(arms_figure.figure(FOUR)._supxlabel.get_text().split())
+    clones = {"clone": arm(190, steps=[0], members=[[190]] * 3)}
+    assert "which are not" not in arms_figure.figure(clones)._supxlabel.get_text()
 
 
 @pytest.mark.parametrize("level", [207.0, 240.0])

@@ -74,6 +74,13 @@ def test_everyone_has_a_colour_that_can_be_read():
     found = palette.of(names)
     assert found[0] == "#000000" and len(set(found)) == 5
     assert found[1] == palette.of(["clone"])[0] and found[3] == palette.of(["pretrained"])[0]
+    # Two of a kind: the first has its colour, the other neither that nor one of those beside it.
+    for beside in ([], ["clone"], ["random", "from scratch"], ["dagger", "clone", "teacher"]):
+        first, *others = palette.of(["fine-tuned", "fine-tuned", "fine-tuned", *beside])
+        assert first == palette.KNOWN["fine-tuned"]
+        assert len({first, *others}) == 3 + len(beside)
+        assert others[2:] == [palette.KNOWN[who] for who in beside]
+    assert palette.numbers(["teacher", "teacher"]) == [-1, 3]
     # The first gives way to a known one, and takes the place that the second would have had.
     assert palette.numbers(["mine", "yours", "pretrained"]) == [1, 2, 0]
     many = palette.numbers([str(i) for i in range(8)])

@@ -13,7 +13,7 @@ from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
 from jaxmaze.runs import checkpoint, splits
-from jaxmaze.training import audit, handover
+from jaxmaze.training import audit, handover, ppo_learner
 from tests.conftest import CONFIG, SMALL, command, flags
 
 
@@ -227,6 +227,12 @@ def test_what_comes_over_is_logged(tuned):
     assert all("ppo/cloning_loss" in x and "ppo/critic_ready" in x for x in learning)
     kept = tuned.summary["members"][0]["selection"]
     assert kept["low"] < kept["mean"] < kept["high"]
+
+
+def test_one_critic_is_told_in_the_singular():
+    one, two = ppo_learner._replaced(1), ppo_learner._replaced(2)
+    assert one.startswith("1 critic that was") and "clone's own" in one and "a new one" in one
+    assert two.startswith("2 critics that were") and "clones' own" in two and "new ones" in two
 
 
 def test_a_critic_that_explains_nothing_is_replaced_after_the_first_segment(

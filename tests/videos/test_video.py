@@ -12,8 +12,9 @@ from PIL import Image
 from jaxmaze import api
 from jaxmaze.envs.filming import Take
 from jaxmaze.errors import UserError
-from jaxmaze.runs import outcomes
-from jaxmaze.videos import drawing, making
+from jaxmaze.reporting import together
+from jaxmaze.runs import arms_figure, outcomes, palette
+from jaxmaze.videos import casting, drawing, making
 from tests.conftest import SMALL, command
 
 DRAWN = "tests.videos.drawn_env:Drawn-v0"
@@ -115,6 +116,36 @@ def test_runs_are_filmed_in_the_order_given_with_their_teacher(workflow, tmp_pat
     assert f"Seed {third}" in capsys.readouterr().out
     _, length = on_record(runs[0], third)
     assert len(frames) >= 1 + length + 15
+
+
+def test_a_policy_has_the_colour_of_what_it_is_in_comparison_video_and_viewer(workflow, tmp_path):
+    """First steps' commands 7 to 9, and folders whose names say something else."""
+    tuned, clone = tmp_path / "clone", tmp_path / "random"
+    shutil.copytree(workflow / "ppo" / "pretrained", tuned)
+    shutil.copytree(workflow / "bc", clone)
+    blue, green = palette.KNOWN["fine-tuned"], palette.KNOWN["clone"]
+    summary = api.compare([tuned, clone], tmp_path / "compared").summary
+    assert [arm["who"] for arm in summary["arms"].values()] == ["fine-tuned", "clone"]
+    lines = arms_figure.figure(summary["arms"]).axes[0].lines
+    thick = {line.get_color(): list(line.get_ydata()) for line in lines if line.get_lw() == 2.2}
+    assert thick[blue] == summary["arms"]["clone"]["curve"]["iqm"] and set(thick) == {blue, green}
+    drawn = together.arm_lines(summary["arms"])
+    assert [palette.COLOURS[line.colour] for line in drawn] == [blue, green]
+
+    parts = casting.Casting().parts([clone, tuned], workflow / "rollout")
+    assert [part.who for part in parts] == ["teacher", "clone", "fine-tuned"]
+    (panel,) = making._play(parts[2:], 7, 96, 2)
+    assert panel.who == "fine-tuned"
+    panels = [drawing.Panel(p.label, panel.take, panel.pictures, p.who) for p in parts]
+    for i, colour in enumerate([palette.TEACHER, green, blue]):
+        text = drawing.Sheet(panels, "").at(0)[:, i * (96 + drawing.GAP) :][:, : 96 + drawing.GAP]
+        shades = text.reshape(-1, 3)[: 18 * text.shape[1]]
+        assert (shades == palette.rgb(colour)).all(1).any(), colour
+
+    for policies, wanted in (([clone, tuned], [green, blue]), ([tuned, clone], [blue, green])):
+        viewer = api.view(tuned, policies=policies, n_episodes=1)
+        found = [palette.COLOURS[place] for place in viewer.overview()["colours"]]
+        assert found == wanted
 
 
 def test_the_same_command_writes_the_same_files(drawn, tmp_path):
