@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
-import rich.box
 import rich.console
-import rich.markup
-import rich.table
+import rich.text
 
-from jaxmaze.runs import live
+from jaxmaze.runs import live, printed_tables
 
 console = rich.console.Console(highlight=False)
 if not console.is_terminal:
@@ -124,11 +122,6 @@ def hushed() -> Iterator[None]:
         _hushed = before
 
 
-def escape(text: str) -> str:
-    """Escape a table cell's text, whose square brackets would be read as markup."""
-    return rich.markup.escape(text)
-
-
 def _print(text: str) -> None:
     if not _hushed:
         console.print(text, markup=False, soft_wrap=True)
@@ -168,14 +161,27 @@ def small(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1e-3 else f"{value:.4f}"
 
 
+def styled(text: str, style: str) -> printed_tables.Cell:
+    """A cell in a colour."""
+    return rich.text.Text(text, style)
+
+
 def table(
-    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[printed_tables.Cell]],
+    left: Sequence[int] = (0,),
+    spare: Sequence[int] = (),
 ) -> None:
-    """Print a table; the columns in ``left`` are left-aligned, the others right."""
-    t = rich.table.Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
-    for i, name in enumerate(header):
-        t.add_column(name, justify="left" if i in left else "right", no_wrap=i == 0)
-    for row in rows:
-        t.add_row(*row)
+    """Print a table, whose cells are shown as they are: nothing in them is markup.
+
+    Args:
+      title: above it.
+      header: the columns' names.
+      rows: their cells.
+      left: columns of text, which are left-aligned, and wrapped where it is narrow. The others are
+        right-aligned figures, of which at most an interval in brackets goes to the next line.
+      spare: columns to leave out where all do not fit, the first one first.
+    """
     if not _hushed:
-        console.print(t)
+        console.print(printed_tables.Grid(header, rows, left, spare).fitted(title, console))

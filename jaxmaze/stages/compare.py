@@ -33,6 +33,8 @@ from jaxmaze.training import audit, evaluation
 KIND = "compare"
 RESUMED = "a comparison, which is not resumed; compare its runs again"
 FIGURE = "report/comparison.png"
+LEAST_NEEDED = (2, 5, 1)
+"""Columns of the table that a narrow terminal leaves out: last, dip, seeds."""
 
 
 def load(run: Path) -> report.Arm:
@@ -285,7 +287,7 @@ def show(arms: JsonMap, teacher: JsonMap | None, choosing: bool = False) -> None
     noun = agree(counts[-1], "episode", "episodes")
     serve = "for choosing alone" if choosing else "that chose nothing"
     title = f"Returns on {' or '.join(map(str, counts))} {noun} a seed {serve}"
-    console.table(title, report.HEADER, report.rows(arms))
+    console.table(title, report.HEADER, report.rows(arms), spare=LEAST_NEEDED)
     if len(counts) > 1:
         console.say(
             "note: these have not played the same episodes; a teacher's rollout is compared on the "

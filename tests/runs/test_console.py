@@ -32,6 +32,49 @@ def test_a_table_has_its_rows_in_order(printed):
     ]
 
 
+def test_what_is_in_brackets_is_shown_in_a_table(printed):
+    rows = [("y[best]", "never [never, never]"), ("z", console.styled("[red]", "green"))]
+    console.table("of [bold]runs[/]", ("arm [a]", "steps [b]"), rows)
+    text = printed.getvalue()
+    for cell in ("of [bold]runs[/]", "arm [a]", "steps [b]", "y[best]", "never [never, never]"):
+        assert cell in text
+    assert " [red] " in text
+
+
+ARMS = [
+    ("pretrained_lr0", "10", "-0.8", "34.9 [-276.3, 346.1]", "8.7 / 10.2", "1,024 [512, never]"),
+    ("scratch", "10", "-0.4", "-0.4 [-15.5, 14.8]", "-", "-"),
+]
+HEADER = ("arm", "seeds", "last", "best: IQM [95 %]", "dip: mean / worst", "steps to teacher")
+
+
+@pytest.mark.parametrize(
+    ("width", "gone"), [(120, ()), (95, ()), (84, ()), (80, ("last",)), (60, ("last", "dip"))]
+)
+def test_no_figure_is_broken_where_it_is_narrow(monkeypatch, width, gone):
+    out = io.StringIO()
+    monkeypatch.setattr(console, "console", rich.console.Console(file=out, width=width))
+    console.table("title", HEADER, ARMS, spare=(2, 4, 1))
+    lines = out.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines) and "…" not in out.getvalue()
+    table, _, caption = out.getvalue().partition("a wider terminal shows: ")
+    for name in ("last", "dip"):
+        assert (name in caption) == (name in gone) != (name in table)
+    kept = ["34.9", "[-276.3, 346.1]", "[-15.5, 14.8]", "[512, never]", "[95 %]"]
+    kept += [] if "last" in gone else ["-0.8"]
+    kept += [] if "dip" in gone else ["8.7 / 10.2"]
+    assert all(figure in table for figure in kept)
+    one_line = any("34.9 [-276.3, 346.1]" in line for line in lines)
+    assert one_line == (width >= 95)
+
+
+def test_text_is_wrapped_and_stays_whole(printed):
+    says = "one of the features has never been seen to take any value but 0 in these data"
+    console.table("t", ("check", "n", "means"), [("drift", "1", says)], left=(0, 2))
+    words = [word for line in printed.getvalue().splitlines() for word in line.split()]
+    assert [word for word in words if word in says.split()] == says.split()
+
+
 def test_progress_counts_to_the_end_and_shows_notes(printed):
     with console.progress("work", 4) as bar:
         bar.advance()
