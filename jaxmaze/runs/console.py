@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -21,6 +22,7 @@ listeners: list[Callable[[str], None]] = []
 """Called with every line of :func:`say`, whether it is shown or not."""
 
 _view = live.View()
+_works: list[live.Work] = []  # those that are shown, each a part of the one before
 _verbose = False
 _hushed = False
 
@@ -88,16 +90,50 @@ def progress(
     work = live.Work(description, total, done, size, unit)
     if console.quiet or _hushed:
         yield _Bar(work, lambda: None)
-    elif _animated():
+        return
+    with _shown(work) as look:
+        yield _Bar(work, look)
+    _print(work.result())
+
+
+@contextmanager
+def _shown(work: live.Work) -> Iterator[Callable[[], None]]:
+    """Show a work inside; gives a function that is called when something is reported."""
+    _works.append(work)
+    try:
+        if not _animated():
+            with live.Lines(work, _print) as lines:
+                yield lines.look
+            return
         _view.begin(work, console)
         try:
-            yield _Bar(work, lambda: None)  # the view redraws itself
+            yield lambda: None  # the view redraws itself
         finally:
             _view.end(work)
-        _print(work.result())
+    finally:
+        _works.remove(work)
+
+
+@contextmanager
+def doing(text: str) -> Iterator[None]:
+    """Name what is done inside, such as ``"compiles"``, in what is shown of the work in progress.
+
+    If there is no such work, it is shown as one. Other threads than the main one show nothing.
+    """
+    if console.quiet or threading.current_thread() is not threading.main_thread():
+        yield
+    elif _works:
+        work, before = _works[-1], _works[-1].doing
+        work.doing = (*before, text)
+        try:
+            yield
+        finally:
+            work.doing = before
+    elif _hushed:
+        yield
     else:
-        yield _Bar(work, live.Lines(work, _print).look)
-        _print(work.result())
+        with _shown(live.Work(text, 0)):
+            yield
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """What commands print."""
 
 import io
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -140,6 +142,82 @@ def test_lines_come_every_few_seconds_and_more_seldom_later():
         clock.now += 1
         lines.look()
     assert len(put) == pytest.approx(250 / 5 + 350 / 9, abs=8)
+
+
+def until(holds):
+    """Wait until something holds, as another thread is at work."""
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def timers():
+    return [thread for thread in threading.enumerate() if thread.name == "lines"]
+
+
+def test_lines_come_and_name_what_goes_on_while_nothing_is_reported(printed, monkeypatch):
+    monkeypatch.setattr(live, "EVERY", 0.0)
+    monkeypatch.setattr(live, "SHARE", 0.0)
+    monkeypatch.setattr(live, "SOONEST", 0.01)
+    with console.progress("fine-tune", 4) as bar:
+        with console.doing("fits the critics"), console.doing("compiles"):
+            until(lambda: printed.getvalue().count("fits the critics, compiles\n") > 2)
+        bar.note("half way")
+        until(lambda: "fine-tune  0/4 (0 %)  0:00, half way\n" in printed.getvalue())
+        assert len(timers()) == 1
+    assert not timers()
+    lines = printed.getvalue().splitlines()
+    assert all(line.startswith("fine-tune  0/4") for line in lines)
+    assert lines[-1] == "fine-tune  0/4  0:00, half way"
+
+
+def test_what_is_done_outside_of_a_work_is_shown_while_it_lasts(printed, monkeypatch):
+    monkeypatch.setattr(live, "EVERY", 0.0)
+    monkeypatch.setattr(live, "SOONEST", 0.01)
+    with console.doing("reads the data"):
+        until(lambda: printed.getvalue())
+    assert set(printed.getvalue().splitlines()) == {"reads the data  0:00"}
+    assert not timers() and not console._works
+
+
+def test_timers_end_with_an_error_and_are_not_there_if_nothing_is_shown(printed):
+    with pytest.raises(KeyError), console.progress("work", 4), console.doing("reads"):
+        raise KeyError("broken")
+    assert not timers() and not console._works
+    try:
+        console.loudness(quiet=True)
+        with console.progress("work", 4), console.doing("reads"):
+            assert not timers()
+    finally:
+        console.loudness()
+    with console.hushed(), console.doing("reads"), console.progress("work", 4):
+        assert not timers()
+    assert printed.getvalue() == ""
+
+
+def test_a_work_ends_if_a_timer_cannot_print(monkeypatch):
+    monkeypatch.setattr(live, "EVERY", 0.0)
+    monkeypatch.setattr(live, "SOONEST", 0.01)
+
+    def broken(line):
+        raise SystemExit(1)  # as rich does where nobody reads what is printed
+
+    with pytest.raises(SystemExit), live.Lines(work()[0], broken) as lines:
+        until(lambda: lines._failed)
+        lines.look()
+
+
+def test_the_view_names_what_goes_on():
+    todo, _ = work()
+    todo.doing = ("fits the critics", "compiles")
+    view, out = live.View(), io.StringIO()
+    view._works += [live.Work("reads the data", 0), todo]
+    plain = rich.console.Console(file=out, width=120)
+    plain.print(view._drawn(plain))
+    first, second = out.getvalue().splitlines()
+    assert "reads the data" in first and "0/0" not in first
+    assert "0/10" in second and "fits the critics, compiles" in second
 
 
 def test_the_view_shows_stage_bar_speed_arms_and_the_last_warning(monkeypatch):
