@@ -26,6 +26,7 @@ from jaxmaze.runs import (
     outcomes,
     report,
     run_folder,
+    same_environment,
     style,
 )
 from jaxmaze.training import audit, evaluation
@@ -33,6 +34,7 @@ from jaxmaze.training import audit, evaluation
 KIND = "compare"
 RESUMED = "a comparison, which is not resumed; compare its runs again"
 FIGURE = "report/comparison.png"
+ONE = "their returns do not compare; give runs of one environment"
 LEAST_NEEDED = (2, 5, 1)
 """Columns of the table that a narrow terminal leaves out: last, dip, seeds."""
 
@@ -157,18 +159,26 @@ def _configured(folder: Path, own: ml_collections.ConfigDict | None) -> ml_colle
     return config_lib.make_config(config.to_dict() | {"env": own.env.to_dict()})
 
 
-def recorded(folder: Path, trust: bool, own: ml_collections.ConfigDict | None = None) -> Teacher:
+def recorded(
+    folder: Path,
+    trust: bool,
+    own: ml_collections.ConfigDict | None = None,
+    runs: Sequence[Path] = (),
+) -> Teacher:
     """The teacher of a rollout; it plays further episodes if its policy is available.
 
     Args:
       folder: the rollout's.
       trust: whether code that it names may be imported.
       own: a configuration of the user's with the same environment, to make it from.
+      runs: those that it will be compared with.
 
     Raises:
-      UserError: if it is not a rollout, or has no recorded episodes and no available policy.
+      UserError: if it is not a rollout, is of another environment than the runs, or has no recorded
+        episodes and no available policy.
     """
     known = on_record(folder)
+    same_environment.check_runs([*runs, folder], ONE)
     config = _configured(folder, own)
     noise = config.rollout.epsilon or config.rollout.noise_std
     if noise:
@@ -234,10 +244,11 @@ def run(
       The summary, as in summary.json.
 
     Raises:
-      UserError: if one of them is not a finished run.
+      UserError: if one of them is not a finished run, or they are of different environments.
     """
     start = time.perf_counter()
     loaded = {name: load(folder) for name, folder in folders.items()}
+    same_environment.check_runs(list(folders.values()), ONE)
     # Computed again each time, which is fast; never skipped as finished.
     run_folder.claim(workdir, {"kind": KIND, "runs": sorted(loaded)})
     arms = {name: report.arm_summary(arm, teacher) for name, arm in loaded.items()}
