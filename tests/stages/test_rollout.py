@@ -59,9 +59,9 @@ def played(folder, render, env="Drawn-v0", policy=drawn_env.right, **kwargs):
 @pytest.mark.parametrize(
     ("draws", "says"),
     [
-        ("nothing", r"draws no pictures: .*render\(\) gave None; a video needs an array"),
+        ("nothing", r"draws no pictures: .*render\(\) gave None; a picture needs an array"),
         ("raises", "cannot be rendered: RuntimeError: no screen"),
-        ("is not written", r"cannot be rendered: its render\(\) is not written"),
+        ("silently raises", r"cannot be rendered: NotImplementedError \(drawn_env.py, line \d+\)$"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_before_there_is_a_folder(tmp_path, draws, says):

@@ -28,7 +28,7 @@ class Drawn(gym.Env):
             return None
         if self.draws == "raises":
             raise RuntimeError("no screen\nto be found")
-        if self.draws == "is not written":
+        if self.draws == "silently raises":
             raise NotImplementedError
         if self.draws == "once" and self.steps:
             raise RuntimeError("the pen broke")
