@@ -49,9 +49,7 @@ def load(run: Path) -> report.Arm:
         raise UserError(f"{run} is not a folder; give the folders of finished runs")
     if not run_folder.finished(run):
         if (run / run_folder.CONFIG).exists():
-            raise UserError(
-                f"{run} is not finished; go on with python -m jaxmaze.train --resume={run}"
-            )
+            raise UserError(f"{run} is not finished; go on with jaxmaze train --resume={run}")
         raise UserError(f"{run} is not a run's folder: it has no {run_folder.SUMMARY}")
     summary = run_folder.summary(run)
     if not summary.get("members") or "arms" in summary:
@@ -59,7 +57,7 @@ def load(run: Path) -> report.Arm:
     if "evaluation" not in summary:
         raise UserError(
             f"{run} was cloned without an environment, so it has played no episodes to compare; "
-            f"let it play some with python -m jaxmaze.rollout --run={run} --config.env.id=ID, and "
+            f"let it play some with jaxmaze rollout --run={run} --config.env.id=ID, and "
             "compare that folder"
         )
     best = last = outcomes.read_episodes(run)
