@@ -73,7 +73,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first used, so that `python -m jaxmaze.train --help` need not import JAX.
+    # Loaded when first used, so that `jaxmaze train --help` need not import JAX.
     if name in __all__:
         import importlib
 

@@ -283,7 +283,7 @@ def compare(
         if function is None and (path in registered() or ":" in path) and not Path(path).is_dir():
             function = path
         taught = (
-            compare_stage.recorded(Path(path), trust, own)
+            compare_stage.recorded(Path(path), trust, own, runs)
             if function is None
             else compare_stage.at_hand(function, runs, trust, own)
         )

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.compare DIR...``: compare finished runs in a table and a figure."""
+"""``jaxmaze compare DIR...``: compare finished runs in a table and a figure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxmaze.errors import UserError
 
 USAGE = """Compare finished runs.
 
-python -m jaxmaze.compare DIR DIR ... [--teacher=ROLLOUT_DIR]"""
+jaxmaze compare DIR DIR ... [--teacher=ROLLOUT_DIR]"""
 
 FLAGS = flags.FLAGS
 
@@ -33,7 +33,7 @@ def main(folders: list[str]) -> Path:
     from jaxmaze.runs import run_folder
 
     if not folders:
-        raise UserError("give the folders of finished runs: python -m jaxmaze.compare DIR DIR ...")
+        raise UserError("give the folders of finished runs: jaxmaze compare DIR DIR ...")
     workdir = FLAGS.workdir or run_folder.default_workdir("runs", "compare")
     return api.compare(folders, workdir, teacher=FLAGS.teacher, trust=FLAGS.trust).folder
 

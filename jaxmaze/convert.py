@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.convert SOURCE``: convert recordings of other libraries to a data set."""
+"""``jaxmaze convert SOURCE``: convert recordings of other libraries to a data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxmaze.errors import UserError
 
 USAGE = """Convert recordings to a Minari data set.
 
-python -m jaxmaze.convert SOURCE --config=configs/cartpole.py [--format=csv] [--workdir=DIR]
+jaxmaze convert SOURCE --config=configs/cartpole.py [--format=csv] [--workdir=DIR]
 
 SOURCE is a CSV file, an .npz file or a folder of them, a folder that imitation saved, or a file
 that d3rlpy dumped. No pickle is loaded."""
@@ -47,7 +47,7 @@ def main(sources: list[str], overrides: dict[str, object]) -> Path:
     from jaxmaze.runs import run_folder
 
     if len(sources) != 1:
-        raise UserError("give one file or folder: python -m jaxmaze.convert SOURCE --config=FILE")
+        raise UserError("give one file or folder: jaxmaze convert SOURCE --config=FILE")
     config = cli.config_from_flags(FLAGS.config, FLAGS.env, overrides)
     cli.prepare()
     given: dict[str, Any] = {name: FLAGS[name].value for name in (*COLUMNS, *COLUMN, *TEXTS)}

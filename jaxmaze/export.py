@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.export RUN``: export a policy as files that run without jaxmaze."""
+"""``jaxmaze export RUN``: export a policy as files that run without jaxmaze."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxmaze.errors import UserError
 
 USAGE = """Write a trained policy for use without jaxmaze: StableHLO, numpy or ONNX.
 
-python -m jaxmaze.export RUN [--format=jax|npz|onnx] [--member=0] [--workdir=DIR]"""
+jaxmaze export RUN [--format=jax|npz|onnx] [--member=0] [--workdir=DIR]"""
 
 FLAGS = flags.FLAGS
 
@@ -26,7 +26,7 @@ def define_flags() -> None:
 def main(runs: list[str]) -> Path:
     """Export the policy of the one run in ``runs``; returns the folder written."""
     if len(runs) != 1:
-        raise UserError("give the folder of one run: python -m jaxmaze.export RUN")
+        raise UserError("give the folder of one run: jaxmaze export RUN")
     from jaxmaze import api
     from jaxmaze.runs import run_folder
 

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.init FILE``: write a config file to start from."""
+"""``jaxmaze init FILE``: write a config file to start from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxmaze.errors import UserError
 
 USAGE = """Write a config file to begin with, for an environment.
 
-python -m jaxmaze.init my_config.py --env=CartPole-v1 [--config.FIELD=VALUE ...]"""
+jaxmaze init my_config.py --env=CartPole-v1 [--config.FIELD=VALUE ...]"""
 
 EXAMPLE = "CartPole-v1"
 FLAGS = flags.FLAGS
@@ -25,7 +25,7 @@ def define_flags() -> None:
 def main(files: list[str], overrides: dict[str, object]) -> Path:
     """Write the one file in ``files``; returns it."""
     if len(files) != 1 or not files[0].endswith(".py"):
-        raise UserError("give the one file to write: python -m jaxmaze.init my_config.py")
+        raise UserError("give the one file to write: jaxmaze init my_config.py")
     if any(name.startswith("sweep.") for name in overrides):
         raise UserError("a config file has no sweep; give it when you train")
     file = Path(files[0])

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.inspect DATA``: check whether recorded episodes are fit to learn from."""
+"""``jaxmaze inspect DATA``: check whether recorded episodes are fit to learn from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxmaze.errors import UserError
 
 USAGE = """Look at recorded episodes: what is wrong with them, and what to do about it.
 
-python -m jaxmaze.inspect DATA [--config=configs/lunar_lander.py] [--replay=10] [--workdir=DIR]
+jaxmaze inspect DATA [--config=configs/lunar_lander.py] [--replay=10] [--workdir=DIR]
 
 Exit code 1 if the data are unfit to learn from."""
 
@@ -36,7 +36,7 @@ def main(data: list[str], overrides: dict[str, object]) -> Path:
     from jaxmaze import api
 
     if len(data) != 1:
-        raise UserError("give one folder with recorded episodes: python -m jaxmaze.inspect DATA")
+        raise UserError("give one folder with recorded episodes: jaxmaze inspect DATA")
     config = cli.config_if_given(FLAGS.config, FLAGS.env, overrides)
     cli.prepare()
     return api.inspect(

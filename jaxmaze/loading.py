@@ -40,7 +40,7 @@ def load_config(path: str | Path, overrides: Mapping[str, object] | None = None)
         if not callable(getattr(module, "get_config", None)):
             raise UserError(
                 f"config file {name} has no function get_config, which returns the configuration; "
-                "python -m jaxmaze.init my_config.py --env=ID writes such a file"
+                "jaxmaze init my_config.py --env=ID writes such a file"
             )
         values = module.get_config(recipe) if recipe else module.get_config()
     except UserError:

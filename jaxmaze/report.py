@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.report RUN``: write the report of a run, finished or not."""
+"""``jaxmaze report RUN``: write the report of a run, finished or not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxmaze.errors import UserError
 
 USAGE = """Write a run's report anew: report/index.html, one page for any browser.
 
-python -m jaxmaze.report RUN
+jaxmaze report RUN
 
 Every run writes its own at its end; this one serves runs that were interrupted, or are still going
 on, or were made by an earlier version. Nothing is computed again."""
@@ -20,7 +20,7 @@ def main(folders: list[str], overrides: dict[str, object]) -> Path:
     from jaxmaze import api
 
     if len(folders) != 1:
-        raise UserError("give the folder of one run: python -m jaxmaze.report RUN")
+        raise UserError("give the folder of one run: jaxmaze report RUN")
     if overrides:
         raise UserError("report takes no --config fields; it reads them from the run")
     return api.report(folders[0])

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.rollout``: play episodes with a policy; evaluate, show or record them."""
+"""``jaxmaze rollout``: play episodes with a policy; evaluate, show or record them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from jaxmaze.errors import UserError
 
 USAGE = """Play episodes with a policy.
 
-python -m jaxmaze.rollout --config=configs/lunar_lander.py --policy=heuristic --record
-python -m jaxmaze.rollout --env=CartPole-v1 --policy=my_teachers:balance --record
-python -m jaxmaze.rollout --run=DIR --n_episodes=50"""
+jaxmaze rollout --config=configs/lunar_lander.py --policy=heuristic --record
+jaxmaze rollout --env=CartPole-v1 --policy=my_teachers:balance --record
+jaxmaze rollout --run=DIR --n_episodes=50"""
 
 FLAGS = flags.FLAGS
 

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.train``: the whole workflow, or one stage of it."""
+"""``jaxmaze train``: the whole workflow, or one stage of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from jaxmaze.errors import UserError
 
 USAGE = """Record a teacher, clone it, fine-tune the clone, compare.
 
-python -m jaxmaze.train --config=configs/lunar_lander.py[:RECIPE] [--config.FIELD=VALUE ...]
-python -m jaxmaze.train --env=CartPole-v1[:STAGE] [--config.FIELD=VALUE ...]
-python -m jaxmaze.train --resume=DIR"""
+jaxmaze train --config=configs/lunar_lander.py[:RECIPE] [--config.FIELD=VALUE ...]
+jaxmaze train --env=CartPole-v1[:STAGE] [--config.FIELD=VALUE ...]
+jaxmaze train --resume=DIR"""
 
 FLAGS = flags.FLAGS
 

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.video RUN...``: policies side by side on one seed, as MP4 and GIF."""
+"""``jaxmaze video RUN...``: policies side by side on one seed, as MP4 and GIF."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from jaxmaze.errors import UserError
 
 USAGE = """Make a video of policies side by side on one seed: MP4 and GIF.
 
-python -m jaxmaze.video WORKFLOW                teacher, clone and fine-tuned
-python -m jaxmaze.video RUN RUN ... [--teacher=ROLLOUT|NAME] [--labels=NAME,NAME]
-python -m jaxmaze.video RUN --output=film.gif   one file
+jaxmaze video WORKFLOW                teacher, clone and fine-tuned
+jaxmaze video RUN RUN ... [--teacher=ROLLOUT|NAME] [--labels=NAME,NAME]
+jaxmaze video RUN --output=film.gif   one file
 
 The seed is that of the first test episode unless --episode=N or --seed=N says another. A single
 run's video is written to its folder, RUN/videos/, and shown in its report."""
@@ -53,7 +53,7 @@ def main(runs: list[str], overrides: dict[str, object]) -> Path:
     from jaxmaze import api
 
     if not runs:
-        raise UserError("give the folders of runs: python -m jaxmaze.video RUN ...")
+        raise UserError("give the folders of runs: jaxmaze video RUN ...")
     if FLAGS.seed is not None and FLAGS.episode is not None:
         raise UserError("give --seed or --episode, not both")
     config = cli.config_if_given(FLAGS.config, FLAGS.env, overrides)

@@ -1,4 +1,4 @@
-"""``python -m jaxmaze.view DATA|RUN``: look at episodes in a browser."""
+"""``jaxmaze view DATA|RUN``: look at episodes in a browser."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jaxmaze.errors import UserError
 
 USAGE = """Look at episodes in a browser: pictures, actions, what policies would do.
 
-python -m jaxmaze.view DATA [--policies=RUN,RUN] [--config=configs/lunar_lander.py]
-python -m jaxmaze.view RUN                      episodes that its policy plays
-python -m jaxmaze.view DATA|RUN DATA|RUN        two side by side, on the same seeds
-python -m jaxmaze.view DATA --export=page.html  one file that needs no server"""
+jaxmaze view DATA [--policies=RUN,RUN] [--config=configs/lunar_lander.py]
+jaxmaze view RUN                      episodes that its policy plays
+jaxmaze view DATA|RUN DATA|RUN        two side by side, on the same seeds
+jaxmaze view DATA --export=page.html  one file that needs no server"""
 
 FLAGS = flags.FLAGS
 
@@ -51,7 +51,7 @@ def main(data: list[str], overrides: dict[str, object]) -> Path | None:
 
     if not 1 <= len(data) <= 2:
         raise UserError(
-            "give one or two folders with recorded episodes or of runs: python -m jaxmaze.view DATA"
+            "give one or two folders with recorded episodes or of runs: jaxmaze view DATA"
         )
     config = cli.config_if_given(FLAGS.config, FLAGS.env, overrides)
     cli.prepare()

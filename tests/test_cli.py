@@ -49,7 +49,7 @@ WRONG_FLAGS = {
     ),
     "no configuration": (
         [f"--config={ROOT / 'tests' / 'own.py'}"],
-        ["own.py has no function get_config", "jaxmaze.init"],
+        ["own.py has no function get_config", "jaxmaze init"],
     ),
     "retired": (["--config.env.id=LunarLander-v2"], ["LunarLander-v2", "LunarLander-v3"]),
     "unknown environment": (["--config.env.id=Lunarlander-v3"], ["Lunarlander"]),

@@ -36,7 +36,7 @@ def test_help_lists_all_commands_at_once():
 def test_a_command_is_the_module_of_its_name(name):
     done, same = command("jaxmaze", name, "--help"), command(f"jaxmaze.{name}", "--help")
     assert done.stdout == same.stdout and commands.commands()[name] in done.stdout
-    assert f"python -m jaxmaze.{name}" in done.stdout
+    assert f"jaxmaze {name} " in done.stdout and "python -m" not in done.stdout.split("\n\n")[1]
     assert done.returncode == same.returncode
 
 
@@ -45,6 +45,15 @@ def test_a_wrong_command_is_one_line():
     fails(command("jaxmaze", "api"), "no command 'api'")
     fails(command("jaxmaze", "train", "--wrokdir=x"), "wrokdir")
     assert command("jaxmaze", "--version").stdout == "jaxmaze 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["compare", "convert", "export", "init", "inspect", "report", "video", "view"]
+)
+def test_what_is_missing_is_said_as_a_command_is_typed(name):
+    done = command("jaxmaze", name)
+    fails(done, f": jaxmaze {name} ")
+    assert "python -m" not in done.stderr
 
 
 def test_flags_and_other_words_come_in_any_order(tmp_path):

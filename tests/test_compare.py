@@ -8,8 +8,9 @@ import pytest
 
 from jaxmaze import api
 from jaxmaze.errors import UserError
-from jaxmaze.runs import outcomes, run_folder
+from jaxmaze.runs import arms_figure, outcomes, report, run_folder
 from jaxmaze.stages import compare
+from tests.runs.test_report import curve, summary_of
 
 SEEDS = np.array([30, 10, 20])
 
@@ -119,3 +120,24 @@ def test_a_teacher_plays_in_an_environment_of_a_notebook_that_is_given_again(tmp
     for teacher in (right, data):
         with pytest.raises(UserError, match=r"env.max_episode_steps is 5 there and 6 here"):
             api.compare([clone], tmp_path / "other", teacher=teacher, config=other)
+
+
+def test_steps_saved_and_steps_in_the_table_name_their_criteria():
+    """An arm can be at the teacher's level without being above it beyond doubt."""
+
+    def teacher(seeds):
+        return np.array([-50.0, -1.0, 1.0, 50.0]) + 10
+
+    def arm(*points):
+        return summary_of([30, 5], [25, 5], curve(*points), teacher)
+
+    arms = {
+        "pretrained": arm([5, 40], [6, 40], [7, 40]),
+        "from_scratch": arm([0, 0], [1, 1], [2, 2]),
+    }
+    saved = arms_figure.saved(arms)
+    row = dict(zip(report.HEADER, report.rows(arms)[0], strict=True))
+    assert saved is not None and row["steps to beat teacher"].startswith("never")
+    line = compare.told(saved)
+    assert "until the interquartile mean is at the teacher's level" in line
+    assert "to beat the teacher, as in the table, a 95 % interval must be above it" in line

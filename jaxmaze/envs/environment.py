@@ -17,7 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 from jaxmaze.envs import action_masks, outside, trial, wrapping
 from jaxmaze.envs.env_config import EnvConfig, EnvInfo, EnvSection
 from jaxmaze.envs.importing import current_folder_first
-from jaxmaze.envs.making import make
+from jaxmaze.envs.making import look_for_screen, make
 from jaxmaze.envs.sending import (
     CannotBeSentError,
     comes_with_gymnasium,
@@ -42,6 +42,7 @@ __all__ = [
     "current_folder_first",
     "describe",
     "failed",
+    "look_for_screen",
     "make",
     "name_of",
     "of_spaces",

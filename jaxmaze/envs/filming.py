@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from jaxmaze.core.types import Json, PyTree
-from jaxmaze.envs import importing, making
+from jaxmaze.envs import importing, making, trial
 from jaxmaze.envs.env_config import EnvInfo
 from jaxmaze.envs.episodes import Act, run_episodes
 from jaxmaze.errors import UserError
@@ -73,23 +74,83 @@ class Filmed(gym.Wrapper):
         return observation, reward, bool(terminated), bool(truncated), info
 
     def _picture(self) -> bytes:
-        name = self.unwrapped.spec.id if self.unwrapped.spec else type(self.unwrapped).__name__
-        try:
-            picture = self.env.render()
-        except gym.error.DependencyNotInstalled as error:
-            raise UserError(f"{name} needs a package to be rendered: {error}") from error
-        except Exception as error:  # whatever a user's environment raises
-            text = f"{type(error).__name__}: {importing.first_line(error)}{importing.place(error)}"
-            hint = f" ({NO_SCREEN})" if "GL" in text else ""
-            raise UserError(f"{name} cannot be rendered: {text}{hint}") from error
-        array = np.asarray(picture) if picture is not None else np.zeros(0)
-        if array.ndim != 3 or array.shape[-1] != 3 or array.dtype.kind not in "ui":
-            found = f"an array {array.shape}" if isinstance(picture, np.ndarray) else repr(picture)
+        return self._keep(picture(self.env))
+
+
+def picture(env: gym.Env) -> np.ndarray:
+    """What an environment in render mode ``rgb_array`` draws now, ``[H, W, 3]`` of bytes.
+
+    Raises:
+      UserError: if it draws no picture.
+    """
+    given = rendered(env)
+    array = np.asarray(given) if given is not None else np.zeros(0)
+    if array.ndim != 3 or array.shape[-1] != 3 or array.dtype.kind not in "ui":
+        raise no_picture(env, given)
+    return array.astype(np.uint8)
+
+
+def rendered(env: gym.Env) -> object:
+    """What an environment's ``render()`` gives.
+
+    Raises:
+      UserError: if it raises.
+    """
+    try:
+        return env.render()
+    except gym.error.DependencyNotInstalled as error:
+        raise UserError(f"{_name(env)} needs a package to be rendered: {error}") from error
+    except Exception as error:  # whatever a user's environment raises
+        text = f"{importing.told(error)}{importing.place(error)}"
+        hint = f" ({NO_SCREEN})" if "GL" in text else ""
+        raise UserError(f"{_name(env)} cannot be rendered: {text}{hint}") from error
+
+
+def no_picture(env: gym.Env, given: object) -> UserError:
+    """The error for what ``render()`` gave if that is no picture."""
+    found = f"an array {given.shape}" if isinstance(given, np.ndarray) else repr(given)
+    return UserError(
+        f"{_name(env)} draws no pictures: with render_mode='rgb_array', render() gave "
+        f"{found[:60]}; a picture needs an array (height, width, 3) of bytes"
+    )
+
+
+def _name(env: gym.Env) -> str:
+    return env.unwrapped.spec.id if env.unwrapped.spec else type(env.unwrapped).__name__
+
+
+def check(info: EnvInfo, mode: str, seed: int) -> None:
+    """Check that an environment can be shown, before episodes are played.
+
+    Args:
+      info: the environment.
+      mode: ``"human"`` for a window, ``"rgb_array"`` for pictures.
+      seed: of a reset, after which a picture is drawn.
+
+    Raises:
+      UserError: if it has no window, there is no screen for one, or it draws no pictures.
+      WorkerError: if its reset raises.
+    """
+    env = making.make(info.config, mode)
+    try:
+        if mode == making.PICTURES:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # renderers warn before they fail
+                obs = info.spaces.obs
+                trial.reset_into(obs.zeros(1), 0, obs, env, seed)
+                picture(env)
+        elif mode not in (modes := env.metadata.get("render_modes") or []):
+            found = f"only {', '.join(map(str, modes))}" if modes else "none"
             raise UserError(
-                f"{name} draws no pictures: with render_mode='rgb_array', render() gave "
-                f"{found[:60]}; a video needs an array (height, width, 3) of bytes"
+                f"{_name(env)} has no window: it must name {mode!r} among its "
+                f"metadata['render_modes'], where there is {found}"
             )
-        return self._keep(array.astype(np.uint8))
+        elif making.without_screen() and making.SDL not in os.environ:
+            raise UserError(
+                "a window needs a screen, which is missing here: is DISPLAY set? Videos need none"
+            )
+    finally:
+        env.close()
 
 
 def film(

@@ -21,11 +21,17 @@ from jaxmaze.errors import UserError
 
 PICTURES = "rgb_array"
 """The render mode in which environments return pictures."""
+WINDOW = "human"
+"""The one in which they are shown in a window."""
 SCREENS = ("DISPLAY", "WAYLAND_DISPLAY")
+SDL = "SDL_VIDEODRIVER"
+"""The environment variable that tells SDL, and so pygame, what to draw on."""
 CAMERA = {"camera_id", "camera_name", "default_camera_config"}
 """Arguments of gymnasium's MuJoCo environments that choose a camera."""
 FREE, TRACKING = -1, "track"
 """A MuJoCo camera that stands, by number; one that follows the robot, by name."""
+_set: set[str] = set()
+"""Environment variables that were set here, not by the user."""
 
 
 def make(config: EnvConfig, render_mode: str | None = None) -> gym.Env:
@@ -51,6 +57,8 @@ def _made(config: EnvConfig, render_mode: str | None) -> gym.Env:
         kwargs["render_mode"] = render_mode
     if render_mode == PICTURES:
         _draw_without_screen()
+    elif render_mode == WINDOW:
+        look_for_screen()
     if config.max_episode_steps is not None:
         kwargs["max_episode_steps"] = config.max_episode_steps
     module, colon, _ = config.id.partition(":")
@@ -70,12 +78,31 @@ def _made(config: EnvConfig, render_mode: str | None) -> gym.Env:
     return env
 
 
+def without_screen() -> bool:
+    """Whether windows cannot be shown, as there is no screen."""
+    return sys.platform.startswith("linux") and not any(map(os.environ.get, SCREENS))
+
+
 def _draw_without_screen() -> None:
-    """Let MuJoCo draw where there is no screen, unless it is told how: it would ask for one."""
-    screen = any(map(os.environ.get, SCREENS))
+    """Let MuJoCo and SDL draw where there is no screen, unless they are told how.
+
+    They would ask for one: MuJoCo fails then, SDL prints an error of no consequence.
+    """
+    if not without_screen():
+        return
     # Without the library, MuJoCo could not even be imported with this setting.
-    if sys.platform.startswith("linux") and not screen and ctypes.util.find_library("EGL"):
+    if ctypes.util.find_library("EGL"):
         os.environ.setdefault("MUJOCO_GL", "egl")
+    if SDL not in os.environ:
+        os.environ[SDL] = "dummy"
+        _set.add(SDL)
+
+
+def look_for_screen() -> None:
+    """Let SDL look for a screen again, if it was told here to do without; before a window opens."""
+    if SDL in _set:
+        _set.remove(SDL)
+        os.environ.pop(SDL, None)
 
 
 def _follow(env: gym.Env) -> None:

@@ -86,7 +86,7 @@ def _read(run: Path, member: int) -> tuple[Source, audit.Record]:
     if record is None:
         raise UserError(
             f"{run} has no {audit.FILE}, which an export is checked against; a run has one once it "
-            f"is finished: python -m jaxmaze.train --resume={run}"
+            f"is finished: jaxmaze train --resume={run}"
         )
     if checkpoint.digest(population) != str(record.digest):
         raise UserError(

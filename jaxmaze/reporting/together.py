@@ -55,7 +55,7 @@ def _table(arms: Mapping[str, JsonMap], choosing: bool) -> Table:
         note += " Dip: the largest drop below the start."
     if report.HEADER[6] in header:
         note += (
-            " Steps to teacher: until the returns of all seeds are above the teacher's "
+            " Steps to beat teacher: until the returns of all seeds are above the teacher's "
             "(95 % interval, twice in a row); in brackets, the first and the last seed alone."
         )
     return Table("", header, [[row[i] for i in kept] for row in rows], note)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
-import rich.box
 import rich.console
-import rich.markup
-import rich.table
+import rich.text
 
-from jaxmaze.runs import live
+from jaxmaze.runs import live, printed_tables
 
 console = rich.console.Console(highlight=False)
 if not console.is_terminal:
@@ -23,6 +22,7 @@ listeners: list[Callable[[str], None]] = []
 """Called with every line of :func:`say`, whether it is shown or not."""
 
 _view = live.View()
+_works: list[live.Work] = []  # those that are shown, each a part of the one before
 _verbose = False
 _hushed = False
 
@@ -90,16 +90,50 @@ def progress(
     work = live.Work(description, total, done, size, unit)
     if console.quiet or _hushed:
         yield _Bar(work, lambda: None)
-    elif _animated():
+        return
+    with _shown(work) as look:
+        yield _Bar(work, look)
+    _print(work.result())
+
+
+@contextmanager
+def _shown(work: live.Work) -> Iterator[Callable[[], None]]:
+    """Show a work inside; gives a function that is called when something is reported."""
+    _works.append(work)
+    try:
+        if not _animated():
+            with live.Lines(work, _print) as lines:
+                yield lines.look
+            return
         _view.begin(work, console)
         try:
-            yield _Bar(work, lambda: None)  # the view redraws itself
+            yield lambda: None  # the view redraws itself
         finally:
             _view.end(work)
-        _print(work.result())
+    finally:
+        _works.remove(work)
+
+
+@contextmanager
+def doing(text: str) -> Iterator[None]:
+    """Name what is done inside, such as ``"compiles"``, in what is shown of the work in progress.
+
+    If there is no such work, it is shown as one. Other threads than the main one show nothing.
+    """
+    if console.quiet or threading.current_thread() is not threading.main_thread():
+        yield
+    elif _works:
+        work, before = _works[-1], _works[-1].doing
+        work.doing = (*before, text)
+        try:
+            yield
+        finally:
+            work.doing = before
+    elif _hushed:
+        yield
     else:
-        yield _Bar(work, live.Lines(work, _print).look)
-        _print(work.result())
+        with _shown(live.Work(text, 0)):
+            yield
 
 
 @contextmanager
@@ -122,11 +156,6 @@ def hushed() -> Iterator[None]:
         yield
     finally:
         _hushed = before
-
-
-def escape(text: str) -> str:
-    """Escape a table cell's text, whose square brackets would be read as markup."""
-    return rich.markup.escape(text)
 
 
 def _print(text: str) -> None:
@@ -168,14 +197,27 @@ def small(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1e-3 else f"{value:.4f}"
 
 
+def styled(text: str, style: str) -> printed_tables.Cell:
+    """A cell in a colour."""
+    return rich.text.Text(text, style)
+
+
 def table(
-    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[printed_tables.Cell]],
+    left: Sequence[int] = (0,),
+    spare: Sequence[int] = (),
 ) -> None:
-    """Print a table; the columns in ``left`` are left-aligned, the others right."""
-    t = rich.table.Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
-    for i, name in enumerate(header):
-        t.add_column(name, justify="left" if i in left else "right", no_wrap=i == 0)
-    for row in rows:
-        t.add_row(*row)
+    """Print a table, whose cells are shown as they are: nothing in them is markup.
+
+    Args:
+      title: above it.
+      header: the columns' names.
+      rows: their cells.
+      left: columns of text, which are left-aligned, and wrapped where it is narrow. The others are
+        right-aligned figures, of which at most an interval in brackets goes to the next line.
+      spare: columns to leave out where all do not fit, the first one first.
+    """
     if not _hushed:
-        console.print(t)
+        console.print(printed_tables.Grid(header, rows, left, spare).fitted(title, console))

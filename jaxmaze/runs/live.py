@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -17,6 +18,8 @@ REFRESHES = 2
 """Of a live view, a second."""
 EVERY, SHARE = 5.0, 0.02
 """Seconds between two lines where there is no terminal; of a long run this share of its time."""
+SOONEST = 0.1
+"""Seconds after which it is looked again whether a line is due, at the least."""
 FEW = 4
 """Rows that such a line holds, those of the highest rank."""
 AROUND = 7
@@ -31,13 +34,14 @@ class Row(NamedTuple):
 
 
 class Work:
-    """A piece of work with a known end, and how far it is.
+    """A piece of work, and how far it is.
 
     Attributes:
       name: what it is called.
-      total: units of work.
+      total: units of work; 0 if they are not counted.
       done: units done so far.
-      note: a short text on what is done now.
+      note: a short text on how far it is.
+      doing: what is done now, each a part of what is before it.
       rows: what is known of each policy, by its name.
     """
 
@@ -54,13 +58,14 @@ class Work:
 
         Args:
           name: what it is called.
-          total: units of work.
+          total: units of work; 0 if they are not counted.
           done: units that were done before this start, which say nothing of its speed.
           size: what a unit counts in its speed, such as the environment steps of an iteration.
           unit: the word for that; no speed is shown without one.
           clock: seconds; for tests.
         """
         self.name, self.total, self.done, self.note = name, total, done, ""
+        self.doing: tuple[str, ...] = ()
         self.rows: dict[str, Row] = {}
         self._size, self._unit, self._clock = size, unit, clock
         self._start, self._before = clock(), done
@@ -78,7 +83,8 @@ class Work:
     def tell(self, name: str, cells: Mapping[str, str], rank: float | None) -> None:
         """Add to what is known of a policy."""
         known = self.rows.get(name, Row({}, 0.0))
-        self.rows[name] = Row({**known.cells, **cells}, known.rank if rank is None else rank)
+        row = Row({**known.cells, **cells}, known.rank if rank is None else rank)
+        self.rows = {**self.rows, name: row}  # new, as another thread may be reading the old
 
     def elapsed(self) -> float:
         """Seconds since the start."""
@@ -110,14 +116,18 @@ class Work:
 
         Ranks that are no number come last.
         """
-        ranks = {
-            name: -row.rank if row.rank == row.rank else 1e300 for name, row in self.rows.items()
-        }
-        chosen = set(sorted(self.rows, key=ranks.__getitem__)[:count])
-        return (
-            {name: row for name, row in self.rows.items() if name in chosen},
-            len(self.rows) - len(chosen),
-        )
+        rows = self.rows
+        ranks = {name: -row.rank if row.rank == row.rank else 1e300 for name, row in rows.items()}
+        chosen = set(sorted(rows, key=ranks.__getitem__)[:count])
+        return {n: row for n, row in rows.items() if n in chosen}, len(rows) - len(chosen)
+
+    def now(self) -> str:
+        """How far it is and what is done, in words; empty if nothing is said."""
+        return ", ".join(dict.fromkeys(text for text in (self.note, *self.doing) if text))
+
+    def count(self) -> str:
+        """What is done of the total; empty if that is not counted."""
+        return f"{self.done:,}/{self.total:,}" if self.total else ""
 
     def result(self) -> str:
         """What is said at its end: how much it was, and how long it took."""
@@ -126,12 +136,12 @@ class Work:
 
     def line(self) -> str:
         """How far it is, in one line."""
-        percent = f" ({100 * self.done // self.total} %)" if self.total else ""
-        parts = [f"{self.name}  {self.done:,}/{self.total:,}{percent}  {clock(self.elapsed())}"]
+        percent = f"{self.count()} ({100 * self.done // self.total} %)" if self.total else ""
+        parts = ["  ".join(filter(None, (self.name, percent, clock(self.elapsed()))))]
         left = self.left()
         if left is not None:
             parts.append(f"{clock(left)} left")
-        parts += [text for text in (self.speed(), self.note) if text]
+        parts += [text for text in (self.speed(), self.now()) if text]
         rows, more = self.first_rows(FEW)
         told = [
             f"{name} " + ", ".join(_cell(heading, text) for heading, text in row.cells.items())
@@ -204,13 +214,13 @@ class View:
         cells: list[rich.console.RenderableType] = [
             rich.text.Text(f"{self.stage} {work.name}".strip(), "bold"),
             rich.progress_bar.ProgressBar(
-                max(work.total, 1), work.done, width=24 if width >= 100 else 10
+                work.total or None, work.done, width=24 if width >= 100 else 10
             ),
-            f"{work.done:,}/{work.total:,}",
+            work.count(),
             clock(work.elapsed()),
             "" if left is None else rich.text.Text(f"{clock(left)} left", "cyan"),
             work.speed(),
-            rich.text.Text(work.note),
+            rich.text.Text(work.now()),
         ]
         line = rich.table.Table.grid(padding=(0, 2, 0, 0))
         for _ in cells:
@@ -235,14 +245,47 @@ def _table(work: Work, room: int) -> rich.table.Table:
 
 
 class Lines:
-    """A work in lines: every few seconds, more seldom the longer it takes."""
+    """A work in lines: every few seconds, more seldom the longer it takes.
+
+    Inside ``with``, a thread prints them, also while nothing is reported. Outside, none is printed.
+    """
 
     def __init__(self, work: Work, put: Callable[[str], None]):
         self._work, self._put, self._last = work, put, 0.0
+        self._lock, self._over = threading.Lock(), threading.Event()
+        self._failed: BaseException | None = None
+        self._thread = threading.Thread(target=self._repeat, name="lines", daemon=True)
+
+    def __enter__(self) -> Lines:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._over.set()
+        self._thread.join()
 
     def look(self) -> None:
-        """Print a line if it is time."""
+        """Print a line if it is time.
+
+        Raises:
+          SystemExit: if nobody reads them any more, whichever thread found out.
+        """
+        with self._lock:
+            if self._failed is not None:
+                raise self._failed
+            if self._due() <= 0:
+                self._last = self._work.elapsed()
+                self._put(self._work.line())
+
+    def _due(self) -> float:
+        """Seconds until the next line."""
         now = self._work.elapsed()
-        if now - self._last >= max(EVERY, SHARE * now):
-            self._last = now
-            self._put(self._work.line())
+        return max(EVERY, SHARE * now) - (now - self._last)
+
+    def _repeat(self) -> None:
+        while not self._over.wait(max(SOONEST, self._due())):
+            try:
+                self.look()
+            except BaseException as error:  # such as a broken pipe; the work is to end by it
+                self._failed = error
+                return

@@ -197,7 +197,7 @@ HEADER = (
     "best: IQM [95 %]",
     "gain on teacher [95 %]",
     "dip: mean / worst",
-    "steps to teacher",
+    "steps to beat teacher",
 )
 
 

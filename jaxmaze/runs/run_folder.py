@@ -354,7 +354,7 @@ def finished(run: Path) -> bool:
 
 def without_data(folder: Path) -> str:
     """Why an existing folder holds no recorded episodes, and what to do, to follow its name."""
-    how = "record one with python -m jaxmaze.rollout --record"
+    how = "record one with jaxmaze rollout --record"
     if not any(folder.iterdir()):
         return f"is empty; {how}"
     try:

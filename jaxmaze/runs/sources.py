@@ -127,6 +127,7 @@ def section_of(paths: Sequence[str], taken: Mapping[str, Any]) -> BC:
     return BC(data=tuple(paths), **values)
 
 
+@console.doing("reads the data")
 def read(section: BC, info: EnvInfo, quiet: bool = False) -> Dataset:
     """The demonstrations that ``config.bc`` asks for: read, checked, joined and filtered.
 

@@ -26,6 +26,7 @@ from jaxmaze.runs import (
     outcomes,
     report,
     run_folder,
+    same_environment,
     style,
     who,
 )
@@ -34,6 +35,9 @@ from jaxmaze.training import audit, evaluation
 KIND = "compare"
 RESUMED = "a comparison, which is not resumed; compare its runs again"
 FIGURE = "report/comparison.png"
+ONE = "their returns do not compare; give runs of one environment"
+LEAST_NEEDED = (2, 5, 1)
+"""Columns of the table that a narrow terminal leaves out: last, dip, seeds."""
 
 
 def load(run: Path) -> report.Arm:
@@ -46,9 +50,7 @@ def load(run: Path) -> report.Arm:
         raise UserError(f"{run} is not a folder; give the folders of finished runs")
     if not run_folder.finished(run):
         if (run / run_folder.CONFIG).exists():
-            raise UserError(
-                f"{run} is not finished; go on with python -m jaxmaze.train --resume={run}"
-            )
+            raise UserError(f"{run} is not finished; go on with jaxmaze train --resume={run}")
         raise UserError(f"{run} is not a run's folder: it has no {run_folder.SUMMARY}")
     summary = run_folder.summary(run)
     if not summary.get("members") or "arms" in summary:
@@ -56,7 +58,7 @@ def load(run: Path) -> report.Arm:
     if "evaluation" not in summary:
         raise UserError(
             f"{run} was cloned without an environment, so it has played no episodes to compare; "
-            f"let it play some with python -m jaxmaze.rollout --run={run} --config.env.id=ID, and "
+            f"let it play some with jaxmaze rollout --run={run} --config.env.id=ID, and "
             "compare that folder"
         )
     best = last = outcomes.read_episodes(run)
@@ -156,18 +158,26 @@ def _configured(folder: Path, own: ml_collections.ConfigDict | None) -> ml_colle
     return config_lib.make_config(config.to_dict() | {"env": own.env.to_dict()})
 
 
-def recorded(folder: Path, trust: bool, own: ml_collections.ConfigDict | None = None) -> Teacher:
+def recorded(
+    folder: Path,
+    trust: bool,
+    own: ml_collections.ConfigDict | None = None,
+    runs: Sequence[Path] = (),
+) -> Teacher:
     """The teacher of a rollout; it plays further episodes if its policy is available.
 
     Args:
       folder: the rollout's.
       trust: whether code that it names may be imported.
       own: a configuration of the user's with the same environment, to make it from.
+      runs: those that it will be compared with.
 
     Raises:
-      UserError: if it is not a rollout, or has no recorded episodes and no available policy.
+      UserError: if it is not a rollout, is of another environment than the runs, or has no recorded
+        episodes and no available policy.
     """
     known = on_record(folder)
+    same_environment.check_runs([*runs, folder], ONE)
     config = _configured(folder, own)
     noise = config.rollout.epsilon or config.rollout.noise_std
     if noise:
@@ -233,10 +243,11 @@ def run(
       The summary, as in summary.json.
 
     Raises:
-      UserError: if one of them is not a finished run.
+      UserError: if one of them is not a finished run, or they are of different environments.
     """
     start = time.perf_counter()
     loaded = {name: load(folder) for name, folder in folders.items()}
+    same_environment.check_runs(list(folders.values()), ONE)
     # Computed again each time, which is fast; never skipped as finished.
     run_folder.claim(workdir, {"kind": KIND, "runs": sorted(loaded)})
     arms = {
@@ -259,15 +270,21 @@ def run(
     }
     if saved is not None:
         summary["saved"] = saved.block()
-        console.say(
-            f"pre-training: {saved.words()} a seed until the mean is at the teacher's level"
-        )
+        console.say(told(saved))
     if teacher is not None:
         played = [{"seed": s, "return": r} for s, (r, _) in sorted(teacher.known.items())]
         summary["teacher"] = {"evaluation": block, "episodes": played}
     run_folder.write_json(workdir / run_folder.SUMMARY, summary)
     console.say(f"figure: {workdir / FIGURE}")
     return summary
+
+
+def told(saved: arms_figure.Saved) -> str:
+    """The steps that pre-training saved, in a line that tells their criterion from the table's."""
+    return (
+        f"pre-training: {saved.words()} a seed until the interquartile mean is at the teacher's "
+        "level (to beat the teacher, as in the table, a 95 % interval must be above it)"
+    )
 
 
 def gain(run: Path, other: Path) -> dict[str, float]:
@@ -289,7 +306,7 @@ def show(arms: JsonMap, teacher: JsonMap | None, choosing: bool = False) -> None
     noun = agree(counts[-1], "episode", "episodes")
     serve = "for choosing alone" if choosing else "that chose nothing"
     title = f"Returns on {' or '.join(map(str, counts))} {noun} a seed {serve}"
-    console.table(title, report.HEADER, report.rows(arms))
+    console.table(title, report.HEADER, report.rows(arms), spare=LEAST_NEEDED)
     if len(counts) > 1:
         console.say(
             "note: these have not played the same episodes; a teacher's rollout is compared on the "

@@ -145,6 +145,7 @@ class _Trainer:
                 self._save()
                 bar.advance()
 
+    @console.doing("plays")
     def _play(self, share: float) -> np.ndarray:
         """A round's episodes of all members.
 
@@ -187,6 +188,7 @@ class _Trainer:
             agreed.append(np.concatenate(same).mean())
         return np.array(agreed)
 
+    @console.doing("fits the clones")
     def _fit(self) -> dict[str, np.ndarray]:
         """Fit new clones to all data so far; returns the last epoch's means."""
         obs, action, weight = dagger_data.padded_rows(self.episodes, self.networks.spaces.action)

@@ -121,13 +121,11 @@ def _show(
     verdict: str,
 ) -> None:
     """Print the table and the verdict."""
-    rows = [
-        (c.name, f"[{_COLOURS[c.verdict]}]{c.verdict}[/]", console.escape(c.says)) for c in checks
-    ]
+    rows = [(c.name, console.styled(c.verdict, _COLOURS[c.verdict]), c.says) for c in checks]
     title = (
         f"{data}: {counted(recordings.count, 'episode')}, {counted(s.lengths.sum(), 'step', ',')}"
     )
-    console.table(console.escape(title), ("check", "verdict", "what it means"), rows, (0, 1, 2))
+    console.table(title, ("check", "verdict", "what it means"), rows, (0, 1, 2))
     if s.labelled:
         console.say(
             f"{counted(s.labelled, 'episode')} {agree(s.labelled, 'carries', 'carry')} a "

@@ -150,6 +150,7 @@ def _identity(
 class _Trainer:
     """The training loop, with its logging, selection of the best policies and checkpoints."""
 
+    @console.doing("starts the environments")
     def __init__(
         self,
         arms: list[Arm],
@@ -208,8 +209,7 @@ class _Trainer:
         for arm, writer in self.files.each():
             if arm.origin is not None:
                 writer.write(0, "train", "handover", arm.origin.start)
-        bar.note("fits the critics")
-        with self.watch("fit critics"):
+        with self.watch("fit critics"), console.doing("fits the critics"):
             asked, means = self.population.fit_critics()
         self.files.write(0, "train", "critic_fit", means, where=asked)
         self.judge.evaluate(self.step(), bar)

@@ -17,7 +17,7 @@ from jaxmaze.config.fields import names_of
 from jaxmaze.core import seeding
 from jaxmaze.core.types import Json
 from jaxmaze.core.words import counted
-from jaxmaze.envs import environment, outside
+from jaxmaze.envs import environment, filming, outside
 from jaxmaze.envs.episodes import (
     Episode,
     iter_episodes,
@@ -35,6 +35,8 @@ from jaxmaze.videos import files
 KIND = "rollout"
 RESUMED = "a rollout, which is not resumed; record it again"
 VIDEO_FPS = 50
+MODES = {"human": "human", "video": "rgb_array"}
+"""The environment's render mode for each way to show episodes."""
 
 
 def run(
@@ -71,6 +73,8 @@ def run(
     player = _player(config, info, policy, member, render)
     if seeds is None:
         seeds = seeding.episode_seeds(config.seed, seeding.ROLLOUT, config.rollout.n_episodes)
+    if render in MODES and not isinstance(player, Person):
+        filming.check(info, MODES[render], int(seeds[0]))  # before there is a folder
     section = config.rollout
     identity = run_folder.identity(
         config,
@@ -258,13 +262,13 @@ def _rendered(
     on_episode: Callable[[Episode], None],
 ) -> Iterator[Episode]:
     """Play one environment after the other, in a window or into video files."""
-    env = environment.make(info.config, "human" if render == "human" else "rgb_array")
+    env = environment.make(info.config, MODES[render])
     frames: list[np.ndarray] = []
     jobs = [deque(enumerate(int(s) for s in seeds))]
 
     def after_step(slot: int) -> None:
         if render == "video":
-            frames.append(np.asarray(env.render()))
+            frames.append(filming.picture(env))
 
     try:
         for _, episode in run_episodes([env], act, jobs, True, after_step):

@@ -19,6 +19,6 @@ def make(env: EnvInfo, seed: int) -> NoReturn:
     del env, seed
     raise UserError(
         "policy human: a person plays in a rollout of its own, one environment in a window "
-        "(python -m jaxmaze.rollout --config=... --policy=human --record); clone what was recorded "
+        "(jaxmaze rollout --config=... --policy=human --record); clone what was recorded "
         "with the recipe bc, --config.bc.data=DIR"
     )

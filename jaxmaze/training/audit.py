@@ -136,6 +136,7 @@ def _play(
     ]
 
 
+@console.doing("keeps a record for later audits")
 def write(
     run: Path,
     networks: Networks,

@@ -13,8 +13,11 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxmaze.core.types import Json, PyTree
 from jaxmaze.envs import workers
+from jaxmaze.runs import console
 
 AXIS = "members"
+COMPILES = "compiles"
+"""What is shown while a program is waited for."""
 CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
 """Options of XLA's compiler: use the widest registers; without them a PPO update took 1.1-1.3 times
 as long. A machine without registers of this width is not affected."""
@@ -59,6 +62,7 @@ class Program:
         self._make, self.sharding = functools.cache(make), sharding
         self._compiling: threading.Thread | None = None
         self.failed: Exception | None = None
+        self._called = False
 
     def prepare(self, *args: PyTree) -> None:
         """Start to compile for arguments like these: arrays, or ``jax.ShapeDtypeStruct``.
@@ -89,12 +93,18 @@ class Program:
     def wait(self) -> None:
         """Wait for the compilation in the background."""
         if self._compiling is not None:
-            self._compiling.join()
+            with console.doing(COMPILES):
+                self._compiling.join()
             self._compiling = None
 
     def __call__(self, *args: PyTree) -> PyTree:
-        self.wait()
-        return self._make(len(args))(*args)
+        if self._called and self._compiling is None:
+            return self._make(len(args))(*args)
+        with console.doing(COMPILES):
+            self.wait()
+            found = self._make(len(args))(*args)
+        self._called = True
+        return found
 
 
 def compiler_options(effort: int) -> Json | None:

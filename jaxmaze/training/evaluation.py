@@ -87,7 +87,8 @@ class Evaluator:
             [key not in self._known and new.get(key) == m for m, key in enumerate(keys)]
         )
         if active.any():
-            results = self._collector.evaluate(policies, seeds, self._deterministic, active)
+            with console.doing("evaluates"):
+                results = self._collector.evaluate(policies, seeds, self._deterministic, active)
             returns = np.full((members, len(seeds)), np.nan)
             lengths = np.zeros((members, len(seeds)), np.int64)
             for r in results:

@@ -93,6 +93,7 @@ class Given(NamedTuple):
     record: audit.Record | None
 
 
+@console.doing("reads what it starts from")
 def read(config: Settings, networks: Networks) -> Given | None:
     """The policies and record of the run in ``config.ppo.init_from``; None from scratch.
 

@@ -36,7 +36,6 @@ class Judge:
         """Evaluate all members, update the best policies, log."""
         seeds = evaluation.selection_seeds(self._config, self._section.eval_episodes)
         policies = self._population.policies()
-        bar.note("evaluates")
         with self._watch("evaluate"):
             results = self.evaluator(policies, seeds)
         returns = np.stack([r.returns for r in results])
@@ -49,7 +48,6 @@ class Judge:
             cell = console.returned(score)
             bar.tell(arm.name, cell, float(score.mean()))
             console.detail(f"{arm.name}: return {', '.join(cell.values())} after {step:,} steps")
-        bar.note("")
 
     def play_off(self, step: int, bar: console.Progress) -> None:
         """Choose between the best policies so far and the last, on more and different episodes."""

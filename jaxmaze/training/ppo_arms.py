@@ -206,6 +206,7 @@ def settled(config: Settings, given: handover.Given | None) -> Settings:
     return config.replace("ppo", observation_statistics="constant")
 
 
+@console.doing("checks what it starts from")
 def take_over(
     arms: Mapping[str, tuple[Settings, Path]],
     given: Mapping[str | None, handover.Given | None],

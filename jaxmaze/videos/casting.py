@@ -15,7 +15,7 @@ from jaxmaze.core.types import Json
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import Act
 from jaxmaze.errors import UserError
-from jaxmaze.runs import console, outcomes, run_folder, who
+from jaxmaze.runs import console, outcomes, run_folder, same_environment, who
 from jaxmaze.teachers import human
 from jaxmaze.training import evaluation
 
@@ -65,8 +65,8 @@ class Casting(NamedTuple):
           teacher: shown first: a rollout or another run, a policy's name, or a Python object.
 
         Raises:
-          UserError: for a folder without a policy, an environment that cannot be made, or code that
-            is not trusted.
+          UserError: for a folder without a policy, an environment that cannot be made, different
+            ones, or code that is not trusted.
         """
         if len(runs) == 1 and self._kind(runs[0]) == "workflow":
             found = self._workflow(runs[0], teacher is None)
@@ -74,6 +74,8 @@ class Casting(NamedTuple):
             found = [self._run(name, run) for name, run in run_folder.labels(runs).items()]
         if teacher is not None:
             found.insert(0, self._teacher(teacher, runs[0]))
+        environments = {part.label: part.info.config.id for part in found}
+        same_environment.check(environments, "film each alone, or give runs of one environment")
         return found
 
     def seed(self, runs: Sequence[Path], episode: int) -> int:

@@ -13,7 +13,7 @@ from jaxmaze.envs import environment, replay
 from jaxmaze.errors import UserError
 from jaxmaze.inspection import recorded_envs
 from jaxmaze.inspection.recordings import Recordings
-from jaxmaze.runs import console, run_folder, sources
+from jaxmaze.runs import console, run_folder, same_environment, sources
 from jaxmaze.training import evaluation
 from jaxmaze.viewing.names import Names
 from jaxmaze.viewing.opinions import Judge
@@ -40,7 +40,8 @@ def open_viewer(
       n_episodes: number of episodes that a run's policy plays, and that go into a file.
 
     Raises:
-      UserError: if there are no episodes, or a policy does not fit them.
+      UserError: if there are no episodes, those of two are of different environments, or a policy
+        does not fit them.
     """
     called = _labels([*data, *policies])
     judges = {path: Judge.of_run(Path(path), called[path]) for path in dict.fromkeys(policies)}
@@ -55,6 +56,9 @@ def open_viewer(
         judge = judges.get(name) or Judge.of_run(path, called[name])
         judges[name] = judge
         opened.append(_played(path, judge, config, trust, n_episodes if not opened else 0))
+    if config is None:
+        environments = {source.name: source.environment for source in opened}
+        same_environment.check(environments, "show each alone, or give two of one environment")
     first = opened[0]
     for source in opened[1:]:
         if [leaf[:3] for leaf in source.leaves[1]] != [leaf[:3] for leaf in first.leaves[1]]:

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import pickle
+import sys
 import types
 from typing import ClassVar
 
@@ -230,3 +231,25 @@ def test_robots_are_drawn_without_a_screen(monkeypatch, screen, library, given, 
     assert os.environ.get("MUJOCO_GL") == given  # nothing is drawn
     making.make(EnvConfig("Robot", "{}", make=Robot), "rgb_array")
     assert os.environ.get("MUJOCO_GL") == drawn
+
+
+def test_pictures_ask_for_no_screen_where_there_is_none(monkeypatch):
+    for name in (*making.SCREENS, making.SDL):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(making, "_set", set())
+    monkeypatch.setattr(sys, "platform", "linux")
+    cartpole = EnvConfig("CartPole-v1")
+    making.make(cartpole).close()
+    assert making.SDL not in os.environ
+    making.make(cartpole, "rgb_array").close()
+    assert os.environ[making.SDL] == "dummy"
+    making.make(cartpole, "human").close()  # a window is to look for one again
+    assert making.SDL not in os.environ
+    monkeypatch.setenv(making.SDL, "dummy")  # the user's own
+    making.make(cartpole, "rgb_array").close()
+    making.make(cartpole, "human").close()
+    assert os.environ[making.SDL] == "dummy"
+    monkeypatch.delenv(making.SDL)
+    monkeypatch.setenv("DISPLAY", ":0")
+    making.make(cartpole, "rgb_array").close()
+    assert making.SDL not in os.environ

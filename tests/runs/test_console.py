@@ -1,6 +1,8 @@
 """What commands print."""
 
 import io
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -30,6 +32,49 @@ def test_a_table_has_its_rows_in_order(printed):
         ["first", "1"],
         ["second", "22"],
     ]
+
+
+def test_what_is_in_brackets_is_shown_in_a_table(printed):
+    rows = [("y[best]", "never [never, never]"), ("z", console.styled("[red]", "green"))]
+    console.table("of [bold]runs[/]", ("arm [a]", "steps [b]"), rows)
+    text = printed.getvalue()
+    for cell in ("of [bold]runs[/]", "arm [a]", "steps [b]", "y[best]", "never [never, never]"):
+        assert cell in text
+    assert " [red] " in text
+
+
+ARMS = [
+    ("pretrained_lr0", "10", "-0.8", "34.9 [-276.3, 346.1]", "8.7 / 10.2", "1,024 [512, never]"),
+    ("scratch", "10", "-0.4", "-0.4 [-15.5, 14.8]", "-", "-"),
+]
+HEADER = ("arm", "seeds", "last", "best: IQM [95 %]", "dip: mean / worst", "steps to teacher")
+
+
+@pytest.mark.parametrize(
+    ("width", "gone"), [(120, ()), (95, ()), (84, ()), (80, ("last",)), (60, ("last", "dip"))]
+)
+def test_no_figure_is_broken_where_it_is_narrow(monkeypatch, width, gone):
+    out = io.StringIO()
+    monkeypatch.setattr(console, "console", rich.console.Console(file=out, width=width))
+    console.table("title", HEADER, ARMS, spare=(2, 4, 1))
+    lines = out.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines) and "…" not in out.getvalue()
+    table, _, caption = out.getvalue().partition("a wider terminal shows: ")
+    for name in ("last", "dip"):
+        assert (name in caption) == (name in gone) != (name in table)
+    kept = ["34.9", "[-276.3, 346.1]", "[-15.5, 14.8]", "[512, never]", "[95 %]"]
+    kept += [] if "last" in gone else ["-0.8"]
+    kept += [] if "dip" in gone else ["8.7 / 10.2"]
+    assert all(figure in table for figure in kept)
+    one_line = any("34.9 [-276.3, 346.1]" in line for line in lines)
+    assert one_line == (width >= 95)
+
+
+def test_text_is_wrapped_and_stays_whole(printed):
+    says = "one of the features has never been seen to take any value but 0 in these data"
+    console.table("t", ("check", "n", "means"), [("drift", "1", says)], left=(0, 2))
+    words = [word for line in printed.getvalue().splitlines() for word in line.split()]
+    assert [word for word in words if word in says.split()] == says.split()
 
 
 def test_progress_counts_to_the_end_and_shows_notes(printed):
@@ -97,6 +142,82 @@ def test_lines_come_every_few_seconds_and_more_seldom_later():
         clock.now += 1
         lines.look()
     assert len(put) == pytest.approx(250 / 5 + 350 / 9, abs=8)
+
+
+def until(holds):
+    """Wait until something holds, as another thread is at work."""
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def timers():
+    return [thread for thread in threading.enumerate() if thread.name == "lines"]
+
+
+def test_lines_come_and_name_what_goes_on_while_nothing_is_reported(printed, monkeypatch):
+    monkeypatch.setattr(live, "EVERY", 0.0)
+    monkeypatch.setattr(live, "SHARE", 0.0)
+    monkeypatch.setattr(live, "SOONEST", 0.01)
+    with console.progress("fine-tune", 4) as bar:
+        with console.doing("fits the critics"), console.doing("compiles"):
+            until(lambda: printed.getvalue().count("fits the critics, compiles\n") > 2)
+        bar.note("half way")
+        until(lambda: "fine-tune  0/4 (0 %)  0:00, half way\n" in printed.getvalue())
+        assert len(timers()) == 1
+    assert not timers()
+    lines = printed.getvalue().splitlines()
+    assert all(line.startswith("fine-tune  0/4") for line in lines)
+    assert lines[-1] == "fine-tune  0/4  0:00, half way"
+
+
+def test_what_is_done_outside_of_a_work_is_shown_while_it_lasts(printed, monkeypatch):
+    monkeypatch.setattr(live, "EVERY", 0.0)
+    monkeypatch.setattr(live, "SOONEST", 0.01)
+    with console.doing("reads the data"):
+        until(lambda: printed.getvalue())
+    assert set(printed.getvalue().splitlines()) == {"reads the data  0:00"}
+    assert not timers() and not console._works
+
+
+def test_timers_end_with_an_error_and_are_not_there_if_nothing_is_shown(printed):
+    with pytest.raises(KeyError), console.progress("work", 4), console.doing("reads"):
+        raise KeyError("broken")
+    assert not timers() and not console._works
+    try:
+        console.loudness(quiet=True)
+        with console.progress("work", 4), console.doing("reads"):
+            assert not timers()
+    finally:
+        console.loudness()
+    with console.hushed(), console.doing("reads"), console.progress("work", 4):
+        assert not timers()
+    assert printed.getvalue() == ""
+
+
+def test_a_work_ends_if_a_timer_cannot_print(monkeypatch):
+    monkeypatch.setattr(live, "EVERY", 0.0)
+    monkeypatch.setattr(live, "SOONEST", 0.01)
+
+    def broken(line):
+        raise SystemExit(1)  # as rich does where nobody reads what is printed
+
+    with pytest.raises(SystemExit), live.Lines(work()[0], broken) as lines:
+        until(lambda: lines._failed)
+        lines.look()
+
+
+def test_the_view_names_what_goes_on():
+    todo, _ = work()
+    todo.doing = ("fits the critics", "compiles")
+    view, out = live.View(), io.StringIO()
+    view._works += [live.Work("reads the data", 0), todo]
+    plain = rich.console.Console(file=out, width=120)
+    plain.print(view._drawn(plain))
+    first, second = out.getvalue().splitlines()
+    assert "reads the data" in first and "0/0" not in first
+    assert "0/10" in second and "fits the critics, compiles" in second
 
 
 def test_the_view_shows_stage_bar_speed_arms_and_the_last_warning(monkeypatch):

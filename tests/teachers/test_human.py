@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxmaze import api, policies
-from jaxmaze.envs import environment
+from jaxmaze.envs import environment, making
 from jaxmaze.errors import UserError
 from jaxmaze.runs import trajectories
 from jaxmaze.teachers.person import keys, session
@@ -24,6 +24,7 @@ CONFIG = {"env": {"id": "MountainCar-v0", "max_episode_steps": 12}}
 def no_screen(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+    monkeypatch.setattr(making, "_set", set())  # that of this test is the user's own
     yield
     pygame.quit()
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmaze.runs import console, live
 from jaxmaze.training import compiled
 
 
@@ -66,3 +67,17 @@ def test_what_could_not_be_prepared_is_kept():
     program.prepare(jax.ShapeDtypeStruct((1, 2, 3), np.float32))
     program.wait()
     assert isinstance(program.failed, TypeError)
+
+
+def test_what_is_waited_for_is_named(monkeypatch):
+    monkeypatch.setattr(live, "EVERY", 1e9)
+    named = []
+
+    def made(arguments):
+        return lambda x: named.append(console._works[-1].doing)
+
+    program = compiled.Program(made)
+    with console.progress("work", 2):
+        program(1)
+        program(2)
+    assert named == [("compiles",), ()]

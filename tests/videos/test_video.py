@@ -148,6 +148,33 @@ def test_a_policy_has_the_colour_of_what_it_is_in_comparison_video_and_viewer(wo
         assert found == wanted
 
 
+def test_runs_of_different_environments_are_not_put_side_by_side(workflow, drawn, tmp_path):
+    one, other = drawn("right"), workflow / "bc"
+    names = r"are of different environments, \S*(Drawn|CartPole)-v\d and \S*(Drawn|CartPole)-v\d; "
+    out = tmp_path / "out"
+    config = {"env": {"id": DRAWN}, "rollout": {"n_episodes": 1}}
+    data = api.record(config, tmp_path / "data", policy="random").folder
+    for show, hint in (
+        (lambda: api.video(one, other, trust=True, workdir=out), "film each alone"),
+        (lambda: api.video(other, teacher=one, trust=True, workdir=out), "film each alone"),
+        (lambda: api.compare([other, one], out), "their returns do not compare"),
+        (
+            lambda: api.compare([other], out, teacher=one, trust=True),
+            "their returns do not compare",
+        ),
+        (lambda: api.view(workflow / "rollout", data, trust=True), "show each alone"),
+    ):
+        with pytest.raises(UserError, match=names + hint):
+            show()
+    assert not (out / "summary.json").exists() and not list(tmp_path.glob("out/*.mp4"))
+
+
+def test_variants_of_one_environment_are_compared(drawn, tmp_path):
+    one, other = drawn(name="a"), drawn("left", name="b", draws="bytes")
+    assert api.compare([one, other], tmp_path / "compared").summary["arms"].keys() == {"a", "b"}
+    assert api.video(one, other, trust=True, output=tmp_path / "x.gif").exists()
+
+
 def test_the_same_command_writes_the_same_files(drawn, tmp_path):
     run = drawn()
     for suffix in ("mp4", "gif"):

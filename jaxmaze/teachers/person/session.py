@@ -245,6 +245,7 @@ def _open_window() -> None:
         import pygame
     except ImportError as error:
         raise UserError("policy human needs pygame: pip install pygame-ce") from error
+    environment.look_for_screen()  # pictures alone, which the environment draws, need none
     try:
         pygame.display.init()
         pygame.joystick.init()
