@@ -73,23 +73,40 @@ class Filmed(gym.Wrapper):
         return observation, reward, bool(terminated), bool(truncated), info
 
     def _picture(self) -> bytes:
-        name = self.unwrapped.spec.id if self.unwrapped.spec else type(self.unwrapped).__name__
-        try:
-            picture = self.env.render()
-        except gym.error.DependencyNotInstalled as error:
-            raise UserError(f"{name} needs a package to be rendered: {error}") from error
-        except Exception as error:  # whatever a user's environment raises
-            text = f"{type(error).__name__}: {importing.first_line(error)}{importing.place(error)}"
-            hint = f" ({NO_SCREEN})" if "GL" in text else ""
-            raise UserError(f"{name} cannot be rendered: {text}{hint}") from error
+        picture = rendered(self.env)
         array = np.asarray(picture) if picture is not None else np.zeros(0)
         if array.ndim != 3 or array.shape[-1] != 3 or array.dtype.kind not in "ui":
-            found = f"an array {array.shape}" if isinstance(picture, np.ndarray) else repr(picture)
-            raise UserError(
-                f"{name} draws no pictures: with render_mode='rgb_array', render() gave "
-                f"{found[:60]}; a video needs an array (height, width, 3) of bytes"
-            )
+            raise no_picture(self.env, picture)
         return self._keep(array.astype(np.uint8))
+
+
+def rendered(env: gym.Env) -> object:
+    """What an environment's ``render()`` gives.
+
+    Raises:
+      UserError: if it raises.
+    """
+    try:
+        return env.render()
+    except gym.error.DependencyNotInstalled as error:
+        raise UserError(f"{_name(env)} needs a package to be rendered: {error}") from error
+    except Exception as error:  # whatever a user's environment raises
+        text = f"{importing.told(error)}{importing.place(error)}"
+        hint = f" ({NO_SCREEN})" if "GL" in text else ""
+        raise UserError(f"{_name(env)} cannot be rendered: {text}{hint}") from error
+
+
+def no_picture(env: gym.Env, given: object) -> UserError:
+    """The error for what ``render()`` gave if that is no picture."""
+    found = f"an array {given.shape}" if isinstance(given, np.ndarray) else repr(given)
+    return UserError(
+        f"{_name(env)} draws no pictures: with render_mode='rgb_array', render() gave "
+        f"{found[:60]}; a picture needs an array (height, width, 3) of bytes"
+    )
+
+
+def _name(env: gym.Env) -> str:
+    return env.unwrapped.spec.id if env.unwrapped.spec else type(env.unwrapped).__name__
 
 
 def film(

@@ -186,6 +186,12 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
+def told(error: BaseException) -> str:
+    """An exception in a line: its type, and the first line of its message if it has one."""
+    name, text = type(error).__name__, first_line(error)
+    return name if text == name else f"{name}: {text}"
+
+
 def place(error: BaseException) -> str:
     """A readable location in the user's code where an exception was raised; empty if unknown."""
     found, trace = "", error.__traceback__

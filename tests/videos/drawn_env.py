@@ -28,6 +28,8 @@ class Drawn(gym.Env):
             return None
         if self.draws == "raises":
             raise RuntimeError("no screen\nto be found")
+        if self.draws == "silently raises":
+            raise NotImplementedError
         return np.full((17, 25, 3), 10 * self.steps, np.uint8)
 
 
