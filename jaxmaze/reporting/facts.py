@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -135,8 +136,13 @@ def evaluations(facts: Facts, unit: str) -> Chart | None:
 
 
 def spread(block: JsonMap | None) -> str:
-    """Mean and standard deviation of an evaluation."""
-    return "-" if not block else f"{number(block['mean'])} ± {number(block['std'])}"
+    """Mean and standard deviation of an evaluation; of the mean, the digits that the spread has."""
+    if not block:
+        return "-"
+    mean, std = block["mean"], block["std"]
+    if 0 < std < math.inf and math.isfinite(mean):
+        mean = round(mean, max(0, 2 - math.floor(math.log10(std)))) + 0.0  # not -0
+    return f"{number(mean)} ± {number(std)}"
 
 
 def estimate(returns: np.ndarray | None) -> str:

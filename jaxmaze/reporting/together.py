@@ -10,8 +10,9 @@ from jaxmaze.core.types import JsonMap
 from jaxmaze.core.words import agree, counted
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import facts as facts_lib
+from jaxmaze.reporting import hashes
 from jaxmaze.reporting.blocks import Section, Table, Tile
-from jaxmaze.reporting.charts import Axes, Line, chart, number
+from jaxmaze.reporting.charts import Axes, Line, chart, number, true_minus
 from jaxmaze.reporting.facts import Facts, evaluations, spread
 from jaxmaze.reporting.handing import handover
 from jaxmaze.reporting.story import Story, environment_of, seeds, some, tested
@@ -57,7 +58,9 @@ def _table(arms: Mapping[str, JsonMap], choosing: bool) -> Table:
             " Steps to teacher: until the returns of all seeds are above the teacher's "
             "(95 % interval, twice in a row); in brackets, the first and the last seed alone."
         )
-    return Table("", header, [[row[i] for i in kept] for row in rows], note)
+    return Table(
+        "", header, [[row[0], *(true_minus(row[i]) for i in kept[1:])] for row in rows], note
+    )
 
 
 def _compared(arms: Mapping[str, JsonMap], choosing: bool = False) -> list[Section]:
@@ -126,7 +129,9 @@ def compare(facts: Facts) -> Story:
         )
         for name, a in arms.items()
     ][:4]
-    sections = _compared(arms)
+    result, each = _compared(arms)
+    runs = {name: run for name, run in hashes.compared(facts).items() if run.kind == "ppo"}
+    sections = [result, *handover(runs, runs), each]
     return Story(
         f"{counted(len(arms), 'run')} compared: {', '.join(arms)}.",
         tiles + _gain_tiles(facts.summary),
@@ -172,7 +177,7 @@ def workflow(facts: Facts) -> Story:
     ]
     result, seeds = _compared(s["arms"])
     ours = parts.get("pretrained")
-    mid = [] if ours is None else handover(parts, ours)
+    mid = [] if ours is None else handover(parts, {"": ours})
     return Story(about, tiles, [result, *mid, seeds])
 
 
