@@ -139,10 +139,14 @@ def spread(block: JsonMap | None) -> str:
     """Mean and standard deviation of an evaluation; of the mean, the digits that the spread has."""
     if not block:
         return "-"
-    mean, std = block["mean"], block["std"]
-    if 0 < std < math.inf and math.isfinite(mean):
-        mean = round(mean, max(0, 2 - math.floor(math.log10(std)))) + 0.0  # not -0
-    return f"{number(mean)} ± {number(std)}"
+    return f"{fitting(block['mean'], block['std'])} ± {number(block['std'])}"
+
+
+def fitting(x: float, spread: float) -> str:
+    """A number with no more digits than one of the size of its spread has."""
+    if 0 < spread < math.inf and math.isfinite(x):
+        x = round(x, max(0, 2 - math.floor(math.log10(spread)))) + 0.0  # not -0
+    return number(x)
 
 
 def estimate(returns: np.ndarray | None) -> str:

@@ -13,7 +13,7 @@ from jaxmaze.reporting import facts as facts_lib
 from jaxmaze.reporting import hashes
 from jaxmaze.reporting.blocks import Section, Table, Tile
 from jaxmaze.reporting.charts import Axes, Line, chart, number, true_minus
-from jaxmaze.reporting.facts import Facts, evaluations, spread
+from jaxmaze.reporting.facts import Facts, evaluations, fitting, spread
 from jaxmaze.reporting.handing import handover
 from jaxmaze.reporting.story import Story, environment_of, seeds, some, tested
 from jaxmaze.runs import curves, palette, report
@@ -124,7 +124,7 @@ def compare(facts: Facts) -> Story:
     tiles = [
         Tile(
             name,
-            number(a["iqm"]),
+            fitting(a["iqm"], a["iqm_high"] - a["iqm_low"]),
             f"95 % interval [{number(a['iqm_low'])}, {number(a['iqm_high'])}]",
         )
         for name, a in arms.items()
@@ -171,7 +171,7 @@ def workflow(facts: Facts) -> Story:
         Tile("fine-tuned", spread(s["evaluation"]), counted(len(facts.members), "seed")),
         Tile(
             "gain on the clone",
-            number(gain["iqm"]),
+            fitting(gain["iqm"], gain["iqm_high"] - gain["iqm_low"]),
             f"95 % interval [{number(gain['iqm_low'])}, {number(gain['iqm_high'])}], same episodes",
         ),
     ]

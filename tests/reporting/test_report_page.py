@@ -378,6 +378,7 @@ def test_numbers_are_written_alike():
     assert facts.spread({"mean": -0.001, "std": 8.27}) == "0 ± 8.27"
     assert facts.spread({"mean": -101.26, "std": 111.3}) == "−101 ± 111"
     assert facts.spread({"mean": 60.0, "std": 0.0}) == "60 ± 0"
+    assert facts.fitting(0.0083, 29.6) == "0" and facts.fitting(0.0083, 0.01) == "0.0083"
     assert charts.true_minus("-9.8 [-11.0, 2-3] a-1") == "−9.8 [−11.0, 2-3] a-1"
     assert charts.number(-1.5e-5) == "−1.5e−05"
 
