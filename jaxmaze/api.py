@@ -287,7 +287,7 @@ def compare(
             if function is None
             else compare_stage.at_hand(function, runs, trust, own)
         )
-    with page.reported(workdir, anew=True, **about):
+    with page.reported(workdir, True, config, **about):
         compare_stage.run(run_folder.labels(runs), Path(workdir), taught)
     return Run(workdir)
 
@@ -334,7 +334,7 @@ def inspect(
     path = sources.locate(path_of(data))
     folder = workdir or run_folder.default_workdir(path.resolve().name or "data", "inspect")
     settings = None if config is None else config_lib.to_settings(config)
-    with page.reported(folder, anew=True):
+    with page.reported(folder, True, config, trust=trust, replay=replay):
         inspect_stage.run(path, Path(folder), settings, trust, replay)
     return Run(folder)
 

@@ -263,13 +263,10 @@ class Observations:
         )
 
     def describe(self) -> str:
-        """A readable description of the observations."""
-        return " and ".join(
-            ".".join((*map(str, p.path), p.kind.describe(p.shape)))
-            if p.kind == VECTOR
-            else f"{p.name}{': ' * bool(p.path)}{p.kind.describe(p.shape)}"
-            for p in self.parts
-        )
+        """A readable description of the observations: ``(4,)``, ``{flag: one of 3, pos: (2,)}``."""
+        if len(self.parts) == 1 and not self.parts[0].path:
+            return self.parts[0].kind.describe(self.parts[0].shape)
+        return f"{{{', '.join(f'{p.name}: {p.kind.describe(p.shape)}' for p in self.parts)}}}"
 
 
 def to_plain(observations: Observations) -> list[dict[str, object]]:

@@ -180,6 +180,6 @@ def _cannot_be_made(config: EnvConfig, error: Exception, render_mode: str | None
     else:
         text = (
             f"{config.named} with env.kwargs={config.kwargs} cannot be made: "
-            f"{type(error).__name__}: {line}{importing.place(error)}"
+            f"{importing.told(error)}{importing.place(error)}"
         )
     raise UserError(text) from error

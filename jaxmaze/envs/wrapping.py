@@ -102,7 +102,7 @@ def _wrapped(env: gym.Env, code: importing.Code | str, kwargs: Json) -> gym.Env:
     except Exception as error:  # A user's wrapper may raise anything.
         raise UserError(
             f"env.wrappers: {name} cannot be put around {env} with {kwargs}: "
-            f"{type(error).__name__}: {importing.first_line(error)}{importing.place(error)}"
+            f"{importing.told(error)}{importing.place(error)}"
         ) from error
     if not isinstance(wrapped, gym.Env):
         raise UserError(

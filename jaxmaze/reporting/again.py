@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from pathlib import Path
 
-from jaxmaze.config import FIELDS
+from jaxmaze.config import FIELDS, from_dict, import_paths
 from jaxmaze.core.types import JsonMap
+from jaxmaze.core.words import agree
+from jaxmaze.errors import UserError
+from jaxmaze.reporting import hashes
 from jaxmaze.reporting.blocks import Block, Code, Section, Table
 from jaxmaze.reporting.charts import number
 from jaxmaze.reporting.facts import Facts
@@ -30,36 +34,60 @@ def section(facts: Facts) -> Section:
     """All that is needed to do the run again."""
     starts = [x for x in facts.history if x["event"] == "start"]
     blocks: list[Block] = []
-    typed = starts[0].get("command") if starts else None
-    if typed:
-        blocks.append(Code("As it was typed", str(typed)))
+    first: JsonMap = starts[0] if starts else {}
+    if first.get("command"):
+        place = f"In the folder {first['folder']}." if first.get("folder") else ""
+        blocks.append(Code("As it was typed", str(first["command"]), place))
     if not facts.summary and facts.kind not in ("rollout", "compare", "inspect"):
         place = shlex.quote(str(facts.run))
         blocks.append(Code("To go on where it stopped", f"jaxmaze train --resume={place}"))
-    text = _python(facts, starts)
+    last: JsonMap = starts[-1] if starts else {}
+    text = _python(facts, last)
     if text:
-        blocks.append(Code("In Python, from anywhere", text, _note(facts)))
+        blocks.append(Code("In Python", text, _note(facts, last)))
     return Section("Do it again", [*blocks, *_tables(facts, starts)])
 
 
-def _note(facts: Facts) -> str:
-    return (
-        "All settings that differ from the defaults of this version are spelled out."
-        if facts.kind not in ("compare", "inspect")
-        else ""
-    )
+def _note(facts: Facts, start: JsonMap) -> str:
+    """What is to be known of the script: where it is started, and what it spells out."""
+    modules = {path.partition(":")[0] for path in _imported(facts, start)}
+    folder = start.get("folder")
+    if modules:
+        found = f"{agree(len(modules), 'module', 'modules')} {', '.join(sorted(modules))}"
+        verb = agree(len(modules), "is", "are")
+        where = f"in {folder}, from which" if folder else "in the folder from which"
+        note = f"Start it {where} the {found} {verb} imported."
+    elif start.get("trust"):
+        where = folder or "the folder where this was done"
+        note = f"Start it in {where}, so that the code that these folders name is found."
+    else:
+        note = "It can be started in any folder."
+    if facts.kind in ("compare", "inspect"):
+        return note
+    return f"{note} All settings that differ from the defaults of this version are spelled out."
 
 
-def _python(facts: Facts, starts: list[JsonMap]) -> str:
+def _imported(facts: Facts, start: JsonMap) -> list[str]:
+    """The import paths that the script names."""
+    config = start.get("config") if facts.kind in ("compare", "inspect") else facts.about["config"]
+    found: list[str] = []
+    with contextlib.suppress(UserError, TypeError, ValueError):  # a damaged or an older folder
+        found += import_paths(from_dict(config)).values() if config else []
+    teacher = start.get("teacher")
+    if teacher is not None and ":" in str(teacher) and os.sep not in str(teacher):
+        found.append(str(teacher))
+    return found
+
+
+def _python(facts: Facts, start: JsonMap) -> str:
     """A script that does the same; empty if none can."""
     folder = repr(f"{facts.run.resolve().name}-again")
     if facts.kind == "compare":
-        return _compare(starts[-1], folder) if starts and starts[-1].get("runs") else ""
+        return _compare(facts, start, folder) if start.get("runs") else ""
     if facts.kind == "inspect":
-        return f"import jaxmaze\n\njaxmaze.inspect({facts.about.get('data')!r}, {folder})"
+        return _inspect(facts, start, folder)
     if "config" not in facts.about:
         return ""
-    settings = "".join(f"    {n!r}: {_literal(v)},\n" for n, v in differences(facts).items())
     call = f"jaxmaze.train(config, {folder})"
     if facts.kind == "rollout":
         more = {
@@ -69,10 +97,33 @@ def _python(facts: Facts, starts: list[JsonMap]) -> str:
         }
         given = "".join(f", {k}={v!r}" for k, v in more.items() if v or k == "save")
         call = f"jaxmaze.record(config, {folder}{given})"
-    return f"import jaxmaze\n\nconfig = {{\n{settings}}}\n{call}"
+    return f"import jaxmaze\n\n{_config(facts)}{call}"
 
 
-def _compare(start: JsonMap, folder: str) -> str:
+def _config(facts: Facts) -> str:
+    """The settings as a dict."""
+    settings = "".join(f"    {n!r}: {_literal(v)},\n" for n, v in differences(facts).items())
+    return f"config = {{\n{settings}}}\n"
+
+
+def _given(facts: Facts, start: JsonMap, words: list[str]) -> str:
+    """The config that was given besides, if one was; it and ``trust`` are added to the words."""
+    config = start.get("config")
+    words += ["config=config"] if config else []
+    words += ["trust=True"] if start.get("trust") else []
+    return _config(facts._replace(about={"config": config})) if config else ""
+
+
+def _inspect(facts: Facts, start: JsonMap, folder: str) -> str:
+    """A script that inspects the same data."""
+    words = [repr(facts.about.get("data")), folder]
+    text = _given(facts, start, words)
+    if start.get("replay") not in (None, 10):  # the usual number
+        words.append(f"replay={start['replay']!r}")
+    return f"import jaxmaze\n\n{text}jaxmaze.inspect({', '.join(words)})"
+
+
+def _compare(facts: Facts, start: JsonMap, folder: str) -> str:
     """A script that compares the same runs, with the same teacher."""
     words, note = [repr(start["runs"]), folder], ""
     teacher = start.get("teacher")
@@ -81,8 +132,8 @@ def _compare(start: JsonMap, folder: str) -> str:
         words.append("teacher=teacher")
     elif teacher is not None:
         words.append(f"teacher={teacher!r}")
-    words += ["trust=True"] if start.get("trust") else []
-    return f"import jaxmaze\n\n{note}jaxmaze.compare({', '.join(words)})"
+    text = _given(facts, start, words)
+    return f"import jaxmaze\n\n{text}{note}jaxmaze.compare({', '.join(words)})"
 
 
 def _literal(value: object) -> str:
@@ -117,25 +168,7 @@ def _tables(facts: Facts, starts: list[JsonMap]) -> list[Block]:
     if changed:
         rows.append(("changed since", ", ".join(changed)))
     blocks: list[Block] = [Table("Where and with what", ("", ""), rows, left=(0, 1))]
-    hashes = [
-        (k.replace("_sha256", ""), str(v))
-        for k, v in facts.about.items()
-        if k.endswith("sha256") and v
-    ]
-    # DAgger's lie in the run itself.
-    listed = facts.about.get("demonstrations") or []
-    sources = [x for x in listed if not _paths(x).startswith(f"{facts.run.resolve()}{os.sep}")]
-    hashes += [("demonstrations", f"{_paths(x)} {x.get('sha256') or ''}") for x in sources]
-    if hashes:
-        blocks.append(
-            Table("What it started from: paths and SHA-256", ("", ""), hashes, left=(0, 1))
-        )
-    return blocks
-
-
-def _paths(source: JsonMap) -> str:
-    path = source.get("path")
-    return ", ".join(path) if isinstance(path, list) else str(path)
+    return [*blocks, *hashes.tables(facts)]
 
 
 def settings(facts: Facts) -> Section | None:

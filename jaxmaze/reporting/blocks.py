@@ -84,16 +84,7 @@ class Film:
     form: ClassVar[str] = "film"
 
 
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A figure as wide as the page: its name, and the data themselves as an address."""
-
-    name: str
-    address: str
-    form: ClassVar[str] = "picture"
-
-
-Block: TypeAlias = Table | Chart | Code | Notes | Links | Film | Picture
+Block: TypeAlias = Table | Chart | Code | Notes | Links | Film
 
 
 class Section(NamedTuple):

@@ -7,6 +7,7 @@ matplotlib alone takes longer than many of them; its drawings have fixed colours
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,7 +20,8 @@ from jaxmaze.runs import palette
 SERIES = len(palette.COLOURS)
 """Colours in the page's style."""
 MOST = 300
-"""Points drawn of a line; longer ones are averaged, and their ends kept."""
+"""Points drawn of a line; longer ones are averaged, and their ends kept. Of more than twice as many
+dots, the lowest and the highest of each stretch are drawn."""
 SMALL, WIDE, NARROW = (400, 220), (900, 330), (360, 250)
 _TOP, _RIGHT, _BOTTOM = 10, 14, 40
 
@@ -35,7 +37,8 @@ class Line(NamedTuple):
       high: ``[P]`` upper end.
       each: ``[M, P]`` thin lines beside it, such as one per seed.
       colour: the place of its colour in the palette, -1 for that of the text.
-      style: ``""``, ``"dashed"`` or ``"dots"``.
+      style: ``""``, ``"dashed"``, ``"dots"`` or ``"bars"``.
+      width: of bars, along x.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Line(NamedTuple):
     each: np.ndarray | None = None
     colour: int = 0
     style: str = ""
+    width: float = 0.0
 
 
 class Axes(NamedTuple):
@@ -66,7 +70,9 @@ def chart(
     if not known:
         return None
     keys = [Key(x.name, f"{_colour(x)} {x.style}".strip()) for x in known if x.name]
-    keys += [Key(f"{name}: {number(level)}", "level") for name, level in axes.levels]
+    keys += [
+        Key(f"{name}: {number(level)}", _level(i)) for i, (name, level) in enumerate(axes.levels)
+    ]
     if len(keys) == 1:  # the title says it
         keys = [] if known[0].name else keys
     if not wide:
@@ -80,10 +86,15 @@ def number(x: float) -> str:
     if not math.isfinite(x):
         return "-"
     if x and abs(x) < 1e-3:
-        return f"{x:.1e}"
+        return f"{x:.1e}".replace("-", "−")
     digits = max(0, 2 - math.floor(math.log10(abs(x)))) if x else 0
     text = f"{x:,.{min(digits, 4)}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
+
+
+def true_minus(text: str) -> str:
+    """A text whose negative numbers have the minus sign of :func:`number`."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
 
 
 def _short(x: float) -> str:
@@ -97,8 +108,10 @@ def _short(x: float) -> str:
 def _thinned(line: Line) -> Line:
     """At most ``MOST`` points, each the mean of those it stands for."""
     count = len(line.x)
-    if count <= MOST:
+    if count <= MOST or line.style == "bars":
         return line
+    if line.style == "dots":
+        return _extremes(line)
     edges = np.linspace(0, count, MOST + 1).astype(int)
     sizes = np.diff(edges)
 
@@ -111,6 +124,16 @@ def _thinned(line: Line) -> Line:
     x, y = (np.add.reduceat(np.asarray(v, float), edges[:-1]) / sizes for v in (line.x, line.y))
     x[0], x[-1] = line.x[0], line.x[-1]
     return line._replace(x=x, y=y, low=low, high=high, each=each)
+
+
+def _extremes(line: Line) -> Line:
+    """The lowest and the highest dot of each stretch."""
+    known = np.flatnonzero(np.isfinite(line.y))
+    if len(known) > 2 * MOST:
+        stretches = np.array_split(known, MOST)
+        ends = [(s[line.y[s].argmin()], s[line.y[s].argmax()]) for s in stretches]
+        known = np.unique(np.ravel(ends))
+    return line._replace(x=line.x[known], y=line.y[known])
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
@@ -152,11 +175,15 @@ def _reach(lines: Sequence[Line], axes: Axes) -> tuple[float, float]:
     values = np.concatenate([*inner, [level for _, level in axes.levels]])
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())
+    if high - low < 1e-9 * max(abs(low), abs(high)):  # the same number, but for rounding
+        high = low
     span = high - low
     for line in lines:
         if line.low is not None and line.high is not None and np.isfinite(line.low).any():
             low = max(min(low, float(np.nanmin(line.low))), low - span / 2)
             high = min(max(high, float(np.nanmax(line.high))), high + span / 2)
+    if any(line.style == "bars" for line in lines):  # they stand on 0
+        return 0.0, 1.06 * high or 1.0
     margin = 0.06 * (high - low) or max(abs(high) * 0.05, 0.5)
     return low - margin, high + margin
 
@@ -168,19 +195,26 @@ def _svg(title: str, lines: Sequence[Line], axes: Axes, size: tuple[int, int]) -
     marks = ticks(low, high, 5)
     left = 26 + 7 * max(len(_short(t)) for t in marks)
     ends = [np.asarray(line.x, float) for line in lines]
-    first, last = min(float(x.min()) for x in ends), max(float(x.max()) for x in ends)
-    if not axes.log and 0 < first < 0.1 * last:
+    half = max(line.width for line in lines) / 2
+    first = min(float(x.min()) for x in ends) - half
+    last = max(float(x.max()) for x in ends) + half
+    if not half and not axes.log and 0 < first < 0.1 * last:
         first = 0.0
     if first == last:
         first, last = (first / 2, last * 2) if axes.log else (first - 0.5, last + 0.5)
     x = _Scale(first, last, left, width - _RIGHT, axes.log)
     y = _Scale(low, high, height - _BOTTOM, _TOP)
     parts = [*_frame(x, y, marks, axes, lines), *(_drawn(line, x, y) for line in lines)]
-    for _, level in axes.levels:
-        parts.append(_path("level", f"M{left},{float(y(level)):.1f}H{width - _RIGHT}"))
+    for i, (_, level) in enumerate(axes.levels):
+        parts.append(_path(_level(i), f"M{left},{float(y(level)):.1f}H{width - _RIGHT}"))
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         width, height, title, Markup("").join(parts)
     )
+
+
+def _level(place: int) -> str:
+    """The classes of a level across the chart; the second is dashed otherwise."""
+    return "level" if place % 2 == 0 else "level other"
 
 
 def _colour(line: Line) -> str:
@@ -233,6 +267,8 @@ def _drawn(line: Line, x: _Scale, y: _Scale) -> Markup:
             parts.append(_path(f"band {style}", f"M{there}L{back}Z"))
     for each in () if line.each is None else line.each:
         parts.append(_path(f"thin {style}", _run(at, y(each))))
+    if line.style == "bars":
+        return _bars(line, style, x, y)
     if line.style == "dots" or np.isfinite(line.y).sum() == 1:
         dot = '<circle class="fill {}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>'
         ok = np.isfinite(line.y)
@@ -240,6 +276,17 @@ def _drawn(line: Line, x: _Scale, y: _Scale) -> Markup:
     if line.style != "dots":
         parts.append(_path(f"line {style} {line.style}".strip(), _run(at, y(line.y))))
     return Markup("").join(parts)
+
+
+def _bars(line: Line, style: str, x: _Scale, y: _Scale) -> Markup:
+    """Bars from 0 up, with a little room between them."""
+    ok = np.isfinite(line.y)
+    left, right = x(line.x[ok] - 0.46 * line.width), x(line.x[ok] + 0.46 * line.width)
+    d = "".join(
+        f"M{a:.1f},{y.start:.1f}V{top:.1f}H{b:.1f}V{y.start:.1f}Z"
+        for a, b, top in zip(left, right, y(line.y[ok]), strict=True)
+    )
+    return _path(f"bar {style}", d)
 
 
 def _points(x: np.ndarray, y: np.ndarray) -> str:

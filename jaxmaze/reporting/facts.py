@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -137,8 +138,17 @@ def evaluations(facts: Facts, unit: str) -> Chart | None:
 
 
 def spread(block: JsonMap | None) -> str:
-    """Mean and standard deviation of an evaluation."""
-    return "-" if not block else f"{number(block['mean'])} ± {number(block['std'])}"
+    """Mean and standard deviation of an evaluation; of the mean, the digits that the spread has."""
+    if not block:
+        return "-"
+    return f"{fitting(block['mean'], block['std'])} ± {number(block['std'])}"
+
+
+def fitting(x: float, spread: float) -> str:
+    """A number with no more digits than one of the size of its spread has."""
+    if 0 < spread < math.inf and math.isfinite(x):
+        x = round(x, max(0, 2 - math.floor(math.log10(spread)))) + 0.0  # not -0
+    return number(x)
 
 
 def estimate(returns: np.ndarray | None) -> str:

@@ -13,16 +13,36 @@ from jaxmaze.reporting.facts import Facts, curve, dips_of, series
 UNIT = "environment steps a seed"
 
 
-def handover(drawn: Mapping[str, Facts], tuned: Facts) -> list[Section]:
-    """The section on the handover; none if the run did not start from another's policies.
+def handover(drawn: Mapping[str, Facts], tuned: Mapping[str, Facts]) -> list[Section]:
+    """The section on the handover; none if no run started from another's policies.
 
     Args:
       drawn: the runs whose curves are drawn, by name.
-      tuned: the run that took the policies over.
+      tuned: the runs that are told of: those that took policies over, by name.
     """
-    if tuned.setting("ppo.init_from") is None:
+    tuned = {name: run for name, run in tuned.items() if began_from_a_clone(run)}
+    if not tuned:
         return []
-    audit: JsonMap = tuned.summary.get("audit", {})
+    blocks: list[Block | None] = [
+        Table(name, ("", ""), _rows(run), left=(0, 1)) for name, run in tuned.items()
+    ]
+    axes = Axes(UNIT, "KL, nats")
+    drift = "Drift: distance of the policy from the clone"
+    blocks.append(curve(drawn, "train", "ppo/clone_kl", drift, axes))
+    if len(drawn) > 1:
+        spread = "Exploration: entropy of the policy"
+        blocks.append(curve(drawn, "train", "ppo/entropy", spread, Axes(UNIT, "nats")))
+    return [Section("The handover from the clone", [b for b in blocks if b is not None])]
+
+
+def began_from_a_clone(run: Facts) -> bool:
+    """Whether PPO took over the policies of another run."""
+    return run.kind == "ppo" and run.setting("ppo.init_from") is not None
+
+
+def _rows(tuned: Facts) -> list[tuple[str, str]]:
+    """The audit, the dip, and the exploration at the start."""
+    audit: JsonMap = tuned.summary.get("audit") or {}
     rows = [(name, value) for name, value in _audit(audit).items() if value]
     dips = dips_of(tuned)
     if dips is not None:
@@ -39,22 +59,7 @@ def handover(drawn: Mapping[str, Facts], tuned: Facts) -> list[Section]:
         found = series(tuned, "train", f"handover/{name}")
         if found is not None:
             rows.append((shown, ", ".join(number(float(v)) for v in found[1][:, 0])))
-    blocks: list[Block | None] = [
-        Table("", ("", ""), rows, left=(0, 1)),
-        curve(
-            drawn,
-            "train",
-            "ppo/clone_kl",
-            "Drift: distance of the policy from the clone",
-            Axes(UNIT, "KL, nats"),
-        ),
-        curve(
-            drawn, "train", "ppo/entropy", "Exploration: entropy of the policy", Axes(UNIT, "nats")
-        )
-        if len(drawn) > 1
-        else None,
-    ]
-    return [Section("The handover from the clone", [b for b in blocks if b is not None])]
+    return rows
 
 
 def _audit(audit: JsonMap) -> dict[str, str]:

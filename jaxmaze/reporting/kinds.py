@@ -9,7 +9,7 @@ import numpy as np
 from jaxmaze.core.words import counted
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import facts as facts_lib
-from jaxmaze.reporting import together
+from jaxmaze.reporting import inspected, together
 from jaxmaze.reporting.blocks import Section, Table, Tile
 from jaxmaze.reporting.charts import Axes, Line, chart, number
 from jaxmaze.reporting.facts import Facts, curve, evaluations
@@ -151,7 +151,7 @@ def _ppo(facts: Facts) -> Story:
         ),
     ]
     start = facts.setting("ppo.init_from")
-    sections = [Section("Training", some(*drawn)), *handover(one, facts), *seeds(facts, dips)]
+    sections = [Section("Training", some(*drawn)), *handover(one, one), *seeds(facts, dips)]
     timing = facts.summary.get("timing")
     if timing:
         rows = [
@@ -169,21 +169,6 @@ def _ppo(facts: Facts) -> Story:
     return Story(f"PPO in {environment_of(facts)}, {how}.", tiles, sections)
 
 
-def _inspect(facts: Facts) -> Story:
-    s = facts.summary
-    rows = [(name, c["verdict"], c["says"]) for name, c in s.get("checks", {}).items()]
-    table = Table("", ("check", "verdict", "what it means"), rows, left=(0, 1, 2))
-    tiles = []
-    if s:
-        held = counted(s["data"]["episodes"], "episode", ",")
-        tiles = [Tile("verdict", s["verdict"], f"{held}, {s['data']['steps']:,} steps")]
-    return Story(
-        f"Recorded episodes in {facts.about.get('data')}, inspected.",
-        tiles,
-        [Section("Checks", [table])],
-    )
-
-
 STORIES: dict[str, Callable[[Facts], Story]] = {
     "rollout": _rollout,
     "bc": _bc,
@@ -193,6 +178,6 @@ STORIES: dict[str, Callable[[Facts], Story]] = {
     "workflow": together.workflow,
     "sweep": together.sweep,
     "curve": together.efficiency,
-    "inspect": _inspect,
+    "inspect": inspected.story,
 }
 """By the kind of a run."""

@@ -7,16 +7,21 @@ import contextlib
 import functools
 import hashlib
 import os
+import re
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup, escape
 
+from jaxmaze.config import ConfigLike, to_dict, validate
+from jaxmaze.core.types import Json
 from jaxmaze.core.words import agree
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import again, facts
-from jaxmaze.reporting.blocks import Block, Film, Links, Notes, Page, Picture, Section
+from jaxmaze.reporting.blocks import Block, Film, Links, Notes, Page, Section
+from jaxmaze.reporting.charts import true_minus
 from jaxmaze.reporting.facts import Facts
 from jaxmaze.reporting.kinds import STORIES, Story
 from jaxmaze.runs import console, disk, history, pages, run_folder
@@ -27,6 +32,8 @@ EMBEDDED, EMBEDDED_ALL = 3 * 2**20, 9 * 2**20
 """Bytes up to which a video is part of the page, and all of them together."""
 FILMS = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif"}
 MOST_FILMS = 12
+LONG_WORD = 18
+"""Letters of the longest word that a narrow column does not break."""
 
 
 def write(run: Path) -> Path:
@@ -78,7 +85,15 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    env.filters["whole_words"] = whole_words
     return env.get_template("report.html")
+
+
+def whole_words(cell: str) -> Markup:
+    """A table's cell, whose long words (paths, hashes) may be broken, and no others."""
+    parts = re.split(r"(\s+)", str(cell))
+    long = Markup('<span class="long">{}</span>')
+    return Markup("").join(long.format(x) if len(x) > LONG_WORD else escape(x) for x in parts)
 
 
 def page(found: Facts) -> Page:
@@ -86,8 +101,6 @@ def page(found: Facts) -> Page:
     told = STORIES.get(found.kind, lambda f: Story(f"A {f.kind}.", [], []))(found)
     said = _said(found)
     sections = [*told.sections, *_films(found.run)]
-    if found.kind == "inspect":  # all other kinds draw their charts from the run's numbers
-        sections += _figures(found.run)
     if said:
         intro = "Printed while it ran."
         sections.insert(0, Section("Notes and warnings", [Notes(said)], intro))
@@ -152,14 +165,6 @@ def _films(run: Path) -> list[Section]:
     return [Section("Videos", films, intro)] if films else []
 
 
-def _figures(run: Path) -> list[Section]:
-    """The figures in the folder, as pictures that are part of the page."""
-    paths = sorted((run / "report").glob("*.png"))
-    if not paths:
-        return []
-    return [Section("Figures", [Picture(p.stem, _embedded(p, "image/png")) for p in paths])]
-
-
 def _embedded(path: Path, kind: str) -> str:
     """A file as an address that holds all of it."""
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
@@ -170,7 +175,9 @@ def _told(film: Path) -> str:
     with contextlib.suppress(UserError, KeyError, TypeError, ValueError):
         about = run_folder.read_json(film.with_suffix(".json"))
         shown = [f"{p['label']} {p['return']:.1f} ({p['end']})" for p in about["policies"]]
-        return f"{about['environment']}, seed {about['seed']}; return: {', '.join(shown)}"
+        return true_minus(
+            f"{about['environment']}, seed {about['seed']}; return: {', '.join(shown)}"
+        )
     return film.name
 
 
@@ -192,15 +199,24 @@ def _files(run: Path) -> Section:
 
 
 @contextlib.contextmanager
-def reported(workdir: str | Path, anew: bool = False, **about: object) -> Iterator[None]:
+def reported(
+    workdir: str | Path, anew: bool = False, config: ConfigLike | None = None, **about: object
+) -> Iterator[None]:
     """Keep the history of the run that is done inside, and write its report at the end.
 
     A run that is finished already stays as it is, unless it is always done ``anew``.
+
+    Args:
+      workdir: the run's folder.
+      anew: whether it is done again if it is finished.
+      config: a configuration that was given for a run that keeps none itself.
+      **about: more that the history says of the start.
     """
     run = Path(workdir)
     if not anew and run_folder.finished(run):
         yield
         return
-    with history.kept(run, run_folder.versions(), **about):
+    given: Json = {} if config is None else {"config": to_dict(validate(config))}
+    with history.kept(run, run_folder.versions(), **given, **about):
         yield
     attempt(run)

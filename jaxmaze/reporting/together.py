@@ -10,9 +10,10 @@ from jaxmaze.core.types import JsonMap
 from jaxmaze.core.words import agree, counted
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import facts as facts_lib
+from jaxmaze.reporting import hashes
 from jaxmaze.reporting.blocks import Section, Table, Tile
-from jaxmaze.reporting.charts import Axes, Line, chart, number
-from jaxmaze.reporting.facts import Facts, evaluations, spread
+from jaxmaze.reporting.charts import Axes, Line, chart, number, true_minus
+from jaxmaze.reporting.facts import Facts, evaluations, fitting, spread
 from jaxmaze.reporting.handing import handover
 from jaxmaze.reporting.story import Story, environment_of, seeds, some, tested
 from jaxmaze.runs import curves, palette, report
@@ -58,7 +59,9 @@ def _table(arms: Mapping[str, JsonMap], choosing: bool) -> Table:
             " Steps to beat teacher: until the returns of all seeds are above the teacher's "
             "(95 % interval, twice in a row); in brackets, the first and the last seed alone."
         )
-    return Table("", header, [[row[i] for i in kept] for row in rows], note)
+    return Table(
+        "", header, [[row[0], *(true_minus(row[i]) for i in kept[1:])] for row in rows], note
+    )
 
 
 def _compared(arms: Mapping[str, JsonMap], choosing: bool = False) -> list[Section]:
@@ -122,12 +125,14 @@ def compare(facts: Facts) -> Story:
     tiles = [
         Tile(
             name,
-            number(a["iqm"]),
+            fitting(a["iqm"], a["iqm_high"] - a["iqm_low"]),
             f"95 % interval [{number(a['iqm_low'])}, {number(a['iqm_high'])}]",
         )
         for name, a in arms.items()
     ][:4]
-    sections = _compared(arms)
+    result, each = _compared(arms)
+    runs = {name: run for name, run in hashes.compared(facts).items() if run.kind == "ppo"}
+    sections = [result, *handover(runs, runs), each]
     return Story(
         f"{counted(len(arms), 'run')} compared: {', '.join(arms)}.",
         tiles + _gain_tiles(facts.summary),
@@ -167,13 +172,13 @@ def workflow(facts: Facts) -> Story:
         Tile("fine-tuned", spread(s["evaluation"]), counted(len(facts.members), "seed")),
         Tile(
             "gain on the clone",
-            number(gain["iqm"]),
+            fitting(gain["iqm"], gain["iqm_high"] - gain["iqm_low"]),
             f"95 % interval [{number(gain['iqm_low'])}, {number(gain['iqm_high'])}], same episodes",
         ),
     ]
     result, seeds = _compared(s["arms"])
     ours = parts.get("pretrained")
-    mid = [] if ours is None else handover(parts, ours)
+    mid = [] if ours is None else handover(parts, {"": ours})
     return Story(about, tiles, [result, *mid, seeds])
 
 

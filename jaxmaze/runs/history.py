@@ -83,7 +83,8 @@ def kept(run: Path, versions: Mapping[str, str], **about: object) -> Iterator[Hi
     history = History(run)
     given = typed.command()
     command = {} if given is None else {"command": given}
-    history.add("start", **command, versions=dict(versions), machine=machine(), **about)
+    place = {} if _here() is None else {"folder": _here()}
+    history.add("start", **command, **place, versions=dict(versions), machine=machine(), **about)
 
     def listen(text: str) -> None:
         if text.startswith(MARKS):
@@ -102,6 +103,14 @@ def kept(run: Path, versions: Mapping[str, str], **about: object) -> Iterator[Hi
         console.listeners.remove(listen)
         _open.remove(history)
     history.add("end", seconds=time.perf_counter() - start)
+
+
+def _here() -> str | None:
+    """The current folder; None if it was deleted."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return None
 
 
 def machine() -> Json:

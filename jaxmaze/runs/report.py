@@ -163,7 +163,7 @@ def span(figure: Mapping[str, float] | None) -> str:
 
 
 def reached(arm: JsonMap) -> str:
-    """Environment steps until the teacher is surpassed, with the range over seeds."""
+    """Environment steps until the teacher is surpassed, with the range over seeds if it has one."""
     if arm["curve"]["teacher"] is None or len(arm["curve"]["env_steps"]) < 2:
         return "-"
 
@@ -171,7 +171,10 @@ def reached(arm: JsonMap) -> str:
         return "never" if steps is None else f"{steps:,}"
 
     each = sorted(arm["env_steps_to_teacher_of_members"], key=lambda s: (s is None, s or 0))
-    return f"{shown(arm['env_steps_to_teacher'])} [{shown(each[0])}, {shown(each[-1])}]"
+    all_seeds = shown(arm["env_steps_to_teacher"])
+    if all_seeds == shown(each[0]) == shown(each[-1]) == "never":
+        return "never"
+    return f"{all_seeds} [{shown(each[0])}, {shown(each[-1])}]"
 
 
 def rows(arms: Mapping[str, JsonMap]) -> list[tuple[str, ...]]:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxmaze import config as config_lib
 from jaxmaze.config import ConfigLike
 from jaxmaze.core.types import Json
+from jaxmaze.core.words import agree, counted
 from jaxmaze.envs import filming
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import page
@@ -206,7 +207,9 @@ def _width(look: Look, parts: Sequence[Part]) -> int:
         raise UserError(f"--width={look.width} is too narrow to read; give {least} at least")
     if look.labels and len(look.labels) != count:
         shown = ", ".join(part.label for part in parts)
-        raise UserError(f"--labels has {len(look.labels)} names for {count} policies: {shown}")
+        names = counted(len(look.labels), "name")
+        policies = f"{count} {agree(count, 'policy', 'policies')}"
+        raise UserError(f"--labels has {names} for {policies}: {shown}")
     return width
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from jaxmaze.core.types import Json, PyTree
-from jaxmaze.envs import replay
+from jaxmaze.envs import filming, importing, replay
 from jaxmaze.errors import UserError
 from jaxmaze.inspection.recordings import Recorded
 from jaxmaze.viewing.names import Names, of_environment
@@ -177,15 +177,18 @@ class Studio:
     def _picture(self, env: PyTree, film: Film) -> bool:
         """Add a picture; returns whether there was one."""
         try:
-            picture = env.render()
+            picture = filming.rendered(env)
+        except UserError as error:
+            film.says = str(error)
+            return False
+        try:
             frame = jpeg(np.asarray(picture), self._width)
-        except Exception as error:  # Whatever a user's environment raises.
-            film.says = f"The environment draws no pictures: {_line(error)}"
+        except Exception:  # it may be anything
+            film.says = str(filming.no_picture(env, picture))
             return False
         film.add(frame)
         return True
 
 
 def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+    return str(error) if isinstance(error, UserError) else importing.told(error)

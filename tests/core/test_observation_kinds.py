@@ -162,3 +162,12 @@ def test_drawn_ones_are_possible():
     noise = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     found = observations.draw(Observations.array(4), np.random.default_rng(0), 5, mean, std, 2)
     np.testing.assert_array_equal(found, noise * std[:, None] + mean[:, None])
+
+
+def test_they_are_described_as_a_person_would_write_them():
+    parts = (
+        Part(("flag",), (), kind=OneHot((3,), (0,))),
+        Part(("arm", 0), (2,)),
+    )
+    assert Observations(parts).describe() == "{flag: one of 3, arm.0: (2,)}"
+    assert Observations((Part((), (2,)),)).describe() == "(2,)"

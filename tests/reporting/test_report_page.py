@@ -9,7 +9,6 @@ import pytest
 
 import jaxmaze
 from jaxmaze import api
-from jaxmaze.inspection import figures
 from jaxmaze.reporting import again, charts, facts, page
 from jaxmaze.runs import console, history, palette
 from tests.conftest import SMALL, command
@@ -150,7 +149,7 @@ def test_runs_of_all_other_kinds_too(browser, kind, tmp_path):
         pytest.importorskip("pygame")
     made, expected = MADE[kind]
     run = made(SHORT, tmp_path / "run").folder
-    charts_of = {"recorded": 1, "inspect": 0, "dagger": 3, "sweep": 0, "curve": 1, "workflow": 4}
+    charts_of = {"recorded": 1, "inspect": 9, "dagger": 3, "sweep": 0, "curve": 1, "workflow": 4}
     for width, scheme in SCREENS:
         with shown(browser, run, width, scheme) as tab:
             looked_at(tab, expected, width, scheme)
@@ -160,11 +159,31 @@ def test_runs_of_all_other_kinds_too(browser, kind, tmp_path):
                 lengths = tab.evaluate("[...document.querySelectorAll('video')].map(v => v.src)")
                 assert len(lengths) == 2 and all(x.startswith("data:video/mp4") for x in lengths)
             if kind == "inspect":
-                pictures = tab.evaluate(
-                    "[...document.images].map(i => [i.alt, i.src.slice(0, 15), i.naturalWidth])"
-                )
-                assert [name for name, *_ in pictures] == sorted(figures.ALL)
-                assert all(src == "data:image/png;" and wide for _, src, wide in pictures)
+                drawn_to_read(tab, width)
+
+
+def drawn_to_read(tab, width):
+    """The charts of inspected data have the page's colours, no pictures, and letters to read."""
+    assert tab.locator("img").count() == 0
+    text = tab.locator("figure.chart text").first
+    muted = tab.locator(".muted").first
+    fill, colour = (
+        found.evaluate("(e, name) => getComputedStyle(e)[name]", name)
+        for found, name in ((text, "fill"), (muted, "color"))
+    )
+    assert fill == colour and text.bounding_box()["height"] > 9
+    box = tab.locator("figure.chart").nth(1).bounding_box()
+    assert box["width"] > width * 0.8 or width > 1000  # one below the other on a phone
+    assert tab.locator("path.bar").count() == 3  # returns, lengths, actions
+    broken = tab.evaluate(
+        "[...document.querySelectorAll('td.text')].filter(td => td.textContent.trim().length < 15"
+        " && !/\\s/.test(td.textContent.trim())"
+        " && td.getBoundingClientRect().height > 1.9 * parseFloat(getComputedStyle(td).lineHeight)"
+        " && [...td.parentElement.cells].every(c => c === td || c.offsetHeight <= td.offsetHeight)"
+        " && (r => (r.selectNodeContents(td), r.getClientRects().length > 1))(new Range()))"
+        ".map(td => td.textContent)"
+    )
+    assert broken == []
 
 
 def looked_at(tab, expected, width, scheme):
@@ -309,6 +328,81 @@ def test_a_line_of_the_teacher_has_no_other_runs_colour():
     assert all(f'class="line {key.style}"' in drawn.drawing for key in drawn.keys)
 
 
+def blocks_of(run, title):
+    told = page.page(facts.read(run))
+    return next((s.blocks for s in told.sections if s.title == title), [])
+
+
+def test_hashes_of_what_was_used_and_recorded_are_told(runs, tmp_path):
+    sha = json.loads((runs["bc"].folder / "config.json").read_text())["data_sha256"]
+    inspected = api.inspect(runs["rollout"], tmp_path / "inspected").folder
+    for run in (*(r.folder for r in runs.values()), inspected):
+        found = [b for b in blocks_of(run, "Do it again") if "SHA-256" in getattr(b, "title", "")]
+        assert any(sha in cell for block in found for row in block.rows for cell in row), run
+    users = dict(blocks_of(runs["compare"].folder, "Do it again")[-1].rows)
+    assert set(users) == {"policies taken over of ppo", "demonstrations of bc, ppo"}
+    inside = tmp_path / "workflow"  # as a workflow's: the runs are below it
+    shutil.copytree(runs["rollout"].folder, inside / "rollout")
+    about = json.loads((runs["bc"].folder / "config.json").read_text())
+    (inside / "config.json").write_text(json.dumps(about | {"kind": "other", "data_sha256": None}))
+    assert blocks_of(inside, "Do it again")[-1].rows == [("recorded episodes of rollout", sha)]
+
+
+def test_a_comparison_tells_of_the_handover_of_its_runs(runs):
+    own = blocks_of(runs["ppo"].folder, "The handover from the clone")
+    there = blocks_of(runs["compare"].folder, "The handover from the clone")
+    assert there[0].title == "ppo" and there[0].rows == own[0].rows
+    assert [b.title for b in there[1:]] == ["Drift: distance of the policy from the clone"]
+
+
+def test_python_says_where_it_starts_and_what_is_trusted(runs, tmp_path, monkeypatch):
+    def script(run):
+        return next(b for b in blocks_of(run, "Do it again") if b.title == "In Python")
+
+    assert "any folder" in script(runs["rollout"].folder).note
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    teacher = "tests.videos.drawn_env:right"
+    config = {"env.id": "tests.videos.drawn_env:Drawn-v0", "rollout.n_episodes": 3}
+    api.record(config, data, policy=teacher)
+    assert f"in {tmp_path}, from which the module tests.videos.drawn_env is" in script(data).note
+    api.inspect(data, tmp_path / "a", trust=True, replay=2, config=config)
+    told = script(tmp_path / "a")
+    assert told.text.endswith("'a-again', config=config, trust=True, replay=2)")
+    assert "'env.id': 'tests.videos.drawn_env:Drawn-v0'" in told.text
+    assert str(tmp_path) in told.note and "tests.videos.drawn_env" in told.note
+
+
+def test_numbers_are_written_alike():
+    assert facts.spread({"mean": 0.0083, "std": 8.27}) == "0.01 ± 8.27"
+    assert facts.spread({"mean": -0.001, "std": 8.27}) == "0 ± 8.27"
+    assert facts.spread({"mean": -101.26, "std": 111.3}) == "−101 ± 111"
+    assert facts.spread({"mean": 60.0, "std": 0.0}) == "60 ± 0"
+    assert facts.fitting(0.0083, 29.6) == "0" and facts.fitting(0.0083, 0.01) == "0.0083"
+    assert charts.true_minus("-9.8 [-11.0, 2-3] a-1") == "−9.8 [−11.0, 2-3] a-1"
+    assert charts.number(-1.5e-5) == "−1.5e−05"
+
+
+def test_two_levels_are_told_apart():
+    x = np.arange(3)
+    levels = [("teacher, 4 episodes", 1.0), ("teacher, 9 episodes", 2.0)]
+    axes = charts.Axes("steps", "return", levels)
+    drawn = charts.chart("return", [charts.Line("a", x, x + 1.0)], axes)
+    styles = [key.style for key in drawn.keys[1:]]
+    assert len(set(styles)) == 2
+    assert all(f'class="{style}"' in drawn.drawing for style in styles)
+
+
+def test_of_many_dots_the_extremes_are_drawn():
+    y = np.zeros(5000)
+    y[[17, 4321]] = (-7, 9)
+    line = charts.Line("", np.arange(5000), y, style="dots")
+    drawn = charts.chart("t", [line], charts.Axes("episodes", "return"))
+    assert 300 < drawn.drawing.count("<circle") <= 600
+    kept = charts._thinned(line)
+    assert (kept.y.min(), kept.y.max()) == (-7, 9)
+
+
 @pytest.mark.slow
 def test_only_what_holds_is_told(tmp_path, capsys):
     """Of a sweep's episodes, of DAgger's own data, of episodes between whole numbers."""
@@ -320,6 +414,7 @@ def test_only_what_holds_is_told(tmp_path, capsys):
     assert "chose nothing" not in (swept / page.FILE).read_text()
     asked = _asked(SHORT, tmp_path / "dagger").folder
     assert "What it started from" not in (asked / page.FILE).read_text()
+    assert "labelled episodes of seed 0" in (asked / page.FILE).read_text()
     line = charts.Line("", np.array([1, 2]), np.array([3.0, 4.0]), style="dots")
     drawn = charts.chart("t", [line], charts.Axes("episodes", "return", whole=True))
     assert ">2</text>" in drawn.drawing and ">1.5</text>" not in drawn.drawing

@@ -84,3 +84,6 @@ def test_the_table_shows_the_range_over_seeds():
     c = curve([5, 5], [11, 5], [12, 5], [13, 5])
     row = report.rows({"arm": summary_of([30, 5], [25, 5], c, teacher)})[0]
     assert row[6] == "never [100, never]" and row[5] == "0.0 / 0.0" and row[1] == "2"
+    none = curve([5, 5], [5, 5], [5, 5], [5, 5])
+    row = report.rows({"arm": summary_of([5, 5], [5, 5], none, teacher)})[0]
+    assert row[6] == "never"

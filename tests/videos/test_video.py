@@ -243,6 +243,11 @@ def test_a_gif_shows_the_same_time_with_fewer_pictures():
     [
         ("Drawn-v0", "nothing", "Drawn-v0 draws no pictures: .* render.. gave None"),
         ("Drawn-v0", "raises", "Drawn-v0 cannot be rendered: RuntimeError: no screen"),
+        (
+            "Drawn-v0",
+            "silently raises",
+            r"Drawn-v0 cannot be rendered: NotImplementedError \(drawn_env.py, line \d+\)$",
+        ),
         ("Blind-v0", None, "cannot be rendered: it takes no argument render_mode"),
     ],
 )
@@ -268,6 +273,7 @@ def test_what_is_no_run_with_a_policy_is_refused_in_a_line(workflow, tmp_path):
     options = {
         "episodes 0 to 2, not 3": {"episode": 3},
         "2 names for 3 policies: teacher, clone, fine-tuned": {"labels": ["a", "b"]},
+        "1 name for 3 policies": {"labels": ["a"]},
         "too narrow to read; give 320 at least": {"width": 319},
         "must end with .mp4 or .gif": {"output": tmp_path / "x.avi"},
         "not both": {"output": tmp_path / "x.gif", "workdir": tmp_path},

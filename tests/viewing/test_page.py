@@ -404,18 +404,95 @@ def test_a_thousand_episodes_are_a_table_and_one_episode(browser, tmp_path):
         page.page.context.close()
 
 
-def of_kind(folder, action_space, draw, judges):
+def of_kind(folder, action_space, draw, judges, steps=8, scale=1.0, config=None):
     """A viewer of one episode with these actions, beside policies with random parameters."""
     rng = np.random.default_rng(0)
     episode = {
-        "observations": rng.normal(size=(9, 3)).astype(np.float32),
+        "observations": scale * rng.normal(size=(steps + 1, 3)).astype(np.float32),
         "actions": draw(rng),
-        "rewards": np.ones(8),
-        "terminations": np.arange(8) == 7,
-        "truncations": np.zeros(8, bool),
+        "rewards": np.ones(steps),
+        "terminations": np.arange(steps) == steps - 1,
+        "truncations": np.zeros(steps, bool),
     }
     data = store(folder / "data", [episode], gym.spaces.Box(-9, 9, (3,), np.float32), action_space)
-    return Viewer(jaxmaze.view(data.parent).sources, judges)
+    return Viewer(jaxmaze.view(data.parent, config=config).sources, judges)
+
+
+LONG = {
+    "env.id": "CartPole-v1",
+    "env.action_names": (
+        "move the whole platform slowly towards its left border",
+        "stay",
+        "b" * 70,
+    ),
+}
+
+
+@pytest.mark.parametrize(("width", "count"), [(1280, 3), (1280, 7), (360, 2), (360, 7)])
+def test_any_number_of_policies_is_reached_and_read(browser, tmp_path, width, count):
+    space = gym.spaces.Discrete(3)
+    judges = [judge(space, i) for i in range(count)]
+    judges[-1].name = "a_policy_whose_name_is_long" * 2
+    viewer = of_kind(tmp_path, space, lambda rng: rng.integers(0, 3, 8), judges, config=LONG)
+    with served(viewer) as address:
+        page = Page(browser, address, width=width)
+        assert page.page.evaluate("document.documentElement.scrollWidth") == width
+        box = page.page.locator(".actions")
+        hidden, shade = box.evaluate(
+            "e => [e.scrollWidth - e.clientWidth, getComputedStyle(e).backgroundImage]"
+        )
+        assert (hidden > 1) == (count > 3) and shade.count("linear-gradient") == 4
+        box.evaluate("e => { e.scrollLeft = 1e4 }")
+        page.press("ArrowRight")  # the place is kept from step to step
+        parts = box.evaluate(
+            "e => ['tbody th .name', 'thead th:last-child .name', '.bar:last-child svg', 'span']"
+            ".map((s, i) => (i < 2 ? e : [...e.querySelectorAll('td')].at(-1)).querySelector(s))"
+            ".concat([e]).map(x => x.getBoundingClientRect()).map(r => [r.left, r.right])"
+        )
+        action, *last, whole = parts
+        assert all(whole[0] <= left < right <= whole[1] + 1 for left, right in (action, *last))
+        assert last[1][1] - last[1][0] > 40 and action[1] - action[0] < whole[1] / 3
+        if count > 3:  # who acts stays in sight, and hides nothing of the last policy
+            assert action[1] <= last[1][0]
+        assert not page.complaints
+        page.page.context.close()
+
+
+def test_numbers_beside_a_chart_are_not_cut(browser, tmp_path):
+    space = gym.spaces.Discrete(3)
+    policy = judge(space, 0)
+    viewer = of_kind(tmp_path, space, lambda rng: rng.integers(0, 3, 8), [policy], scale=-0.0051)
+    with served(viewer) as address:
+        page = Page(browser, address)
+        texts = page.page.locator(".chart > svg text:not([transform])").evaluate_all(
+            "all => all.map(e => [e.textContent, e.getBBox().x])"
+        )
+        assert any(text.startswith("−0.00") and len(text) > 6 for text, _ in texts), texts
+        assert all(left >= 0 for _, left in texts), texts
+        page.page.evaluate(
+            "() => { const c = new Chart(document.body, { label: 'x', unit: 'u', onStep() {} });"
+            "c.set([{ name: 'x', values: [-0.00012345, -0.00012346], color: 'ink' }]); }"
+        )
+        sides = page.page.locator("body > .chart > svg text").evaluate_all(
+            "all => all.map(e => e.getBoundingClientRect()).map(r => [r.left, r.right])"
+        )
+        assert all(left > sides[-1][1] for left, _ in sides[:-1])  # the axis' name is the last
+        page.page.context.close()
+
+
+def test_an_episode_of_one_step_is_drawn(browser, tmp_path):
+    viewer = of_kind(tmp_path, gym.spaces.Discrete(3), lambda rng: np.array([1]), [], steps=1)
+    with served(viewer) as address:
+        page = Page(browser, address)
+        chart = page.page.locator("#chart-reward .chart > svg")
+        assert chart.locator("text[text-anchor=middle]:not([transform])").all_text_contents() == [
+            "0",
+            "step",
+        ]
+        dot = chart.locator("circle.point").bounding_box()
+        assert dot["width"] > 3
+        assert page.page.locator("#chart-return circle.point").count() == 0  # two points: a line
+        page.page.context.close()
 
 
 def test_of_a_continuous_policy_what_acts_is_shown(browser, tmp_path):

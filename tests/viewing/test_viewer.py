@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -164,7 +165,39 @@ class Named(gym.Env):
         return np.full(2, action, np.float32), 1.0, False, False, {}
 
 
+class Silent(Named):
+    """Its pictures fail, some without a word."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(self, render_mode=None, gives=None):
+        self.render_mode, self.gives = render_mode, gives
+
+    def render(self):
+        if self.gives is None:
+            raise NotImplementedError
+        return self.gives
+
+
 gym.register("Named-v0", entry_point=Named, max_episode_steps=5)
+gym.register("Silent-v0", entry_point=Silent, max_episode_steps=5)
+
+
+@pytest.mark.parametrize(
+    ("gives", "says"),
+    [
+        (None, r"Silent-v0 cannot be rendered: NotImplementedError \(test_viewer.py, line \d+\)"),
+        ("text", r"Silent-v0 draws no pictures: .* gave 'text'; a picture needs an array .* bytes"),
+    ],
+)
+def test_why_there_are_no_pictures_is_a_whole_sentence(tmp_path, gives, says):
+    env = {"id": "tests.viewing.test_viewer:Silent-v0", "kwargs": {"gives": gives}}
+    config = {"env": env, "rollout": {"n_episodes": 1}}
+    run = jaxmaze.record(config, tmp_path / "run", policy="random")
+    viewer = jaxmaze.view(run, trust=True)
+    found = viewer.replay(0, 0)
+    assert re.fullmatch(says, found["says"]) and (found["frames"], found["differs_at"]) == (0, None)
+    viewer.close()
 
 
 def test_an_environment_that_draws_nothing_is_still_played_again(tmp_path):

@@ -39,7 +39,7 @@ function shown(x, digits = 4) {
   else if (Math.abs(x) >= 1e6 || Math.abs(x) < 1e-3) text = x.toExponential(2);
   else if (Math.abs(x) >= 100) text = x.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
   else text = String(Number(x.toPrecision(digits - 1)));
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 /** A round distance, so that about so many of them make up a length. */
@@ -56,10 +56,17 @@ function ticksOf(low, high, step) {
   return found;
 }
 
+/** The width of a chart's text, in pixels. */
+function textWidth(text) {
+  textWidth.pen ??= make("canvas").getContext("2d");
+  textWidth.pen.font = `11.5px ${getComputedStyle(document.body).fontFamily}`;
+  return textWidth.pen.measureText(text).width;
+}
+
 function tickText(x) {
   if (Math.abs(x) < 1e-12) return "0";
   const text = Math.abs(x) >= 1e5 || Math.abs(x) < 1e-3 ? x.toExponential(0) : x.toLocaleString("en", { maximumSignificantDigits: 5 });
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 /** The points of a line, or where there are many, the extremes of each stretch. */
@@ -134,7 +141,9 @@ class Chart {
       this.high = Math.ceil(this.high / this.step - 1e-3) * this.step;
     }
     this.steps = Math.max(1, ...this.lines.map((line) => line.values.length));
-    [this.left, this.top] = bare ? [48, 4] : [64, 8];
+    const written = bare ? [this.high, this.low].map((y) => shown(y, 3)) : ticksOf(this.low, this.high, this.step).map(tickText);
+    const widest = Math.ceil(Math.max(...written.map(textWidth)));
+    [this.left, this.top] = bare ? [Math.max(48, widest + 7), 4] : [Math.max(64, widest + 28), 8];
     this.width = Math.max(10, this.host.clientWidth - this.left - 8);
     this.room = height - this.top - (bare ? 5 : 36);
   }
@@ -148,15 +157,18 @@ class Chart {
     if (this.options.bare) this.ends();
     else this.axes();
     for (const line of this.lines) {
-      let path = "";
-      let pen = "M";
+      const runs = [[]];
       for (const [t, value] of thinned(line.values, 2 * this.width)) {
-        if (value === null) { pen = "M"; continue; }
-        path += `${pen}${this.x(t).toFixed(1)} ${this.y(value).toFixed(1)}`;
-        pen = "L";
+        if (value === null) runs.push([]);
+        else runs.at(-1).push(`${this.x(t).toFixed(1)} ${this.y(value).toFixed(1)}`);
       }
+      const d = runs.filter((run) => run.length).map((run) => `M${run.join("L")}`).join("");
       const dash = line.dashed ? " dashed" : "";
-      this.svg.append(draw("path", { d: path, class: `line ${line.color}${dash}` }));
+      this.svg.append(draw("path", { d, class: `line ${line.color}${dash}` }));
+      for (const run of runs.filter((found) => found.length === 1)) {  // a line of one point is not seen
+        const [cx, cy] = run[0].split(" ");
+        this.svg.append(draw("circle", { cx, cy, r: 2.6, class: `point fill ${line.color}` }));
+      }
     }
     for (const t of this.marks) {
       const value = this.lines[0]?.values[t] ?? null;
@@ -180,8 +192,8 @@ class Chart {
       this.svg.append(draw("line", { x1: this.left, x2: this.left + this.width, y1: y, y2: y, class: "axis" }));
       this.svg.append(draw("text", { x: this.left - 7, y: y + 4, "text-anchor": "end" }, tickText(value)));
     }
-    const last = Math.max(this.steps - 1, 1);
-    const every = Math.max(1, roundStep(last, Math.max(2, Math.floor(this.width / 90))));
+    const last = this.steps - 1;
+    const every = Math.max(1, roundStep(Math.max(last, 1), Math.max(2, Math.floor(this.width / 90))));
     for (const t of ticksOf(0, last, every)) {
       const anchor = this.x(t) > this.left + this.width - 14 ? "end" : "middle";
       this.svg.append(draw("line", { x1: this.x(t), x2: this.x(t), y1: base, y2: base + 4, class: "axis" }));

@@ -3,6 +3,8 @@
 
 /** Pictures that are loaded ahead, and choices of one action that are listed. */
 const AHEAD = 8, MOST_CHOICES = 12;
+/** As many policies get more room, and their percentages stand below the bars. */
+const MANY = 3;
 
 class Pane {
   constructor(number, app) {
@@ -15,7 +17,8 @@ class Pane {
     this.nothing = make("div", { class: "nothing" });
     this.images = make("div", { class: "pictures" });
     this.facts = make("dl", { class: "facts" });
-    this.actions = make("div", { class: "actions" });
+    this.actions = make("div", { class: "actions shaded", tabIndex: 0, role: "region" });
+    this.actions.setAttribute("aria-label", "Actions");
     this.body = make("section", { class: "pane" }, this.title, this.warning,
       make("div", { class: "pictures" }, this.figure, this.nothing, this.images),
       make("div", { class: "now" }, this.facts, this.actions));
@@ -26,6 +29,7 @@ class Pane {
 
   show(episode) {
     this.episode = episode;
+    this.body.classList.toggle("many", episode.policies.length >= MANY);
     this.replay = null;
     this.ahead.clear();
     this.returns = summed(episode.rewards);
@@ -140,9 +144,9 @@ class Pane {
   /** The heads of the columns: what was done, the teacher's label, each policy. */
   columns(first) {
     const e = this.episode;
-    const cells = [make("th", { scope: "col" }, first), make("th", { scope: "col" }, "done")];
+    const cells = [make("th", { scope: "col" }, named(first)), make("th", { scope: "col" }, "done")];
     if (e.labels) cells.push(make("th", { scope: "col" }, "teacher"));
-    e.policies.forEach((p, i) => cells.push(make("th", { scope: "col" }, swatch(this.app.colors[i]), p.name)));
+    e.policies.forEach((p, i) => cells.push(make("th", { scope: "col" }, swatch(this.app.colors[i]), named(p.name))));
     return make("thead", {}, make("tr", {}, ...cells));
   }
 
@@ -157,7 +161,7 @@ class Pane {
       listed = listed.sort((a, b) => weight(b) - weight(a)).slice(0, MOST_CHOICES - 2).sort((a, b) => a - b);
     }
     const rows = listed.map((c) => {
-      const cells = [make("th", { scope: "row" }, head.choices[c]), make("td", { class: "mark" }, c === done ? "●" : "")];
+      const cells = [make("th", { scope: "row" }, named(head.choices[c])), make("td", { class: "mark" }, c === done ? "●" : "")];
       if (e.labels) cells.push(make("td", { class: "mark" }, c === label ? "◆" : ""));
       odds.forEach((p, i) => cells.push(make("td", {}, p ? bar(p[c], this.app.colors[i]) : e.policies[i].mode[h][t] === c ? "●" : "")));
       return make("tr", { class: c === done ? "done" : "" }, ...cells);
@@ -170,7 +174,7 @@ class Pane {
     const e = this.episode;
     const rows = heads.flatMap(([head, h]) => {
       const done = e.actions[h][t];
-      const cells = [make("th", { scope: "row" }, head.name || "action"), make("td", {}, shown(done))];
+      const cells = [make("th", { scope: "row" }, named(head.name || "action")), make("td", {}, shown(done))];
       if (e.labels) cells.push(make("td", {}, shown(e.labels[h][t])));
       const spread = e.policies.map((p, i) => {
         const act = p.mode[h][t];
@@ -196,6 +200,11 @@ class Pane {
 
 function swatch(name) {
   return draw("svg", { class: "swatch", viewBox: "0 0 20 8", "aria-hidden": "true" }, draw("rect", { width: 20, height: 8, rx: 2, class: `fill ${name}` }));
+}
+
+/** A name in a table's head: long ones are wrapped, and broken where they have no spaces. */
+function named(text) {
+  return make("div", { class: "name" }, text);
 }
 
 function bar(p, name) {
