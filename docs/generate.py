@@ -133,8 +133,14 @@ def title(page: Path) -> str:
 
 
 def first(page: Path) -> str:
-    """The first sentence of a page."""
+    """The first sentence of a page.
+
+    Raises:
+      ValueError: if the page does not begin with one.
+    """
     paragraph = page.read_text().split("\n\n")[1].replace("\n", " ")
+    if not re.match(r"[\w`\[]", paragraph):  # a heading, bold text, a table, a comment, code
+        raise ValueError(f"{page.name} must begin with a sentence that says what it is about")
     text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", paragraph)
     return re.split(r"(?<=[.:]) ", text)[0].rstrip(":")
 

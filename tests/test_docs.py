@@ -8,6 +8,7 @@ looked at, as are all others. The README's two commands are run by ``.ci/run``.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+import jaxmaze
 from tests.conftest import HERE, ROOT
 
 DOCS = ROOT / "docs"
@@ -227,3 +229,22 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     run([sys.executable, *command, str(DOCS), str(tmp_path / "site")], ROOT)
     assert (tmp_path / "site" / "index.html").exists()
     assert (tmp_path / "site" / "llms.txt").exists()
+
+
+def test_the_api_page_has_what_the_package_offers():
+    page = (ROOT / "docs" / "api.md").read_text()
+    named = re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.MULTILINE)
+    assert sorted(named) == sorted(jaxmaze.__all__)
+
+
+@pytest.mark.parametrize("start", ["## The console", "**[Elsewhere](a.md)**: this", "| a | b |"])
+def test_a_page_without_an_opening_sentence_is_refused(start, tmp_path):
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    page = tmp_path / "page.md"
+    page.write_text(f"# Title\n\n[This](a.md) is what it is about. And more.\n\n{start}\n")
+    assert generate.first(page) == "This is what it is about."
+    page.write_text(f"# Title\n\n{start}\n\nText.\n")
+    with pytest.raises(ValueError, match="must begin with a sentence"):
+        generate.first(page)

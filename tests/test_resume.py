@@ -1,6 +1,7 @@
 """Going on with a run: after a crash, with other versions, damaged, or with nothing left to do."""
 
 import json
+import re
 import shutil
 
 import jax
@@ -114,6 +115,23 @@ def test_a_folder_in_another_format_is_left_alone(number, cloned, small, recorde
     if number is None:
         fails(command("jaxmaze.train", f"--resume={run}"), "0.0.7 in another format")
         fails(command("jaxmaze.rollout", f"--run={run}"), "0.0.7 in another format")
+
+
+def test_settings_of_another_version_are_told_with_what_to_do(cloned, recorded, tmp_path):
+    line = r"has other settings .*config\.bc\.magic .*made by jaxmaze 0\.9\.9.* use it with"
+
+    def change(values):
+        values["config"]["bc"]["magic"] = 1
+        values["versions"]["jaxmaze"] = "0.9.9"
+
+    run, data = (copied(of, tmp_path / name) for of, name in ((cloned, "a"), (recorded, "b")))
+    for folder in (run, data):
+        edit(folder / "config.json", change)
+    for attempt in (run_folder.load_config, api.view, api.video):
+        with pytest.raises(UserError, match=line):
+            attempt(run)
+    (why,) = api.view(data).notes()
+    assert why.startswith("no pictures") and re.search(line, why)
 
 
 def test_a_config_of_something_else_is_told_apart(tmp_path):

@@ -31,6 +31,11 @@ def observations_of(space: gym.Space) -> Observations:
     parts = tuple(_parts(space, ()))
     if not parts:
         raise UserError(f"observation space {_shown(space)} is empty: it must have some numbers")
+    if len({part.name for part in parts}) < len(parts):
+        raise UserError(
+            f"observation space {_shown(space)} has two parts of one name, their keys joined by "
+            "dots; rename one with a wrapper (gymnasium.ObservationWrapper)"
+        )
     return Observations(parts)
 
 
@@ -40,6 +45,12 @@ def _parts(space: gym.Space, path: Path) -> Iterator[Part]:
         for name in space.spaces:
             if not isinstance(name, str):
                 raise UserError(f"observation space {_shown(space)}: {name!r} must be a text")
+            if not name or "\0" in name:
+                raise UserError(
+                    f"observation space {_shown(space)}: the key {name!r} is empty or has a null "
+                    "byte, so that files cannot hold it; rename it with a wrapper "
+                    "(gymnasium.ObservationWrapper)"
+                )
         for name in sorted(space.spaces):
             yield from _parts(space.spaces[name], (*path, name))
     elif isinstance(space, gym.spaces.Tuple):

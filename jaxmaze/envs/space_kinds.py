@@ -82,6 +82,12 @@ def actions_of(space: gym.Space) -> ActionSpace:
         return MultiBinary(int(np.prod(space.shape)), _dims(space))
     if isinstance(space, gym.spaces.Dict) and space.spaces:
         names = sorted(space.spaces)
+        for name in names:
+            if isinstance(name, str) and (not name or "\0" in name):
+                raise UserError(
+                    f"action space {space!r}: the key {name!r} is empty or has a null byte, so "
+                    "that files cannot hold it; rename it with a wrapper (gymnasium.ActionWrapper)"
+                )
         if all(isinstance(name, str) for name in names):
             return Composite(tuple(actions_of(space.spaces[n]) for n in names), tuple(names))
     if isinstance(space, gym.spaces.Tuple) and space.spaces:

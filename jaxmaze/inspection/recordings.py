@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,11 +15,11 @@ import numpy as np
 
 from jaxmaze.core.types import Json, PyTree
 from jaxmaze.envs.leaves import Leaf, arrays_of, leaves_of
+from jaxmaze.envs.space_kinds import actions_from_groups
 from jaxmaze.errors import UserError
 from jaxmaze.runs import run_folder
+from jaxmaze.runs.minari_files import METADATA, Files
 from jaxmaze.runs.trajectories import FILE_BATCH, LABELS
-
-METADATA = "metadata.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,20 +99,13 @@ class Recordings:
         if self.count < 1:
             raise UserError(f"{path} holds a dataset without episodes; record some first")
 
-    def _open(self, trust: bool) -> PyTree:
-        from minari.dataset.minari_storage import MinariStorage
-
+    def _open(self, trust: bool) -> Files:
         if not trust and not {"observation_space", "action_space"} <= set(self.metadata):
             raise UserError(
                 f"{self.folder} does not say its spaces; to look them up in the environment that "
                 "it names, whose code is imported for that, say --trust (in Python: trust=True)"
             )
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return MinariStorage.read(self.folder.resolve())
-        except Exception as error:  # Minari raises whatever its file layers raise.
-            raise UserError(f"{self.folder} cannot be read as a Minari dataset: {error}") from error
+        return Files(self.folder)
 
     def __iter__(self) -> Iterator[Recorded | Unreadable]:
         """All episodes, one at a time."""
@@ -141,7 +133,7 @@ class Recordings:
             for reader in (abouts, parts):
                 stack.callback(getattr(reader, "close", lambda: None))
             for index, part, about in zip(batch, parts, abouts, strict=True):
-                labels = (part.get("infos") or {}).get(LABELS)
+                labels = self._labels(part)
                 yield Recorded(
                     index,
                     about.get("seed"),
@@ -155,6 +147,13 @@ class Recordings:
                     part["observations"],
                     part["actions"],
                 )
+
+    def _labels(self, part: Json) -> PyTree:
+        """An episode's labels as the environment's own pytree, or as they are if they are none."""
+        labels = (part.get("infos") or {}).get(LABELS)
+        with contextlib.suppress(KeyError, TypeError):
+            return None if labels is None else actions_from_groups(self.spaces[1], labels)
+        return labels
 
 
 def _find(path: Path) -> Path:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from tensorboardX.proto.summary_pb2 import Summary
 
 EVENTS = "events.out.tfevents.*"
+VIDEO = "video/"
+"""Tags of moving pictures begin with it."""
+_GIF_SIZE = 6
+"""Where a GIF file has its width and height."""
 _LENGTH, _CHECKSUM = 8, 4
 """Bytes around each event in a file: its length and that one's checksum, and its own behind it."""
 
@@ -38,7 +42,7 @@ class Board:
         Args:
           run: the folder.
           resume_step: histograms and pictures of earlier files up to this step are taken over;
-            scalars are not, as metrics.jsonl has them.
+            scalars are not, as metrics.jsonl has them, nor videos, whose policies will change.
         """
         self._run, self._writer = run, None
         old = sorted(run.glob(EVENTS))
@@ -119,6 +123,41 @@ class Board:
             self._writer = None
 
 
+def films(folder: Path, tag: str, gifs: Sequence[bytes]) -> None:
+    """Write moving pictures to a file of their own among a folder's event files.
+
+    Pictures that an earlier file has under the tag are replaced; nothing is written if they are the
+    same.
+
+    Args:
+      folder: a run's, which is finished, or any other.
+      tag: begins with ``VIDEO``.
+      gifs: GIF files, shown as steps 0, 1, ...
+
+    Raises:
+      OSError: if the file cannot be written.
+    """
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto import event_pb2, summary_pb2
+
+    suffix = "." + tag.replace("/", "-")
+    old = sorted(folder.glob(EVENTS + suffix))
+    values = [v for p in old for e in _events(p.read_bytes()) for v in e.summary.value]
+    if [v.image.encoded_image_string for v in values] == list(gifs):
+        return
+    for path in old:
+        path.unlink()
+    writer = EventsWriter(str(folder / "events"), suffix)
+    for step, gif in enumerate(gifs):
+        width, height = struct.unpack_from("<HH", gif, _GIF_SIZE)
+        image = summary_pb2.Summary.Image(
+            width=width, height=height, colorspace=3, encoded_image_string=gif
+        )
+        summary = summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, image=image)])
+        writer.write_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
+    writer.close()
+
+
 def _histogram(tag: str, histogram: Histogram) -> Summary:
     from tensorboardX import summary
 
@@ -140,10 +179,14 @@ def _drawn(files: Sequence[Path], last: int) -> list[Event]:
         event
         for path in files
         for event in _events(path.read_bytes())
-        if event.step <= last
-        and any(value.WhichOneof("value") in ("histo", "image") for value in event.summary.value)
+        if event.step <= last and any(_kept(value) for value in event.summary.value)
     ]
     return sorted(found, key=lambda event: event.step)
+
+
+def _kept(value: Summary.Value) -> bool:
+    kind = value.WhichOneof("value")
+    return kind == "histo" or (kind == "image" and not value.tag.startswith(VIDEO))
 
 
 def _events(data: bytes) -> Iterator[Event]:

@@ -252,12 +252,21 @@ def load_config(run: Path) -> ml_collections.ConfigDict:
     """The configuration of a run's folder.
 
     Raises:
-      UserError: if it is not a run's folder, or was written in another format.
+      UserError: if it is not a run's folder, or was written in another format, or with settings
+        that this version does not have.
     """
     values = read_config(run)
     if not isinstance(values.get("config"), dict):
         raise UserError(f"{run / CONFIG} is not a run's configuration: it has no 'config'")
-    return config_lib.from_dict(values["config"])
+    try:
+        return config_lib.from_dict(values["config"])
+    except UserError as error:
+        theirs = _versions_of(values).get("jaxmaze", "of an unknown version")
+        raise UserError(
+            f"{run} has other settings than this version of jaxmaze, {versions()['jaxmaze']} "
+            f"({error}): it was made by jaxmaze {theirs}, or its {CONFIG} was changed; use it with "
+            "the version that made it, or make it anew in another folder"
+        ) from None
 
 
 def delivering(folder: Path) -> Path:

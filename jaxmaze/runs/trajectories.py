@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import itertools
 import json
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,14 +23,14 @@ from jaxmaze.envs.environment import EnvInfo, of_spaces, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.envs.space_kinds import actions_from_groups, space_spec
 from jaxmaze.errors import UserError
-from jaxmaze.runs import clipping, disk, memory, run_folder
+from jaxmaze.runs import clipping, disk, memory, minari_files, run_folder
 from jaxmaze.runs.about import About, metadata
 from jaxmaze.runs.checks import check, check_numbers
 from jaxmaze.runs.dataset import Dataset
+from jaxmaze.runs.minari_files import Files
 
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
-    from minari.dataset.minari_storage import MinariStorage
 
 LABELS = "teacher_action"
 """The name of an episode's labels among Minari's infos."""
@@ -106,10 +105,11 @@ def write_each(
     data.mkdir(parents=True, exist_ok=True)
     file = data / "main_data.hdf5"
     disk.check_room(file, disk.HDF5_RESERVE)
+    spaces = info.observation_space, info.action_space
+    encoded = minari_files.must_encode(*spaces)
     storage = MinariStorage.new(
         data,
-        info.observation_space,
-        info.action_space,
+        *(minari_files.renamed(s, minari_files.encode) if encoded else s for s in spaces),
         env_spec=spec_for_data(info) if info.exists else None,
         data_format="hdf5",
         **({"jpeg_encoding": False} if _knows_jpeg(MinariStorage.new) else {}),
@@ -123,14 +123,15 @@ def write_each(
             returns.append(e.episode_return)
             size = 2 * sum(x.nbytes for x in jax.tree.leaves((e.observations, e.actions)))
             disk.check_room(file, size + disk.HDF5_RESERVE)
-            yield _buffer(EpisodeBuffer, e)
+            yield _buffer(EpisodeBuffer, e, encoded)
 
     left, size = buffers(), FILE_BATCH
     for first in left:
         storage.update_episodes(itertools.chain((first,), itertools.islice(left, size - 1)))
         size = min(size + size // 4, LARGE_BATCH)
     sha256 = digest.hexdigest()
-    storage.update_metadata(metadata(about, info, provenance, sha256, returns))
+    marks = minari_files.ENCODED if encoded else {}
+    storage.update_metadata(metadata(about, info, provenance, sha256, returns) | marks)
     return sha256
 
 
@@ -139,18 +140,22 @@ def _knows_jpeg(new: Callable[..., object]) -> bool:
     return "jpeg_encoding" in inspect.signature(new).parameters
 
 
-def _buffer(cls: type[EpisodeBuffer], episode: Episode) -> PyTree:
+def _buffer(cls: type[EpisodeBuffer], episode: Episode, encoded: bool) -> PyTree:
     ends = np.zeros(episode.length, bool)
     ends[-1] = True
     never = np.zeros(episode.length, bool)
+    values = episode.observations, episode.actions, episode.labels
+    if encoded:
+        values = minari_files.renamed(values, minari_files.encode)
+    observations, actions, labels = values
     return cls(
         seed=episode.seed,
-        observations=episode.observations,
-        actions=episode.actions,
+        observations=observations,
+        actions=actions,
         rewards=episode.rewards,
         terminations=ends if episode.terminated else never,
         truncations=never if episode.terminated else ends,
-        infos=None if episode.labels is None else {LABELS: episode.labels},
+        infos=None if labels is None else {LABELS: labels},
     )
 
 
@@ -168,7 +173,7 @@ def read(path: str | Path, info: EnvInfo, clip: bool = False) -> Dataset:
     """
     folder = _data_folder(Path(path))
     storage = _open(folder)
-    raw = storage.read_raw_metadata(folder)
+    raw = storage.metadata
     _check_spaces(path, storage, info)
     episodes, cut = _read_episodes(folder, storage)
     if not episodes:
@@ -219,7 +224,7 @@ def info_of(path: str | Path) -> EnvInfo:
     return of_spaces(storage.observation_space, storage.action_space)
 
 
-def _check_spaces(path: str | Path, storage: MinariStorage, info: EnvInfo) -> None:
+def _check_spaces(path: str | Path, storage: Files, info: EnvInfo) -> None:
     """Check that the data set's spaces are the environment's."""
     masked = None if info.spaces.masked else False
     found = space_spec(storage.observation_space, storage.action_space, masked)
@@ -244,33 +249,12 @@ def _data_folder(path: Path) -> Path:
     raise UserError(f"{path} {run_folder.without_data(path)}")
 
 
-def _check_names_no_code(folder: Path) -> None:
-    """Check that Minari need not make a stranger's environment to look up its spaces."""
-    about = run_folder.read_json(folder / "metadata.json")
-    if "observation_space" in about and "action_space" in about:
-        return
-    spec = json.loads(about.get("env_spec") or "{}")
-    points = [part.get("entry_point") for part in (spec, *(spec.get("additional_wrappers") or ()))]
-    if not all(isinstance(p, str) and p.startswith("gymnasium.") for p in points):
-        raise UserError(
-            f"{folder} does not say its spaces, and looking them up in the environment that it "
-            f"names would run code ({points[0]}); record it anew with its spaces in it"
-        )
+def _open(folder: Path) -> Files:
+    minari_files.check_names_no_code(folder)
+    return Files(folder)
 
 
-def _open(folder: Path) -> PyTree:
-    from minari.dataset.minari_storage import MinariStorage
-
-    _check_names_no_code(folder)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return MinariStorage.read(folder.resolve())
-    except Exception as error:  # Minari raises whatever its file layers raise.
-        raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
-
-
-def _parts(folder: Path, storage: MinariStorage) -> Generator[tuple[Json, int | None], None, None]:
+def _parts(folder: Path, storage: Files) -> Generator[tuple[Json, int | None], None, None]:
     """Each episode as Minari gives it, and its seed; one at a time."""
     try:
         count = storage.total_episodes
@@ -283,7 +267,7 @@ def _parts(folder: Path, storage: MinariStorage) -> Generator[tuple[Json, int | 
         raise UserError(f"{folder} cannot be read as a Minari dataset: {error}") from error
 
 
-def _read_episodes(folder: Path, storage: MinariStorage) -> tuple[list[Episode], int]:
+def _read_episodes(folder: Path, storage: Files) -> tuple[list[Episode], int]:
     """The episodes as they are on disk, and how many have neither end flag.
 
     Flags and lengths are checked here, because Minari does not check them.
@@ -322,7 +306,7 @@ def _put(blocks: dict[str, memory.Blocks], name: str, arrays: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(lambda path, x: blocks[f"{name}{path}"].put(x), arrays)
 
 
-def _labels(folder: Path, i: int, part: Json, storage: MinariStorage) -> PyTree:
+def _labels(folder: Path, i: int, part: Json, storage: Files) -> PyTree:
     """The teacher's labels of an episode as Minari gives it, None where there are none."""
     found = (part.get("infos") or {}).get(LABELS)
     if found is None:

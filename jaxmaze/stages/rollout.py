@@ -26,15 +26,15 @@ from jaxmaze.envs.episodes import (
 )
 from jaxmaze.envs.leaves import arrays_of
 from jaxmaze.errors import UserError
-from jaxmaze.runs import about, console, disk, metrics, outcomes, run_folder, trajectories
+from jaxmaze.runs import about, console, disk, metrics, outcomes, run_folder, trackers, trajectories
 from jaxmaze.teachers import human
 from jaxmaze.teachers.adapters.noise import Noisy
 from jaxmaze.teachers.person.session import Person
-from jaxmaze.videos import files
+from jaxmaze.videos import files, small
 
 KIND = "rollout"
 RESUMED = "a rollout, which is not resumed; record it again"
-VIDEO_FPS = 50
+VIDEO_FPS, VIDEOS = 50, "videos"
 MODES = {"human": "human", "video": "rgb_array"}
 """The environment's render mode for each way to show episodes."""
 
@@ -104,7 +104,10 @@ def run(
         console.say(f"minari.load_dataset({section.dataset_id!r}) finds it in {place}")
     wall_seconds = time.perf_counter() - start
     tally.show(name)
-    return _finish(config, workdir, tally.result(), wall_seconds)
+    summary = _finish(config, workdir, tally.result(), wall_seconds)
+    if render == "video" and trackers.BUILT_IN in config.tracking.to:
+        small.show(workdir, "episodes", sorted((workdir / VIDEOS).glob("*.mp4"))[: small.EPISODES])
+    return summary
 
 
 def _noise(config: Settings) -> Json:
@@ -284,7 +287,7 @@ def _rendered(
 
 
 def _write_video(workdir: Path, episode: Episode, frames: list[np.ndarray]) -> None:
-    folder = workdir / "videos"
+    folder = workdir / VIDEOS
     folder.mkdir(exist_ok=True)
     path = folder / f"episode_{episode.index:04d}_seed_{episode.seed}.mp4"
     with disk.whole(path) as temporary, files.mp4(temporary, VIDEO_FPS) as film:

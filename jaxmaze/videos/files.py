@@ -30,10 +30,15 @@ def check() -> None:
     """
     if importlib.util.find_spec("PIL") is None:
         raise UserError(MISSING)
-    _ffmpeg()
+    ffmpeg()
 
 
-def _ffmpeg() -> str:
+def ffmpeg() -> str:
+    """The path of the ffmpeg that imageio-ffmpeg brings.
+
+    Raises:
+      UserError: if there is none.
+    """
     try:
         import imageio_ffmpeg
     except ImportError:
@@ -56,7 +61,7 @@ class _Encoder:
     def _start(self, height: int, width: int) -> subprocess.Popen[bytes]:
         size = f"{width}x{height}"
         read = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", f"{self._fps:g}"]
-        command = [_ffmpeg(), "-y", "-loglevel", "error", *read, "-i", "-", *self._more]
+        command = [ffmpeg(), "-y", "-loglevel", "error", *read, "-i", "-", *self._more]
         command += [*self._output, "-fflags", "+bitexact", str(self._path)]
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._said

@@ -16,8 +16,8 @@ from jaxmaze.core.words import agree, counted
 from jaxmaze.envs import filming
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import page
-from jaxmaze.runs import console, disk, run_folder
-from jaxmaze.videos import drawing, files
+from jaxmaze.runs import board, console, disk, run_folder
+from jaxmaze.videos import drawing, files, small
 from jaxmaze.videos.casting import Casting, Part
 
 FOLDER = "videos"
@@ -152,9 +152,15 @@ def make(
     _tell(parts, panels, seed)
     name = parts[0].info.config.id
     fps = panels[0].take.fps if look.fps is None else look.fps
-    _save(paths, drawing.Sheet(panels, f"{name}, seed {seed}"), fps)
+    sheet = drawing.Sheet(panels, f"{name}, seed {seed}")
+    _save(paths, sheet, fps)
     if output is None:
         _describe(paths[0].with_suffix(".json"), panels, seed, fps, name)
+        if any(next(run.rglob(board.EVENTS), None) for run in runs):
+            alone = workdir is None and len(runs) == 1
+            mp4, gif = paths
+            whole = len(gif_steps(sheet.count, fps)[0]) <= GIF_MOST
+            small.show(runs[0] if alone else mp4.parent, mp4.stem, [gif if whole else mp4])
         if workdir is None and len(runs) == 1 and (runs[0] / page.FILE).exists():
             page.attempt(runs[0])  # with the video in it
     for path in paths[1:]:

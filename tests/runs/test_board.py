@@ -1,13 +1,16 @@
 """TensorBoard's file, as TensorBoard itself reads it."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
 from jaxmaze import config
 from jaxmaze.core import spaces
-from jaxmaze.runs import metrics
+from jaxmaze.runs import board, metrics
 from jaxmaze.runs.trackers import Histogram
 from jaxmaze.training import action_histograms
 from tests.conftest import scalars
@@ -70,6 +73,16 @@ def test_a_resumed_run_keeps_histograms_and_pictures_up_to_its_checkpoint(tmp_pa
     assert events.Histograms("train/actions")[1].histogram_value.bucket[1] == 200
     assert [e.step for e in events.Images("picture")] == list(STEPS)
     assert scalars(tmp_path)["eval/return"] == [(step, step + 1.0) for step in STEPS]
+
+
+def test_a_resumed_run_does_not_keep_videos_of_policies_that_will_change(tmp_path):
+    written(tmp_path, STEPS)
+    gif = io.BytesIO()
+    Image.new("L", (4, 6)).save(gif, "gif")
+    board.films(tmp_path, "video/x", [gif.getvalue()])
+    assert len(read(tmp_path).Images("video/x")) == 1
+    written(tmp_path, STEPS[2:], resume=200)
+    assert read(tmp_path).Tags()["images"] == ["picture"]
 
 
 def test_a_new_start_keeps_nothing(tmp_path):

@@ -1,5 +1,6 @@
 """Videos: who is filmed, what the files hold, and that the returns are those on record."""
 
+import io
 import json
 import shutil
 import sys
@@ -7,15 +8,16 @@ import sys
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from jaxmaze import api
 from jaxmaze.envs.filming import Take
 from jaxmaze.errors import UserError
 from jaxmaze.reporting import together
 from jaxmaze.runs import arms_figure, outcomes, palette
-from jaxmaze.videos import casting, drawing, making
-from tests.conftest import SMALL, command
+from jaxmaze.videos import casting, drawing, files, making, small
+from tests.conftest import SMALL, command, scalars
 
 DRAWN = "tests.videos.drawn_env:Drawn-v0"
 TINY = {
@@ -332,3 +334,61 @@ def test_a_teacher_that_is_gone_is_left_out_with_a_note(workflow, tmp_path, caps
     assert "without the teacher" in capsys.readouterr().out
     about = json.loads(path.with_suffix(".json").read_text())
     assert [p["label"] for p in about["policies"]] == ["clone", "fine-tuned"]
+
+
+def in_tensorboard(folder):
+    """TensorBoard's moving pictures of a folder: step and GIF, by tag."""
+    events = EventAccumulator(str(folder), size_guidance={"images": 0})
+    events.Reload()
+    tags = [tag for tag in events.Tags()["images"] if tag.startswith("video/")]
+    return {t: [(e.step, e.encoded_image_string) for e in events.Images(t)] for t in tags}
+
+
+def test_a_video_is_shown_in_tensorboard_once_however_often_it_is_made(drawn):
+    run = drawn()
+    path = api.video(run, trust=True)
+    tag = f"video/{path.stem}"
+    assert in_tensorboard(run) == {tag: [(0, path.with_suffix(".gif").read_bytes())]}
+    files = sorted(run.glob("events*"))
+    api.video(run, trust=True)
+    assert sorted(run.glob("events*")) == files
+    api.video(run, width=200, trust=True)  # another video of the same name: in place of the first
+    assert in_tensorboard(run) == {tag: [(0, path.with_suffix(".gif").read_bytes())]}
+    assert scalars(run)["eval/return"]  # what was there before stays
+
+
+def test_a_video_of_several_runs_is_shown_with_its_files(drawn, tmp_path):
+    runs = drawn(name="a"), drawn("left", name="b")
+    path = api.video(*runs, workdir=tmp_path / "film", trust=True)
+    assert list(in_tensorboard(tmp_path / "film")) == [f"video/{path.stem}"]
+    assert not in_tensorboard(runs[0])
+
+
+def test_runs_that_do_not_write_to_tensorboard_get_no_file_of_it(drawn):
+    run = drawn()
+    for path in run.glob("events*"):
+        path.unlink()
+    api.video(run, trust=True)
+    assert not list(run.rglob("events*"))
+
+
+def test_a_rollouts_films_are_the_steps_of_one_tag(tmp_path):
+    config = {"env": {"id": DRAWN}, "rollout": {"n_episodes": 3}}
+    teacher = "tests.videos.drawn_env:right"
+    run = api.record(config, tmp_path / "run", policy=teacher, save=False, render="video").folder
+    films = in_tensorboard(run)["video/episodes"]
+    assert [step for step, _ in films] == [0, 1, 2]
+    for _, gif in films:
+        assert Image.open(io.BytesIO(gif)).n_frames > 1
+
+
+def test_large_videos_are_made_smaller_for_tensorboard_in_their_own_time(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0)
+    with files.mp4(tmp_path / "film.mp4", 10) as film:
+        for _ in range(60):
+            film.add(noise.integers(0, 255, (40, 400, 3), np.uint8))
+    monkeypatch.setattr(small, "MOST", 250_000)
+    found = Image.open(io.BytesIO(small.gif_of(tmp_path / "film.mp4")))
+    assert found.fp.seek(0, 2) <= small.MOST and found.width < 400
+    seconds = sum(f.info["duration"] for f in ImageSequence.Iterator(found)) / 1000
+    assert seconds == pytest.approx(6, rel=0.1)
