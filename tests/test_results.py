@@ -82,6 +82,7 @@ def test_published_figures_have_the_numbers_of_the_rows(tmp_path):
         results_drawing.draw("Taxi", rows["Taxi"], tmp_path / folder / "Taxi.png")
         files.append({p.suffix: p.read_bytes() for p in (tmp_path / folder).iterdir()})
     assert files[0] == files[1] and set(files[0]) == {".png", ".svg", ".csv"}
+    assert files[0][".csv"] == (PUBLISHED / "Taxi.csv").read_bytes()
 
 
 def killed_in_ppo(workdir: Path, *words: str) -> None:

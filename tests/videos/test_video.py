@@ -382,6 +382,7 @@ def test_a_rollouts_films_are_the_steps_of_one_tag(tmp_path):
         assert Image.open(io.BytesIO(gif)).n_frames > 1
 
 
+@pytest.mark.slow
 def test_large_videos_are_made_smaller_for_tensorboard_in_their_own_time(tmp_path, monkeypatch):
     noise = np.random.default_rng(0)
     with files.mp4(tmp_path / "film.mp4", 10) as film:
