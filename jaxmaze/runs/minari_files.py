@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
-import gymnasium as gym
-
-from jaxmaze.core.types import Json, PyTree
+from jaxmaze.core.types import Json
+from jaxmaze.envs import part_names
 from jaxmaze.errors import UserError
 from jaxmaze.runs import run_folder
 
@@ -27,49 +25,6 @@ if TYPE_CHECKING:
 METADATA = "metadata.json"
 ENCODED = {"jaxmaze_keys": "percent-encoded"}
 """Metadata of files whose names are encoded; other files' names are taken as they are."""
-
-
-def must_encode(*spaces: gym.Space) -> bool:
-    """Whether the names of a space's parts cannot stand in HDF5 as they are."""
-    return any(_unfit(name) for space in spaces for name in _names(space))
-
-
-def _unfit(name: str) -> bool:
-    return "/" in name or not name.strip(".")
-
-
-def _names(space: gym.Space) -> Iterator[str]:
-    """The names of all parts of dicts in a space."""
-    if isinstance(space, gym.spaces.Dict):
-        yield from space.spaces
-    inner = space.spaces.values() if isinstance(space, gym.spaces.Dict) else ()
-    for part in space.spaces if isinstance(space, gym.spaces.Tuple) else inner:
-        yield from _names(part)
-
-
-def encode(name: str) -> str:
-    """A part's name as it is written."""
-    if not name.strip("."):
-        return name.replace(".", "%2E")
-    return name.replace("%", "%25").replace("/", "%2F")
-
-
-def decode(name: str) -> str:
-    """A part's name as the environment has it."""
-    return unquote(name)
-
-
-def renamed(value: PyTree, name: Callable[[str], str]) -> PyTree:
-    """A space, or nested dicts and tuples of arrays, with another name for each part of a dict."""
-    if isinstance(value, gym.spaces.Dict):
-        return gym.spaces.Dict({name(k): renamed(v, name) for k, v in value.spaces.items()})
-    if isinstance(value, gym.spaces.Tuple):
-        return gym.spaces.Tuple([renamed(v, name) for v in value.spaces])
-    if isinstance(value, Mapping):
-        return {name(k): renamed(v, name) for k, v in value.items()}
-    if isinstance(value, tuple):
-        return tuple(renamed(v, name) for v in value)
-    return value
 
 
 class Files:
@@ -95,15 +50,16 @@ class Files:
         self._storage = _open(folder)
         self._encoded = self.metadata.items() >= ENCODED.items()
         spaces = self._storage.observation_space, self._storage.action_space
-        self._check_names(folder, spaces)
+        self._check_names(folder, [name for space in spaces for name in part_names.names(space)])
         self.observation_space, self.action_space = (
-            renamed(space, decode) if self._encoded else space for space in spaces
+            part_names.renamed(space, part_names.decode) if self._encoded else space
+            for space in spaces
         )
 
-    def _check_names(self, folder: Path, spaces: tuple[gym.Space, gym.Space]) -> None:
+    def _check_names(self, folder: Path, names: Iterable[str]) -> None:
         if self._encoded or self.metadata.get("data_format", "hdf5") != "hdf5":
             return
-        for name in (name for space in spaces for name in _names(space) if _unfit(name)):
+        for name in filter(part_names.unfit, names):
             raise UserError(
                 f"{folder} has a part named {name!r}, which Minari writes but cannot "
                 "read; record it again with jaxmaze, which writes such names encoded"
@@ -122,7 +78,9 @@ class Files:
         for part in self._storage.get_episodes(indices):
             if self._encoded:
                 names = ("observations", "actions", "infos")
-                part |= {name: renamed(part.get(name), decode) for name in names}
+                part |= {
+                    name: part_names.renamed(part.get(name), part_names.decode) for name in names
+                }
             yield part
 
 

@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike
 from jaxmaze.core.spaces import ActionSpace
 from jaxmaze.core.types import Json, PyTree
 from jaxmaze.core.words import agree, counted
+from jaxmaze.envs import part_names
 from jaxmaze.envs.environment import EnvInfo, of_spaces, spec_for_data
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.envs.space_kinds import actions_from_groups, space_spec
@@ -106,10 +107,10 @@ def write_each(
     file = data / "main_data.hdf5"
     disk.check_room(file, disk.HDF5_RESERVE)
     spaces = info.observation_space, info.action_space
-    encoded = minari_files.must_encode(*spaces)
+    encoded = part_names.must_encode(*spaces)
     storage = MinariStorage.new(
         data,
-        *(minari_files.renamed(s, minari_files.encode) if encoded else s for s in spaces),
+        *(part_names.renamed(s, part_names.encode) if encoded else s for s in spaces),
         env_spec=spec_for_data(info) if info.exists else None,
         data_format="hdf5",
         **({"jpeg_encoding": False} if _knows_jpeg(MinariStorage.new) else {}),
@@ -129,8 +130,7 @@ def write_each(
     for first in left:
         storage.update_episodes(itertools.chain((first,), itertools.islice(left, size - 1)))
         size = min(size + size // 4, LARGE_BATCH)
-    sha256 = digest.hexdigest()
-    marks = minari_files.ENCODED if encoded else {}
+    sha256, marks = digest.hexdigest(), minari_files.ENCODED if encoded else {}
     storage.update_metadata(metadata(about, info, provenance, sha256, returns) | marks)
     return sha256
 
@@ -146,7 +146,7 @@ def _buffer(cls: type[EpisodeBuffer], episode: Episode, encoded: bool) -> PyTree
     never = np.zeros(episode.length, bool)
     values = episode.observations, episode.actions, episode.labels
     if encoded:
-        values = minari_files.renamed(values, minari_files.encode)
+        values = part_names.renamed(values, part_names.encode)
     observations, actions, labels = values
     return cls(
         seed=episode.seed,

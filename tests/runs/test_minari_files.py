@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from jaxmaze import api
+from jaxmaze.envs import part_names
 from jaxmaze.envs.environment import of_spaces
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 from jaxmaze.inspection.recordings import Recorded, Recordings
-from jaxmaze.runs import minari_files, trajectories
+from jaxmaze.runs import trajectories
 from tests.conftest import SMALL
 
 SLASHES = "tests.runs.slashed_env:Slashed-v0"
@@ -57,9 +58,9 @@ def same(a, b):
 
 @pytest.mark.parametrize("name", ODD)
 def test_every_name_has_a_form_of_its_own_that_hdf5_holds(name, tmp_path):
-    form = minari_files.encode(name)
-    assert minari_files.decode(form) == name
-    assert len({minari_files.encode(n) for n in ODD}) == len(ODD)
+    form = part_names.encode(name)
+    assert part_names.decode(form) == name
+    assert len({part_names.encode(n) for n in ODD}) == len(ODD)
     with h5py.File(tmp_path / "file", "w") as file:
         file[form] = [1]
         assert list(file) == [form]
