@@ -127,7 +127,7 @@ def show(args: argparse.Namespace, table: dict[str, dict], teacher: float, clone
             "best - last",
             "dip to 100k: mean / worst",
             "area",
-            "steps to teacher [seeds]",
+            "steps to beat teacher [seeds]",
         ),
         [
             (
