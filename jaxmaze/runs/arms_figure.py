@@ -284,7 +284,8 @@ def _caption(
     if False in drawn:
         parts.append("Bands: 95 % interval over seeds.")
     if any(c["teacher"] is not None for c in curves):
-        others = any(len(c["env_steps"]) > 1 for c in curves) and episodes.isdecimal()
+        trained = any(len(c["env_steps"]) > 1 for c in curves)
+        others = trained and len(report.teacher_levels(arms)) == 1
         also = ", which are not the test episodes" if others else ""
         parts.append(f"Dashed: the teacher's mean in these episodes{also}.")
     if found is not None:

@@ -146,13 +146,18 @@ def arm_summary(arm: Arm, teacher: Teacher | None) -> Json:
 def teacher_levels(arms: Mapping[str, JsonMap]) -> list[tuple[float, str]]:
     """The teacher's mean return in the episodes of the curves, and what to call it.
 
-    There is one level if all curves share their episodes; else each is told by their number.
+    There is one level if all curves share their episodes; else each is told by their number, or,
+    where that is the same, by what they are for: runs without steps have played the test's alone.
     """
-    found = {a["curve"]["teacher"]: a["curve"]["episodes"] for a in arms.values()}
+    found = {a["curve"]["teacher"]: a["curve"] for a in arms.values()}
     found.pop(None, None)
     if len(found) < 2:
         return [(level, "teacher") for level in found]
-    return [(level, f"teacher, {counted(n, 'episode')}") for level, n in sorted(found.items())]
+    levels = sorted(found.items())
+    if len({c["episodes"] for c in found.values()}) == len(found):
+        return [(level, f"teacher, {counted(c['episodes'], 'episode')}") for level, c in levels]
+    what = {True: "evaluation", False: "test"}
+    return [(y, f"teacher, {what[len(c['env_steps']) > 1]} episodes") for y, c in levels]
 
 
 def span(figure: Mapping[str, float] | None) -> str:

@@ -113,6 +113,12 @@ def test_the_teacher_is_told_by_episodes_where_curves_do_not_share_them():
     clone["curve"]["episodes"] = 300
     fig = arms_figure.figure({"tuned": FOUR["pretrained"], "clone": clone})
     assert {"teacher, 20 episodes", "teacher, 300 episodes"} <= set(texts(fig))
+    assert "which are not" not in fig._supxlabel.get_text()
+    clone["curve"]["episodes"] = 20  # as many, and others
+    fig = arms_figure.figure({"tuned": FOUR["pretrained"], "clone": clone})
+    lines = {t.get_text(): t.xy[1] for t in fig.axes[0].texts}
+    assert lines["teacher, evaluation episodes"] > lines["teacher, test episodes"]
+    assert "which are not" not in fig._supxlabel.get_text()
 
 
 def test_arms_have_their_lines_and_bands():
