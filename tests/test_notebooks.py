@@ -20,15 +20,16 @@ def draws(notebook):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
-def test_a_notebook_runs(path, tmp_path, monkeypatch):
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # figures belong into the notebook
+def test_a_notebook_runs(path, tmp_path):
+    env = HERE | {"PYTHONPATH": str(ROOT)}
+    env.pop("MPLBACKEND", None)  # figures belong into the notebook
     notebook = nbformat.read(path, as_version=4)
     for cell in code(notebook):
         cell.outputs = []
     client = nbclient.NotebookClient(
         notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}
     )
-    client.execute(env=HERE | {"PYTHONPATH": str(ROOT)})
+    client.execute(env=env)
     assert draws(notebook)
 
 

@@ -76,7 +76,7 @@ def test_its_log_probabilities_are_compared_all_the_same(alone, small, tmp_path)
 
 
 def test_what_needs_episodes_says_what_is_missing(alone, recorded, tmp_path):
-    with pytest.raises(UserError, match=r"cloned without an environment.*jaxmaze\.rollout --run"):
+    with pytest.raises(UserError, match=r"cloned without an environment.*jaxmaze rollout --run"):
         jaxmaze.compare([alone], tmp_path / "compared")
     fails(
         command("jaxmaze.rollout", f"--run={alone.folder}"), "name one to play in", "config.env.id"
