@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from benchmarks import results_noise
 from benchmarks.results_envs import Row
 from jaxmaze.config import to_settings
 from jaxmaze.envs import environment
@@ -60,6 +61,7 @@ def figures(row: Row, folder: Path, data: str) -> dict[str, Any]:
         "gain_on_scratch": _difference(tuned.best.returns, scratch.best.returns),
         "gain_on_clone": _difference(tuned.best.returns, arms["clone"].best.returns),
         "dip": _dip(tuned.curve, span),
+        "dip_with_noise": results_noise.fall(folder / ARMS["fine_tuned"], span, DIP),
         "steps_to_teacher": steps,
         "steps_saved": _saved(steps, budget),
         "curves": {arm: _curve(arms[arm].curve) for arm in ("fine_tuned", "from_scratch")},

@@ -117,8 +117,10 @@ Differences are paired, episode by episode and seed by seed; ▲ is above 0 with
 ▼ below, and = neither. *Dip* is how far the worst seed fell below its own clone on the way, in
 percent of the way from a random policy to the teacher; in brackets, how many seeds surely fell by
 more than 5 %: at their deepest evaluation, the one-sided 95 % interval over its paired episodes is
-clear of that (of 20 episodes, a single one that is lost can make 5 %). *Steps to the teacher*: when
-the interquartile mean is at the teacher's level at two evaluations in a row, fine-tuned and from
+clear of that (of 20 episodes, a single one that is lost can make 5 %). Evaluations act without
+noise; *with noise* is the policy that PPO trains: returns of training episodes, in windows of 40,
+below those of the first window, when it was the clone. *Steps to the teacher*: when the
+interquartile mean is at the teacher's level at two evaluations in a row, fine-tuned and from
 scratch. There are at least 12 evaluations in each run (`ppo.eval_every` is lowered where the budget
 is small), so that a dip would be seen; the policies that are reported are chosen as always, on
 episodes that are not the test's. The wall clock is that of a machine with other work to do.
@@ -149,11 +151,13 @@ def _headline(rows: Mapping[str, Mapping[str, Any]]) -> str:
         "steps",
         "teacher",
         "clone",
+        "DAgger",
         "fine-tuned",
         "from scratch",
         "fine-tuned - teacher",
         "fine-tuned - from scratch",
         "dip (seeds that surely dip)",
+        "the same with noise",
         "steps to the teacher: tuned / scratch",
         "asked for",
     )
@@ -168,16 +172,23 @@ def _headline(rows: Mapping[str, Mapping[str, Any]]) -> str:
                 f"{found['env_steps']:,}",
                 number(found["teacher"]["mean"]),
                 span(arms["clone"]),
+                span(arms["dagger"]) if "dagger" in arms else "",
                 f"**{span(arms['fine_tuned'])}**",
                 span(arms["from_scratch"]),
                 signed(found["gain_on_teacher"]),
                 signed(found["gain_on_scratch"]),
-                f"{found['dip']['worst']:.1f} % ({found['dip']['sure']})",
+                _dipped(found["dip"]),
+                _dipped(found["dip_with_noise"]),
                 f"{counted(steps['fine_tuned'])} / {counted(steps['from_scratch'])}",
                 "all met" if met == len(targets) else f"{met} of {len(targets)} met",
             )
         )
     return table(header, lines)
+
+
+def _dipped(dip: Mapping[str, Any] | None) -> str:
+    """The worst seed's dip, and how many seeds surely dip."""
+    return "" if dip is None else f"{dip['worst']:.1f} % ({dip['sure']})"
 
 
 def _beside(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -276,7 +287,7 @@ def _teacher(row: Row, found: Mapping[str, Any]) -> str:
 
 def _told(found: Mapping[str, Any]) -> str:
     """Differences, dip and steps in sentences."""
-    dip, saved = found["dip"], found["steps_saved"]
+    dip, noisy, saved = found["dip"], found["dip_with_noise"], found["steps_saved"]
     steps = found["steps_to_teacher"]
     lines = [
         f"- fine-tuned less teacher {signed(found['gain_on_teacher'])}, less from scratch "
@@ -284,7 +295,13 @@ def _told(found: Mapping[str, Any]) -> str:
         f"- dip below the clone's own start, over {dip['evaluations']} evaluations of "
         f"{dip['episodes']} episodes: {dip['mean']:.1f} % on average, "
         f"{dip['worst']:.1f} % in the worst seed; surely more than 5 % in "
-        f"{counted_of(dip['sure'], len(dip['members']))}",
+        f"{counted_of(dip['sure'], len(dip['members']))}"
+        + (
+            ""
+            if noisy is None
+            else f"; of the policy with its noise, over training episodes: {noisy['mean']:.1f} % "
+            f"and {noisy['worst']:.1f} %, {counted_of(noisy['sure'], len(noisy['members']))}"
+        ),
         f"- steps to the teacher's level: {counted(steps['fine_tuned'])} fine-tuned, "
         f"{counted(steps['from_scratch'])} from scratch"
         + (

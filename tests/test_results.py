@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import jaxmaze
 from benchmarks import (
@@ -20,6 +21,7 @@ from benchmarks import (
     results_drawing,
     results_envs,
     results_figures,
+    results_noise,
     results_page,
     results_teachers,
     sidebyside,
@@ -28,7 +30,7 @@ from benchmarks.results_envs import ROWS
 from jaxmaze.config import to_settings
 from jaxmaze.config.sections.ppo import segment_steps
 from jaxmaze.errors import UserError
-from jaxmaze.runs import arms_figure, outcomes, report, run_folder
+from jaxmaze.runs import arms_figure, metrics, outcomes, report, run_folder
 from tests.conftest import HERE, ROOT
 
 TINY = {
@@ -235,6 +237,32 @@ def test_a_dip_is_sure_where_episodes_agree_on_it():
     assert low[0] == pytest.approx(np.mean(fallen) - 1.7291 * spread, abs=1e-3)  # t, 19 degrees
     assert low[1] < 0 and low[2] == 0
     assert results_figures._dip(deep._replace(returns=deep.returns[..., :1]), 100.0)["sure"] == 0
+
+
+def test_falls_with_noise_are_those_of_training_episodes(tmp_path):
+    """Windows of 40, however many episodes end in a segment; evaluations do not count."""
+    rng = np.random.default_rng(0)
+    played = [rng.normal(level, 10, 60) for level in (100, 80, 130)]  # of seed 0; seed 1 is better
+    with metrics.MetricsWriter(tmp_path) as log:
+        for at, returns in enumerate(np.concatenate(played).reshape(-1, 5)):
+            # seed 1 has no episode in every other segment
+            both = [returns, returns + at if at % 2 else np.zeros(0)]
+            ended = metrics.per_member([metrics.rollout_stats(x, x) for x in both])
+            log.write(at, "train", "rollout_stats", ended)
+            log.write(at, "eval", "rollout_stats", {k: 0 * v for k, v in ended.items()})
+    found = results_noise.fall(tmp_path, 200.0, limit=5.0)
+    windows = np.concatenate(played)[: 4 * 40].reshape(4, 40)
+    fallen = windows[0].mean() - windows.mean(1)
+    deepest = int(fallen.argmax())
+    assert found["members"][0] == pytest.approx(100 * fallen[deepest] / 200, rel=1e-5)
+    assert found["members"][1] < 0 and found["worst"] == max(found["members"])
+    assert found["mean"] == pytest.approx(found["worst"] / 2)
+    assert found["sure"] == 1
+    error = 100 / 200 * np.sqrt((windows[[0, deepest]].var(1, ddof=1) / 40).sum())
+    surely = found["worst"] - stats.norm.ppf(0.95) * error
+    assert results_noise.fall(tmp_path, 200.0, limit=surely - 0.01)["sure"] == 1
+    assert results_noise.fall(tmp_path, 200.0, limit=surely + 0.01)["sure"] == 0
+    assert results_noise.fall(tmp_path, 0.0, limit=5.0) is None
 
 
 def test_targets_are_missed_where_they_are_missed():
