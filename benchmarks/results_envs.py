@@ -238,7 +238,7 @@ ROWS: dict[str, Row] = _listed(
         "BipedalWalker",
         {"id": "BipedalWalker-v3"},
         2_000_000,
-        about="gymnasium's own controller, which falls in most episodes",
+        teacher=Medium(200, longest=2_000_000, every=16),
         at_least=310,
         published=(
             Published("PPO, BipedalWalker-v3", 287.9, 5_000_000),
