@@ -17,6 +17,7 @@ from scipy import stats
 
 import jaxmaze
 from benchmarks import (
+    lost_episodes,
     results,
     results_drawing,
     results_envs,
@@ -263,6 +264,30 @@ def test_falls_with_noise_are_those_of_training_episodes(tmp_path):
     assert results_noise.fall(tmp_path, 200.0, limit=surely - 0.01)["sure"] == 1
     assert results_noise.fall(tmp_path, 200.0, limit=surely + 0.01)["sure"] == 0
     assert results_noise.fall(tmp_path, 0.0, limit=5.0) is None
+
+
+def test_lost_episodes_are_counted_by_seed_and_start():
+    returns = np.array([[250, 100, 260], [-5, 150, 270]])
+    lengths = np.array([[90, 1000, 80], [70, 1000, 60]])
+    found = lost_episodes.losses(returns, lengths, 200)
+    assert list(found.values()) == pytest.approx(
+        [
+            returns.mean(),
+            50,
+            200 / 3,
+            260,
+            2,
+            2,
+            np.std([122.5, 125, 265]),
+            np.mean([250, 150, 270]),
+        ]
+    )
+    played = outcomes.Table(np.array([7, 8, 9]), returns, lengths)
+    lines = lost_episodes.worst(played, {"members": [{"seed": 30}, {"seed": 31}]}).splitlines()
+    assert lines[2:4] == ["| 1 | 31 | 7 | -5.0 | 70 |", "| 0 | 30 | 8 | 100.0 | 1000 |"]
+    assert (
+        lost_episodes.losses(returns, lengths, -9)["of these, percent as long as the longest"] == 0
+    )
 
 
 def test_targets_are_missed_where_they_are_missed():
