@@ -73,6 +73,8 @@ def estimate(x: np.ndarray) -> Estimate:
         return Estimate(value, value, value)
     of_seeds, of_episodes, of_both = _variances(x, means)
     variance = max(of_seeds, of_episodes, of_seeds + of_episodes - of_both)
+    if not variance:  # seeds and episodes have equal means, though the returns differ
+        return Estimate(value, float("nan"), float("nan"))
     spread = of_seeds**2 / max(seeds - 1, 1) + of_episodes**2 / max(episodes - 1, 1)
     from scipy import stats  # slow to import, and most commands do not need it
 

@@ -77,3 +77,10 @@ def test_what_differs_by_seed_and_episode_alike_is_counted_once():
         found = intervals.estimate(np.random.default_rng(i).normal(size=(20, 50)))
         widths.append((found.high - found.low) / 2)
     assert 0.062 < np.mean(widths) < 0.094
+
+
+def test_seeds_and_episodes_that_are_all_equal_on_average_tell_nothing_of_others():
+    # Each of two seeds has won one of two games: neither kind of mean varies, but returns do.
+    for wins in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]):
+        found = intervals.estimate(np.array(wins))
+        assert found.value == 0.5 and math.isnan(found.low) and math.isnan(found.high)
