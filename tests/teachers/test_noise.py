@@ -1,13 +1,16 @@
 """Noise in execution: other actions are done, the teacher's are kept as labels."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from jaxmaze import api, policies
 from jaxmaze.core.spaces import Discrete
 from jaxmaze.envs import environment
+from jaxmaze.envs.environment import of_spaces
 from jaxmaze.errors import UserError
 from jaxmaze.runs import trajectories
+from jaxmaze.teachers.adapters.noise import Noisy
 from tests.conftest import SMALL
 
 
@@ -54,6 +57,15 @@ def test_gaussian_noise_is_in_halves_of_the_range_and_clipped(tmp_path):
     noise = (actions - labels)[np.abs(actions) < 1.99]
     assert noise.std() == pytest.approx(0.3 * 2, rel=0.06) and abs(noise.mean()) < 0.05
     assert np.abs(actions).max() <= 2
+
+
+def test_gaussian_noise_on_whole_numbers_is_rounded():
+    spaces = gym.spaces.Box(-1, 1, (2,), np.float32), gym.spaces.Box(-50, 50, (2,), np.int32)
+    noisy = Noisy(lambda obs: np.full((len(obs), 2), 7, np.int32), of_spaces(*spaces), 0.0, 0.1, 0)
+    noisy.begin(0, None, 3)
+    taken = np.array([noisy(np.zeros((1, 2), np.float32))[0] for _ in range(500)])
+    assert taken.dtype == np.int32
+    assert taken.std() == pytest.approx(0.1 * 50, rel=0.1) and abs(taken.mean() - 7) < 0.6
 
 
 class Remembers:

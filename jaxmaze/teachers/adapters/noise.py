@@ -75,6 +75,8 @@ class Noisy:
     def __call__(self, obs: PyTree) -> PyTree:
         chosen, mask = self._act(obs), self._info.spaces.mask_of(obs)
         done = np.array(self._space.from_env(chosen))
+        if self._scale is not None:  # whole numbers too: the sum is rounded
+            done = done.astype(np.result_type(done, np.float32))
         for slot, rng in self._playing.items():
             self._chosen[slot].append(jax.tree.map(lambda x, slot=slot: x[slot].copy(), chosen))
             # Always draw the same number of values per step, whatever they are used for.
