@@ -108,3 +108,13 @@ def test_what_it_cannot_do_is_one_line(stand_in, monkeypatch):
     assert "has no Acrobot-v1" in refused(id="Acrobot-v1")
     monkeypatch.setitem(sys.modules, "envpool", None)
     assert "pip install 'jaxmaze[envpool]'" in refused()
+
+
+@pytest.mark.parametrize("memory", ["gru", "delta_gru"])
+def test_a_policy_with_memory_is_refused_where_it_would_train_and_nowhere_else(small, memory):
+    # Its rollouts have neither hidden states nor the beginnings of episodes.
+    changes = {"env.backend": "envpool", "network.memory": memory}
+    for stage in ("ppo", "workflow"):
+        with pytest.raises(UserError, match=f"envpool is not for config.network.memory={memory}: "):
+            api.override(small, changes | {"stage": stage})
+    assert api.override(small, changes | {"stage": "bc"}).network.memory == memory

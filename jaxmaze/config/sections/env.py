@@ -18,6 +18,13 @@ class ChosenBy(Protocol):
     def best_by(self) -> str: ...
 
 
+class Remembers(Protocol):
+    """The fields of section ``network`` that this section's check reads."""
+
+    @property
+    def memory(self) -> str: ...
+
+
 class HasBC(Protocol):
     """The settings that this section's check reads."""
 
@@ -27,6 +34,8 @@ class HasBC(Protocol):
     def sweep(self) -> Mapping[str, object]: ...
     @property
     def bc(self) -> ChosenBy: ...
+    @property
+    def network(self) -> Remembers: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +118,13 @@ class Env:
             raise UserError(
                 f"config.env.make={self.make} must be an import path, module:make_env (without the "
                 ".py of a file), or in Python the function itself"
+            )
+        trains = settings.stage in ("ppo", "workflow")
+        if trains and self.backend == "envpool" and settings.network.memory != "none":
+            raise UserError(
+                f"config.env.backend=envpool is not for config.network.memory="
+                f"{settings.network.memory}: it does not tell where episodes begin; use "
+                "config.env.backend=gymnasium"
             )
         for entry in self.wrappers:
             importing.wrapping(entry)
