@@ -17,9 +17,11 @@ from jaxmaze.core.types import Array, Policy, PyTree
 LOWEST, HIGHEST = 0.05, 1000.0
 """The range in which a temperature is searched; clones trained for long are sure of themselves."""
 _HALVINGS = 40
+_TRIED = 64
+"""Number of temperatures among which a largest entropy is searched."""
 
 
-def _root(increasing: Callable[[Array], Array]) -> Array:
+def _root(increasing: Callable[[Array], Array], highest: Array | float = HIGHEST) -> Array:
     """The root of an increasing function of the temperature; an end of the range if it has none."""
 
     def halve(bounds: PyTree, _: None) -> tuple[PyTree, None]:
@@ -28,9 +30,15 @@ def _root(increasing: Callable[[Array], Array]) -> Array:
         above = increasing(jnp.exp(middle)) > 0
         return (jnp.where(above, low, middle), jnp.where(above, middle, high)), None
 
-    ends = (jnp.log(jnp.asarray(LOWEST)), jnp.log(jnp.asarray(HIGHEST)))
+    ends = (jnp.log(jnp.asarray(LOWEST)), jnp.log(jnp.asarray(highest)))
     (low, high), _ = jax.lax.scan(halve, ends, None, length=_HALVINGS)
     return jnp.exp(0.5 * (low + high))
+
+
+def _peak(function: Callable[[Array], Array]) -> Array:
+    """The temperature at which a function of it is largest, to within a tenth or so."""
+    tried = jnp.exp(jnp.linspace(jnp.log(LOWEST), jnp.log(HIGHEST), _TRIED))
+    return tried[jnp.argmax(jax.lax.map(function, tried))]
 
 
 def likely_temperature(
@@ -64,7 +72,8 @@ def entropy_temperature(
 ) -> Array:
     """The temperature at which the policy's mean entropy over ``obs`` ``[B, ...]`` is ``entropy``.
 
-    ``begin`` as in :func:`likely_temperature`.
+    The one with the largest entropy, or an end of the range, if there is none. ``begin`` as in
+    :func:`likely_temperature`.
     """
     memory = None if begin is None else networks.blank(begin)
 
@@ -73,4 +82,7 @@ def entropy_temperature(
         dist = networks.distribution(params, policy.obs_stats, obs, memory)
         return dist.entropy().mean() - entropy
 
-    return _root(excess)
+    if not networks.spec.squash_actions:
+        return _root(excess)
+    # Squashed actions crowd at their bounds where deviations are large: entropy rises, then falls.
+    return _root(excess, _peak(excess))

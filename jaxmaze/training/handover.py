@@ -152,6 +152,9 @@ def take(
     wanted = _temperature(config, run, record)
     temperature, params, start = _started(config, networks, own, states, wanted)
     ends = (temperature <= 1.01 * exploration.LOWEST) | (temperature >= 0.99 * exploration.HIGHEST)
+    if wanted is None:  # of squashed actions there may be less at any temperature
+        asked = networks.action.entropy_of_share(config.ppo.start_exploration)
+        ends |= start["entropy"] < asked - 0.01
     if ends.any():
         console.say(
             f"note: the exploration asked for is out of reach of {ends.sum()} of {len(ends)} "

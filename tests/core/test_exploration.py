@@ -98,3 +98,37 @@ def test_an_entropy_that_cannot_be_reached_gives_an_end_of_the_range():
     found = exploration.entropy_temperature(DISCRETE, policy(DISCRETE), OBS, 5.0)
     assert float(found) == pytest.approx(exploration.HIGHEST, rel=1e-3)
     assert jnp.isfinite(found)
+
+
+SQUASHED = Networks(CONTINUOUS.spaces, NetworkSpec((16,), squash_actions=True))
+
+
+def squashed(log_std, head):
+    p = policy(SQUASHED, head)
+    return p._replace(params={**p.params, "log_std": jnp.full(2, log_std)})
+
+
+def entropy_at(p, temperature):
+    params = SQUASHED.temper(p.params, temperature)
+    return float(SQUASHED.distribution(params, p.obs_stats, OBS[:200]).entropy().mean())
+
+
+@pytest.mark.parametrize("log_std", [-3.0, -1.0, 0.0, 1.0])
+def test_the_entropy_of_squashed_actions_is_found_though_it_falls_where_they_crowd_at_the_bounds(
+    log_std,
+):
+    p, wanted = squashed(log_std, 1.0), SQUASHED.action.entropy_of_share(None)
+    found = exploration.entropy_temperature(SQUASHED, p, OBS[:200], wanted)
+    assert entropy_at(p, found) == pytest.approx(wanted, abs=1e-3)
+    # The smaller of the two deviations with that entropy.
+    deviation = SQUASHED.temper(p.params, found)["log_std"]
+    np.testing.assert_allclose(np.exp(deviation), 0.15, rtol=0.05)
+
+
+def test_squashed_actions_near_their_bounds_get_the_largest_entropy_there_is():
+    p = squashed(-1.0, 1500.0)
+    at = [entropy_at(p, t) for t in np.geomspace(0.05, 1000.0, 40)]
+    wanted = SQUASHED.action.entropy_of_share(0.9)
+    assert max(at) < wanted
+    found = exploration.entropy_temperature(SQUASHED, p, OBS[:200], wanted)
+    assert entropy_at(p, found) == pytest.approx(max(at), abs=0.05) and at[-1] < max(at) - 2
