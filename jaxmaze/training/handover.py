@@ -272,12 +272,18 @@ def demonstrations(
 def sources_of(config: Settings) -> list[run_folder.Source]:
     """Where the demonstrations behind ``ppo.init_from`` are; empty from scratch.
 
+    One source if all members share it, else each member's own: those who start from this run have
+    its members, not the clones, to count by.
+
     Raises:
       UserError: if that run has not written them yet.
     """
     if config.ppo.init_from is None:
         return []
-    return run_folder.demonstrations(run_folder.delivering(Path(config.ppo.init_from)))
+    listed = run_folder.demonstrations(run_folder.delivering(Path(config.ppo.init_from)))
+    if len(listed) < 2:
+        return listed
+    return [listed[m % len(listed)] for m in range(config.members)]
 
 
 def _read(

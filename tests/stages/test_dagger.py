@@ -1,17 +1,19 @@
 """DAgger: what is asked, kept and learned, and that a killed run goes on to the bit."""
 
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from jaxmaze import api, policies
+from jaxmaze import config as config_lib
 from jaxmaze.core.spaces import Discrete
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks as networks_of
-from jaxmaze.runs import trajectories
+from jaxmaze.runs import run_folder, trajectories
 from jaxmaze.training import dagger_data, handover, ppo_arms, ppo_learner, ppo_update
 from tests.conftest import CONFIG, SMALL, command, flags, goes_on_as, killed
 
@@ -155,6 +157,22 @@ def test_each_member_learns_from_the_demonstrations_of_its_own_clone(config, tau
     critics = learners.whole().value_params
     same = [np.array_equal(a[0], a[1]) for a in jax.tree.leaves(critics) if np.ptp(a[0])]
     assert same and not any(same)
+
+
+def test_a_tuned_run_knows_the_demonstrations_of_each_of_its_members(config, taught, tmp_path):
+    """Two clones, one run of three members from them, and one of four from those."""
+    fields = {"stage": "ppo", "ppo.init_from": str(taught.folder), "members": 3}
+    tuned = config_lib.to_settings(api.override(config, fields))
+    own = handover.sources_of(tuned)
+    folder = tmp_path / "tuned"
+    data = run_folder.about_demonstrations(folder, own)
+    run_folder.claim(folder, {"kind": "ppo"}, demonstrations=data)
+    again = handover.sources_of(tuned.replace("ppo", init_from=str(folder)).replace(members=4))
+    # The fourth goes on from the first, and so from the first clone.
+    seeds = [Path(source.paths[0]).name for source in again]
+    assert seeds == [f"seed_{taught.config.seed + m}" for m in (0, 1, 0, 0)]
+    fewer = handover.sources_of(tuned.replace(members=1))
+    assert [Path(s.paths[0]).name for s in fewer] == [f"seed_{taught.config.seed}"]
 
 
 def test_metrics_are_by_labels(taught):
