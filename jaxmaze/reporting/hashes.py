@@ -82,7 +82,8 @@ def _used(facts: Facts) -> Rows:
         for key, value in facts.about.items()
         if key.endswith("_sha256") and value and value not in named
     ]
-    rows += [("demonstrations", f"{_paths(x)} {x.get('sha256') or ''}") for x in sources]
+    each = (f"{_paths(x)} {x.get('sha256') or ''}" for x in sources)
+    rows += [("demonstrations", line) for line in dict.fromkeys(each)]  # members may share some
     if facts.kind == "inspect" and "data" in facts.summary:
         data = facts.summary["data"]
         rows.append(("data", f"{data.get('path')} {data.get('sha256') or ''}"))

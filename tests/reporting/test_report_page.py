@@ -3,13 +3,14 @@
 import contextlib
 import json
 import shutil
+import types
 
 import numpy as np
 import pytest
 
 import jaxmaze
 from jaxmaze import api
-from jaxmaze.reporting import again, charts, facts, page
+from jaxmaze.reporting import again, charts, facts, hashes, page
 from jaxmaze.runs import console, history, palette
 from tests.conftest import SMALL, command
 
@@ -346,6 +347,15 @@ def test_hashes_of_what_was_used_and_recorded_are_told(runs, tmp_path):
     about = json.loads((runs["bc"].folder / "config.json").read_text())
     (inside / "config.json").write_text(json.dumps(about | {"kind": "other", "data_sha256": None}))
     assert blocks_of(inside, "Do it again")[-1].rows == [("recorded episodes of rollout", sha)]
+
+
+def test_demonstrations_that_members_share_are_told_once(tmp_path):
+    listed = [{"path": f"/seed_{m}", "sha256": f"{m}{m}"} for m in (0, 1, 0)]
+    run = types.SimpleNamespace(about={"demonstrations": listed}, run=tmp_path, kind="", summary={})
+    assert hashes._used(run) == [
+        ("demonstrations", "/seed_0 00"),
+        ("demonstrations", "/seed_1 11"),
+    ]
 
 
 def test_a_comparison_tells_of_the_handover_of_its_runs(runs):
