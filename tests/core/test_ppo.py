@@ -175,6 +175,14 @@ def test_schedule_falls_linearly_after_burn_in():
     np.testing.assert_allclose(np.diff(falling[2:]), -3e-4, rtol=1e-4)
 
 
+def test_an_update_counts_the_schedule_from_the_end_of_the_burn_in():
+    static = STATIC._replace(linear_schedule=True, num_iterations=10)
+    state = ppo.init(NETWORKS, np.random.SeedSequence(0), N)
+    late = {"iteration": np.int32(6), "burn_in": np.int32(4), "ready": np.array(True)}
+    _, metrics = one_update(state._replace(**late), static=static, critic_burn_in=4)
+    assert float(metrics["learning_rate"]) == pytest.approx(3e-3 * (1 - 2 / 6))
+
+
 def test_a_critic_that_explains_enough_ends_the_burn_in():
     # With returns that do not depend on the observation nothing can be explained; with ones that
     # do, the critic soon explains them, and the policy moves from that iteration on.

@@ -1,11 +1,22 @@
 """Episodes cut into sequences, and what is learned from them, against a naive loop."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmaze.core import bc, bc_sequences, critic_sequences, losses, optimizer, ppo, sequences
+from jaxmaze.core import (
+    bc,
+    bc_sequences,
+    critic_sequences,
+    losses,
+    optimizer,
+    ppo,
+    ppo_cloning,
+    sequences,
+)
 from jaxmaze.core.critic import Returns
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.observations import Observations
@@ -199,6 +210,22 @@ def returns(rows):
         np.float32(2),
         sequences=rows.sequences,
     )
+
+
+@pytest.mark.parametrize("first,count", [(14, 14), (15, 8)])
+def test_fine_tuning_goes_on_cloning_from_sequences_of_ones_own(first, count):
+    rows = data()
+    context = types.SimpleNamespace(
+        networks=NETWORKS,
+        stats=NETWORKS.init_stats(),
+        hyper=types.SimpleNamespace(demo_first=first, demo_count=count),
+        static=types.SimpleNamespace(batch_size=8),
+    )
+    take, (start, number), _ = ppo_cloning.shows(context, policy().params, rows)
+    shown, weight, _ = take(start + jnp.arange(int(number)))
+    seen = np.asarray(shown.obs)[np.asarray(weight) > 0]
+    assert {x.tobytes() for x in seen} == {x.tobytes() for x in rows.obs[first : first + count]}
+    assert len(seen) == count
 
 
 def test_a_critic_that_remembers_is_fitted_to_returns(few):

@@ -1,5 +1,6 @@
 """Learning does not depend on the unit of actions, from cloning to fine-tuning and what is left."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ import jaxmaze
 from jaxmaze import api
 from jaxmaze.core.spaces import Spaces
 from jaxmaze.envs import environment
+from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint
 from jaxmaze.stages import ppo
@@ -107,6 +109,16 @@ def test_dagger_finds_the_unit_of_unbounded_actions_from_its_teacher(tmp_path):
     assert tuned.summary["audit"]["max_log_prob_difference"] == 0
     np.testing.assert_allclose(found[200.0], found[1.0], rtol=1e-3, atol=1e-3)
     assert 0.1 < found[1.0][0] < 0.6
+
+
+def test_the_unit_is_that_of_what_was_shown_not_of_what_was_done_instead(tmp_path):
+    boxes = (gym.spaces.Box(-x, x, (1,), np.float32) for x in (1.0, np.inf))
+    rng = np.random.default_rng(0)
+    done, shown = rng.normal(0, 50, (40, 1)), rng.normal(3, 2, (40, 1))
+    episode = Episode(0, 0, np.zeros((41, 1)), done, np.zeros(40), True, shown)
+    found = units.spaces_of(tmp_path / "new", environment.of_spaces(*boxes), [episode])
+    assert found.action.units.middle == pytest.approx((shown.mean(),))
+    assert found.action.units.scale == pytest.approx((shown.std(),))
 
 
 def load(run):

@@ -94,6 +94,21 @@ def test_the_mixture_draws_as_often_as_it_says(config, cloned):
     assert all((e.labels == 3).all() for e in episodes)
 
 
+def test_a_clone_is_told_once_where_its_episodes_begin(config, monkeypatch):
+    told = []
+
+    def modes(networks, population, obs, carry, begin):
+        told.append(np.array(begin))
+        return np.full((1, 3), 2), carry
+
+    monkeypatch.setattr(dagger_data, "_modes", modes)
+    info, seeds, rng = info_of(config), np.arange(3)[None], np.random.default_rng(0)
+    networks = networks_of(config, info.spaces)
+    teacher = lambda obs: np.full(len(obs), 3)  # noqa: E731
+    dagger_data.play(info, networks, teacher, object(), seeds, 0.5, [rng])
+    assert len(told) > 20 and (told[0] == 1).all() and not np.any(told[1:])
+
+
 def test_the_data_say_where_they_come_from_and_minari_reads_them(config, taught):
     import minari
 

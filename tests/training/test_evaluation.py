@@ -1,5 +1,7 @@
 """Evaluations: who is played on what, and what is kept of it."""
 
+import types
+
 import jax
 import numpy as np
 import pytest
@@ -62,6 +64,25 @@ def test_samples_are_each_members_own():
     pool = Pool()
     found = evaluation.Evaluator(pool, deterministic=False)(policies(1, 1, 1), np.array([0]))
     assert returns(found) == [[100], [1100], [2100]]
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_actions_are_drawn_where_the_settings_say_so(monkeypatch, deterministic):
+    said = []
+
+    class Closing(Pool):
+        close = staticmethod(lambda: None)
+
+        def evaluate(self, policies, seeds, deterministic, active):
+            said.append(deterministic)
+            return super().evaluate(policies, seeds, deterministic, active)
+
+    monkeypatch.setattr(evaluation, "open_collector", lambda *args, **named: Closing())
+    section = types.SimpleNamespace(deterministic=deterministic)
+    config = types.SimpleNamespace(env=None, evaluation=section)
+    with evaluation.open_evaluator(config, None, None, Pool.config.seeds) as evaluate:
+        evaluate(policies(1, 2, 3), np.array([0]))
+    assert said == [deterministic]
 
 
 def test_only_wanted_members_are_played_and_given():

@@ -2,13 +2,19 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from jaxmaze import api
+from jaxmaze import config as config_lib
 from jaxmaze.core import discrete_actions, normalization
+from jaxmaze.core.networks import Networks
+from jaxmaze.core.observations import Observations
+from jaxmaze.core.spaces import Discrete, Spaces
+from jaxmaze.core.types import NetworkSpec
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
@@ -217,6 +223,25 @@ def test_exploration_is_kept_reset_or_calibrated(small, cloned, tuned):
     logged = [x for x in tuned.metrics() if "handover/temperature" in x]
     assert len(logged) == 1 and logged[0]["step"] == 0
     assert tuned.summary["audit"]["temperature"] == pytest.approx(logged[0]["handover/temperature"])
+
+
+def test_exploration_is_measured_where_each_members_own_clone_was(small, monkeypatch):
+    # Three members from two clones, which were shown states of their own.
+    networks = Networks(Spaces(Observations.array(2), Discrete(4)), NetworkSpec((4,)))
+    states = np.stack([np.full((5, 2), m, np.float32) for m in range(2)])
+    record = audit.Record(states, *[np.zeros(2)] * 7)
+    given = handover.Given(Path("there"), checkpoint.blank_policies(networks, 2), 2, record)
+    seen = []
+
+    def started(config, networks, clones, states, wanted):
+        seen.append(states[0])
+        return np.ones(3), clones.params, {"entropy": np.full(3, 9.0)}
+
+    monkeypatch.setattr(handover, "_started", started)
+    monkeypatch.setattr(audit, "check", lambda *args: {})
+    config = config_lib.to_settings(api.override(small, {"members": 3}))
+    handover.take(given, config, networks, None)
+    assert seen[0][:, 0, 0].tolist() == [0.0, 1.0, 0.0]
 
 
 def test_what_comes_over_is_logged(tuned):
