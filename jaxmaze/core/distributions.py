@@ -289,11 +289,12 @@ class SquashedGaussian:
     def entropy(self) -> Array:
         """``H(base) + E[log slope]``, in nats, ``[...]``; the mean by Gauss-Hermite quadrature."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-        weights, apart = weights / weights.sum(), (-1, *[1] * self.mean.ndim)
+        apart = (-1, *[1] * self.mean.ndim)
         # At all nodes at once: a loop over them takes several times as long to compile.
-        nodes, weights = (x.astype(np.float32).reshape(apart) for x in (nodes, weights))
-        slopes = self._log_slope(self.mean + nodes * self.std())
-        return self._base().entropy() + (weights * slopes).sum(0).sum(-1)
+        places = nodes.astype(np.float32).reshape(apart)
+        shares = (weights / weights.sum()).astype(np.float32).reshape(apart)
+        slopes = self._log_slope(self.mean + places * self.std())
+        return self._base().entropy() + (shares * slopes).sum(0).sum(-1)
 
     def kl(self, other: PyTree) -> Array:
         """``KL(self || other)`` in nats, ``[...]``: that before squashing; bounds must be equal."""
