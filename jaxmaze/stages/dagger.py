@@ -197,16 +197,21 @@ class _Trainer:
             cuts = dagger_data.padded_cuts(self.episodes, self.config.bc.sequence_length)
         data = bc_learner.rows_on_device(obs, action, cuts=cuts)
         steps = bc_learner.num_minibatches(self.config, weight.shape[1], cuts)
-        plan = self.fitter.plan(steps)
+        counts = bc_learner.own_minibatches(self.config, weight, cuts)  # padding takes no steps
+        plans = [self.fitter.plan(count) for count in counts]
+        passes = min(plan.passes for plan in plans)
+        last = np.array([plan.epochs for plan in plans])
         epochs = self.fitter.epochs(steps, False)
         state = self.fitter.init(data, weight, (self.round,))
-        hyper = self.fitter.hyper(plan.epochs, plan.epochs)
+        hyper = self.fitter.hyper(last, last)
         means: dict[str, np.ndarray] = {}
-        for done in range(0, plan.epochs, plan.passes):
-            passes = self.fitter.each(min(plan.passes, plan.epochs - done))
-            state, logged, _ = epochs(state, data, weight, weight, hyper, passes)
-            means = jax.device_get(logged)
-            bc_learner.stop_if_diverged(done + plan.passes, means)
+        for done in range(0, last.max(), passes):
+            each = np.clip(last - done, 0, passes).astype(np.int32)
+            state, logged, _ = epochs(state, data, weight, weight, hyper, each)
+            # A member with more rows has fewer passes to make, and keeps the means of its last.
+            new = jax.device_get(logged)
+            means = {k: np.where(each > 0, x, means.get(k, x)) for k, x in new.items()}
+            bc_learner.stop_if_diverged(done + passes, means)
         self.progress = self.progress._replace(last=jax.device_get(state.policy))
         return means
 

@@ -95,6 +95,20 @@ def num_minibatches(config: Settings, rows: int, cuts: Sequences | None = None) 
     return -(-count // bc_sequences.batch_of(config.bc.batch_size, cuts.time.shape[-1]))
 
 
+def own_minibatches(config: Settings, weight: np.ndarray, cuts: Sequences | None) -> list[int]:
+    """Minibatches of a pass for each member, where members have rows of their own.
+
+    Args:
+      config: the configuration.
+      weight: ``[M, R]`` 0 for padding.
+      cuts: of members' episodes ``[M, C]``, for networks with memory.
+    """
+    if cuts is None:
+        return [num_minibatches(config, int(rows)) for rows in (weight > 0).sum(1)]
+    size = bc_sequences.batch_of(config.bc.batch_size, cuts.time.shape[-1])
+    return [-(-int(count) // size) for count in (np.asarray(cuts.length) > 0).sum(1)]
+
+
 class Fitter:
     """Cloning of all members of a population as one program.
 
@@ -207,7 +221,9 @@ class Fitter:
         """The course of a fit with so many minibatches an epoch."""
         return plan(self.section, minibatches, self._images)
 
-    def hyper(self, num_epochs: int | np.ndarray, decay_epochs: float = math.inf) -> bc.Hyper:
+    def hyper(
+        self, num_epochs: int | np.ndarray, decay_epochs: float | np.ndarray = math.inf
+    ) -> bc.Hyper:
         """Hyper-parameters of the members, which are trained for ``num_epochs`` ``[M]``.
 
         ``decay_epochs``: in which the learning rate decays, where its schedule is linear.

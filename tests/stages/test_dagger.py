@@ -14,6 +14,7 @@ from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks as networks_of
 from jaxmaze.runs import run_folder, trajectories
+from jaxmaze.stages import dagger
 from jaxmaze.training import dagger_data, handover, ppo_arms, ppo_learner, ppo_update
 from tests.conftest import CONFIG, SMALL, command, flags, goes_on_as, killed
 
@@ -208,6 +209,41 @@ def test_members_are_the_runs_of_their_seeds(config, taught, tmp_path):
     for a, b in zip(ours, theirs, strict=True):  # those that clones have played too
         np.testing.assert_array_equal(a.observations, b.observations)
     assert len({e.observations[-1].tobytes() for e in ours}) == 8
+
+
+@pytest.mark.parametrize("memory", ["none", "gru"])
+def test_each_member_takes_the_gradient_steps_that_are_set(config, tmp_path, monkeypatch, memory):
+    """Whatever the number of its rows, and of those that pad them."""
+    steps = []
+    fit = dagger._Trainer._fit
+
+    def counted(self):
+        epochs = self.fitter.epochs
+
+        def of_steps(*static):
+            program = epochs(*static)
+
+            def run(*arguments):
+                done = program(*arguments)
+                steps[-1] = np.asarray(done[0].opt_state.count)
+                return done
+
+            return run
+
+        steps.append(None)
+        monkeypatch.setattr(self.fitter, "epochs", of_steps)
+        means = fit(self)
+        monkeypatch.setattr(self.fitter, "epochs", epochs)
+        assert all((x != 0).all() for x in means.values())  # of a pass that was made, for all
+        return means
+
+    monkeypatch.setattr(dagger._Trainer, "_fit", counted)
+    wanted = {"bc.num_epochs": None, "bc.num_updates": 300, "dagger.rounds": 3}
+    small = {"network.memory": memory, "bc.sequence_length": 16, "env.max_episode_steps": None}
+    done = api.dagger(api.override(config, wanted | small), tmp_path / "run")
+    rows = [member["labels"] for member in done.summary["members"]]
+    assert len(set(rows)) > 1 and len(steps) == 3
+    np.testing.assert_allclose(np.stack(steps), 300, rtol=0.15)  # whole passes
 
 
 def test_a_random_teacher_answers_the_same_after_a_resume(config, tmp_path):
