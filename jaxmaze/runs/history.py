@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jaxmaze.core.types import Json
-from jaxmaze.runs import console, typed
+from jaxmaze.runs import console, in_use, typed
 
 FILE = Path("report") / "log.jsonl"
 MARKS = ("note:", "warning:")
@@ -94,7 +94,8 @@ def kept(run: Path, versions: Mapping[str, str], **about: object) -> Iterator[Hi
     _open.append(history)
     console.listeners.append(listen)
     try:
-        yield history
+        with in_use.released():
+            yield history
     except BaseException as error:
         why = f"{type(error).__name__}: {error}"
         history.add("stopped", why=why[:LONGEST], seconds=time.perf_counter() - start)

@@ -18,7 +18,7 @@ from jaxmaze import config as config_lib
 from jaxmaze.config import Settings
 from jaxmaze.core.types import Json
 from jaxmaze.errors import UserError
-from jaxmaze.runs import disk, history
+from jaxmaze.runs import disk, history, in_use
 
 CONFIG, SUMMARY, METRICS, EPISODES = (
     "config.json",
@@ -210,10 +210,12 @@ def claim(workdir: Path, wanted: Json, **about: object) -> bool:
       Whether the run is finished already (its summary.json is there).
 
     Raises:
-      UserError: if the folder holds another run, one in another format, or something else.
+      UserError: if the folder holds another run, one in another format, or something else, or if
+        another process is writing to it.
     """
     path = workdir / CONFIG
     if _holds(workdir, wanted):
+        in_use.lock(workdir)
         history.claimed(workdir)
         return finished(workdir)
     if workdir.exists() and not workdir.is_dir():
@@ -222,6 +224,7 @@ def claim(workdir: Path, wanted: Json, **about: object) -> bool:
         if workdir.exists() and any(workdir.iterdir()):
             raise UserError(f"{workdir} is not empty and holds no run; give another --workdir")
         workdir.mkdir(parents=True, exist_ok=True)
+        in_use.lock(workdir)
         write_json(path, {"format": FORMAT} | wanted | about | {"versions": versions()})
     except OSError as error:
         raise UserError(f"--workdir={workdir} cannot be written: {error}") from error
