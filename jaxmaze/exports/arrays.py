@@ -108,7 +108,7 @@ def write(source: Source, folder: Path) -> None:
     head = HEADS[kind].format(
         action="x" if units is None else '(x * w["action_scale"] + w["action_middle"])',
         start=f" + {start}" if start else "",
-        dims=f".reshape(-1, {', '.join(map(str, dims))})" if dims else "",
+        dims="" if dims is None else f".reshape({', '.join(map(str, (-1, *dims)))})",
     )
     script = SCRIPT.format(
         shape=obs.batch(),

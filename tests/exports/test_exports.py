@@ -90,6 +90,7 @@ CASES = [
     (NESTED, TWO, NetworkSpec((32, 32), "gelu")),
     (FLAT, Box((-200.0, 3.0), (200.0, 3.5)).in_units(), NetworkSpec((16,), "tanh")),
     (NESTED, FOUR, NetworkSpec((32,), "silu")),
+    (FLAT, Box((-2.0,), (2.0,), dims=()), NetworkSpec((16,), "tanh")),  # one number, no array
 ]
 
 
