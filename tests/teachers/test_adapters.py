@@ -8,7 +8,7 @@ import pytest
 from jaxmaze import api, policies
 from jaxmaze.envs import environment
 from jaxmaze.envs.episodes import play_episodes
-from jaxmaze.errors import UserError
+from jaxmaze.errors import UserError, WorkerError
 from jaxmaze.teachers.adapters.functions import Form, samples
 from tests.conftest import SMALL
 
@@ -208,6 +208,14 @@ def test_objects_that_lack_something_are_told():
 
         reset = act = __init__
 
+    class NoSeed(Plain):
+        def reset(self):
+            pass
+
+    class Greedy(Plain):
+        def act(self, obs, reward):
+            return 0
+
     class Odd(Plain):
         def act(self, obs):
             return [0, 1]
@@ -216,11 +224,46 @@ def test_objects_that_lack_something_are_told():
         (NoReset(), r"has no reset\(seed\)"),
         (NoReset, r"has no reset\(seed\)"),
         (Wants, "cannot be made without arguments"),
+        (NoSeed, r"reset\(\) cannot be called as reset\(seed\): too many"),
+        (NoSeed(), r"reset\(\) cannot be called as reset\(seed\): too many"),
+        (Greedy, r"act\(obs, reward\) cannot be called as act\(obs\): missing .* 'reward'"),
     ):
         with pytest.raises(UserError, match=words):
             policies.resolve(policy, CART, 0)
     with pytest.raises(UserError, match=r"act\(obs\) gave shape \(2,\).*2 discrete actions"):
         returns(Odd, 1)
+
+
+class Breaks(Plain):
+    def act(self, obs):
+        return {}["left"]
+
+
+class BreaksLater(Plain):
+    def reset(self, seed):
+        super().reset(seed)
+        self.begun = getattr(self, "begun", 0) + 1
+        assert self.begun < 2, "a second episode"
+
+
+def breaks_later(obs):
+    if np.abs(obs).max() > 1.2:  # unlike the first ones
+        raise ValueError("no such\nstate")
+    return np.zeros(len(obs), int)
+
+
+@pytest.mark.parametrize(
+    "policy,words",
+    [
+        (Breaks, r"Breaks failed in act\(\): KeyError: 'left' \(test_adapters.py, line \d+\)$"),
+        (BreaksLater, r"failed in reset\(\): AssertionError: a second episode \(test_adapters.py"),
+        (breaks_later, r"breaks_later failed: ValueError: no such \(test_adapters.py, line \d+\)$"),
+    ],
+)
+def test_what_a_teacher_raises_while_it_acts_names_it_and_keeps_the_traceback(policy, words):
+    with pytest.raises(WorkerError, match=words) as caught:
+        returns(policy, 1)
+    assert "Traceback" in caught.value.details
 
 
 def test_a_model_is_asked_by_predict_and_its_method_too():

@@ -12,7 +12,7 @@ from jaxmaze.core.types import PyTree
 from jaxmaze.envs import environment
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.errors import ActionError, UserError
-from jaxmaze.teachers.adapters import actions, numbers
+from jaxmaze.teachers.adapters import actions, numbers, raised
 from jaxmaze.teachers.adapters.numbers import NotAnActionError
 
 SIZES = (3, 5, 7, 11, 13, 17, 19)
@@ -70,6 +70,8 @@ class Function:
                 f"({self._space.describe()})",
                 error.row,
             ) from error
+        except Exception as error:  # whatever a user's function raises
+            raise raised.failed(self.name, "", error) from error
 
     def _called(self, obs: PyTree, form: Form) -> PyTree:
         rows = len(jax.tree.leaves(obs)[0])

@@ -14,7 +14,7 @@ from jaxmaze.core.types import PyTree
 from jaxmaze.envs.environment import EnvInfo
 from jaxmaze.envs.episodes import Episode
 from jaxmaze.errors import ActionError, UserError
-from jaxmaze.teachers.adapters import actions, numbers
+from jaxmaze.teachers.adapters import actions, numbers, raised
 from jaxmaze.teachers.adapters.numbers import NotAnActionError
 
 
@@ -50,7 +50,10 @@ class PerSlot:
         if slot not in self._made:
             self._made[slot] = self._make(slot)
         teacher = self._made[slot]
-        teacher.reset(seed)
+        try:
+            teacher.reset(seed)
+        except Exception as error:  # whatever a user's object raises
+            raise raised.failed(self.name, "reset", error) from error
         act = teacher.act
         if _takes(act, "env"):
             inner = getattr(env, "unwrapped", env)
@@ -85,6 +88,8 @@ class PerSlot:
                 f"one action, {self._info.spaces.action.describe()}",
                 slot,
             ) from error
+        except Exception as error:  # whatever a user's object raises
+            raise raised.failed(self.name, "act", error) from error
 
 
 def per_slot(policy: object, info: EnvInfo, name: str) -> PerSlot:
@@ -110,9 +115,10 @@ def per_slot(policy: object, info: EnvInfo, name: str) -> PerSlot:
                     f"policy {name}: {policy.__name__}() cannot be made without arguments: {error}"
                 ) from error
 
-        made(0)
+        _check_arguments(made(0), name)
         return PerSlot(made, info, name)
     _check(policy, name)
+    _check_arguments(policy, name)  # type: ignore[arg-type]
     try:
         fresh: Teacher = copy.deepcopy(policy)  # type: ignore[assignment]
     except Exception as error:  # copying an object may raise anything
@@ -142,6 +148,22 @@ def _check(policy: object, name: str) -> None:
                 f"policy {name} has no {method}({arguments}); a teacher that remembers has "
                 "reset(seed) and act(obs) or act(obs, env)"
             )
+
+
+def _check_arguments(teacher: Teacher, name: str) -> None:
+    more = {"env": None} if _takes(teacher.act, "env") else {}
+    for method, called, keywords in (("reset", "seed", {}), ("act", "obs", more)):
+        try:
+            signature = inspect.signature(getattr(teacher, method))
+        except (TypeError, ValueError):  # some functions in C have none
+            continue
+        try:
+            signature.bind(0, **keywords)
+        except TypeError as error:
+            raise UserError(
+                f"policy {name}: {method}{signature} cannot be called as {method}({called}): "
+                f"{error}; a teacher that remembers has reset(seed) and act(obs) or act(obs, env)"
+            ) from None
 
 
 def _takes(function: Callable[..., object], name: str) -> bool:
