@@ -252,7 +252,10 @@ def _stops(flat: Flat, rows: int, lengths: Given, ends: Given) -> np.ndarray:
         if not len(stops) or stops[-1] != rows:
             stops = np.append(stops, rows)  # the last one has no end
     name = "episode_ends" if lengths is None else "lengths"
-    if not len(stops) or (np.diff(stops, prepend=0) <= 0).any() or stops[-1] != rows:
+    empty = np.flatnonzero(np.diff(stops, prepend=0) <= 0)
+    if len(empty):
+        raise UserError(f"{name} leave episode {empty[0]} empty; each must have at least one step")
+    if not len(stops) or stops[-1] != rows:
         raise UserError(
             f"{name} must make episodes of at least one step that end at row {rows}, where the "
             f"actions end, not at {stops[-1] if len(stops) else 0}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -164,18 +166,25 @@ def _natural(file: Path) -> list[tuple[int, str]]:
 
 def _of_npz(file: Path, info: EnvInfo) -> Iterator[Raw]:
     try:
-        with np.load(file, allow_pickle=False) as loaded:
-            if not isinstance(loaded, Mapping):
-                raise UserError("it is one array, not an .npz file with several")
+        loaded = np.load(file, allow_pickle=False)
+        if not isinstance(loaded, Mapping):
+            raise UserError("it is one array, not an .npz file with several")
+        with loaded:
             names, named = list(loaded), _Named(loaded, info)
             if "indices" in loaded and "terminal" in loaded:
                 yield from _old_imitation(loaded, named)
                 return
             found = {name: named.find(name) for name in SYNONYMS}
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(
-            f"it cannot be read without loading pickles, which is not done: {error}"
-        ) from None
+    except UserError:
+        raise
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if not zipfile.is_zipfile(file):
+            why = "it is not an .npz file, or its end is missing (no pickle is ever loaded)"
+        elif isinstance(error, zipfile.BadZipFile | zlib.error):
+            why = f"it is damaged: {error}"
+        else:
+            why = f"it cannot be read without loading pickles, which is not done: {error}"
+        raise UserError(why) from None
     lengths, ends = found.pop("lengths"), found.pop("episode_ends")
     if found["observations"] is None or found["actions"] is None:
         raise UserError(

@@ -237,7 +237,10 @@ BAD = {
     "rows": (bad(observations=np.zeros((10, 3))), "observations have 10 rows.* give 8, or 11"),
     "rewards": (bad(rewards=np.zeros(9)), "rewards has 9 rows; it must have 8"),
     "lengths": (bad(lengths=(3, 1, 5)), "lengths must make episodes .* end at row 8.* not at 9"),
-    "empty episode": (bad(lengths=(3, 0, 5)), "at least one step"),
+    "empty episode": (
+        bad(lengths=(3, 0, 5)),
+        "lengths leave episode 1 empty; each .* at least one",
+    ),
     "no ends": (bad(lengths=None), "nothing tells where episodes end; give lengths"),
     "two ends": (bad(episode_ends=ENDS), "not both"),
     "no choice": (

@@ -89,6 +89,32 @@ def test_pickles_are_never_loaded(name, tmp_path, monkeypatch):
     assert not (tmp_path / "loaded").exists() and not (tmp_path / "d").exists()
 
 
+def test_a_damaged_npz_is_told_from_one_with_pickles(tmp_path):
+    whole = tmp_path / "whole.npz"
+    np.savez(whole, obs=np.zeros((4, 4)), acts=np.zeros(3, int))
+    content = whole.read_bytes()
+    spoilt = bytearray(content)
+    spoilt[200] ^= 1
+    for name, bytes_given, words in (
+        (
+            "cut",
+            content[: len(content) // 2],
+            r"cut.npz: it is not an .npz file, or its end is mis",
+        ),
+        ("text", b"x,y", "text.npz: it is not an .npz file"),
+        ("spoilt", bytes(spoilt), "spoilt.npz: it is damaged: Bad CRC-32 for file 'obs.npy'"),
+    ):
+        file = tmp_path / f"{name}.npz"
+        file.write_bytes(bytes_given)
+        with pytest.raises(UserError, match=words):
+            jaxmaze.convert(file, tmp_path / "d", env=SPACES)
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    with pytest.raises(UserError, match="it is one array, not an"):
+        jaxmaze.convert(tmp_path / "one.npz", tmp_path / "d", env=SPACES)
+    assert not (tmp_path / "d").exists()
+
+
 NAMES = {
     "gymnasium": ("observations", "actions", "rewards", "terminated", "truncated"),
     "imitation": ("obs", "acts", "rews", "done", "truncation"),
