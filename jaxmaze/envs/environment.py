@@ -87,6 +87,7 @@ def describe(config: EnvConfig, say: Callable[[str], None] = print) -> EnvInfo:
         assert env.spec is not None  # set by making it
         spec, limit = env.spec, step_limit(env)
         key = (repr(config), type(env.unwrapped))
+        trial.check_spaces(env, config.id)
         spaces = space_spec(env.observation_space, env.action_space)  # raises before the trial step
         if key not in _tried and not is_gymnasiums(spec, config):
             for obs in trial.check(env, config.id):

@@ -58,6 +58,18 @@ def check(env: gym.Env, name: str) -> tuple[PyTree, PyTree]:
     return first, obs
 
 
+def check_spaces(env: gym.Env, name: str) -> None:
+    """Check that an environment says what it shows and what it takes.
+
+    Raises:
+      UserError: one line, if it lacks a space.
+    """
+    for space in ("observation_space", "action_space"):
+        found = getattr(env, space, None)
+        if not isinstance(found, gym.Space):
+            _wrong(name, f"{space} is {found!r:.60}", "gymnasium wants one of gymnasium.spaces")
+
+
 def _reset(env: gym.Env, name: str) -> tuple[PyTree, JsonMap]:
     inner = env.unwrapped
     taken = inspect.signature(inner.reset).parameters

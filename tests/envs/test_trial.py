@@ -50,6 +50,8 @@ WRONG = {
     "no reward": (step_with(reward=None), ["the reward None"]),
     "NaN reward": (step_with(reward=np.nan), ["the reward nan"]),
     "flag": (step_with(truncated=None), ["truncated=None", "True or False"]),
+    "no space": ({"observation_space": None}, ["observation_space is None", "gymnasium.spaces"]),
+    "no such space": ({"action_space": 4}, ["action_space is 4", "gymnasium.spaces"]),
     "info": (step_with(info=None), ["step() gave a NoneType as info"]),
 }
 
