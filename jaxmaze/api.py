@@ -272,7 +272,7 @@ def compare(
     Raises:
       UserError: if one of them is not a finished run, or ``config`` has another environment.
     """
-    runs = [run_folder.delivering(Path(path_of(folder))) for folder in folders]
+    runs = compare_stage.given([Path(path_of(folder)) for folder in folders])
     about: Json = {"runs": [str(run.resolve()) for run in runs], "trust": trust}
     taught = None
     own = None if config is None else config_lib.validate(config)

@@ -40,6 +40,13 @@ def test_a_gain_is_ours_less_theirs_in_the_same_episodes(tmp_path):
             compare.gain(ours, run)
 
 
+def test_nothing_to_compare_is_one_line(tmp_path):
+    for teacher in (None, right):
+        with pytest.raises(UserError, match="there is nothing to compare; give the folder of at"):
+            api.compare([], tmp_path / "compared", teacher=teacher)
+    assert not (tmp_path / "compared").exists()
+
+
 def test_a_teacher_plays_what_is_not_on_record_and_nothing_twice():
     asked = []
 

@@ -225,6 +225,17 @@ def at_hand(
     return Teacher({}, player(config_lib.to_settings(config), policy))
 
 
+def given(folders: Sequence[Path]) -> list[Path]:
+    """The folders of the runs to compare: those that hold the policies which runs hand over.
+
+    Raises:
+      UserError: if there is none, or one is not a run's.
+    """
+    if not folders:
+        raise UserError("there is nothing to compare; give the folder of at least one finished run")
+    return [run_folder.delivering(folder) for folder in folders]
+
+
 def run(
     folders: Mapping[str, Path],
     workdir: Path,
