@@ -332,7 +332,14 @@ def config_from_flags(
 def _split_env(flag: str) -> tuple[str, str | None]:
     """Id and stage of ``--env=ID[:stage]``; an id may have a colon of its own."""
     env_id, _, stage = flag.rpartition(":")
-    return (env_id, stage) if env_id and stage in config_lib.STAGES else (flag, None)
+    if env_id and stage in config_lib.STAGES:
+        return env_id, stage
+    if re.search(r"-v\d+$", env_id):  # an id, not a module
+        raise UserError(
+            f"--env={flag}: there is no stage {stage!r}; choose one of "
+            f"{', '.join(config_lib.STAGES)}"
+        )
+    return flag, None
 
 
 def name_of(config: str | None, env: str | None, stage: str) -> tuple[str, str]:

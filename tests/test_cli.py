@@ -26,6 +26,10 @@ def fails(result, *words):
 WRONG_FLAGS = {
     "name": (["--config.bc.learing_rate=1"], ["bc.learing_rate", "bc.learning_rate"]),
     "section": (["--config.bcc.learning_rate=1"], ["bcc.learning_rate", "is not a field"]),
+    "no section": (
+        ["--config.checkpoint.x=1"],
+        ["the sections are bc, ", "outside of them stage"],
+    ),
     "whole section": (["--config.bc=1"], ["bc is a section"]),
     "type": (["--config.bc.learning_rate=fast"], ["bc.learning_rate=fast", "a number"]),
     "integer": (["--config.ppo.num_envs=1.5"], ["ppo.num_envs=1.5", "an integer"]),
@@ -313,3 +317,11 @@ def test_choices_are_what_there_is():
 
     assert set(FIELDS["network.activation"].choices) == set(ACTIVATIONS)
     assert set(FIELDS["env.backend"].choices) == set(BACKENDS)
+
+
+def test_a_stage_that_is_misspelt_behind_an_id_is_named():
+    with pytest.raises(UserError, match="--env=CartPole-v1:bcc: there is no stage 'bcc'; choose"):
+        cli.name_of(None, "CartPole-v1:bcc", "workflow")
+    assert cli.name_of(None, "CartPole-v1:bc", "workflow")[0] == "CartPole-v1"
+    assert cli.name_of(None, "my_env:Ball-v0:ppo", "workflow") == ("Ball-v0", "workflow")
+    assert cli.name_of(None, "my_env:Ball-v0", "workflow") == ("Ball-v0", "workflow")

@@ -144,7 +144,8 @@ def check_name(name: str) -> None:
         else (
             f"{section} has {_fields_of(section)}"
             if section in SECTIONS
-            else f"the fields are {', '.join(FIELDS)}"
+            else f"the sections are {', '.join(SECTIONS)}, the fields outside of them "
+            f"{', '.join(n for n in FIELDS if '.' not in n)}"
         )
     )
     raise UserError(f"config.{name} is not a field; {hint}")
