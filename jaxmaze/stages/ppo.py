@@ -20,7 +20,6 @@ from jaxmaze.core.types import Json, Rollout
 from jaxmaze.envs import environment
 from jaxmaze.envs.actors import Segment
 from jaxmaze.envs.collectors import BACKENDS, open_collector
-from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
 from jaxmaze.runs import checkpoint, console, metrics, outcomes, run_folder
 from jaxmaze.runs.stopwatch import Stopwatch
@@ -37,7 +36,7 @@ from jaxmaze.training import (
 from jaxmaze.training.arm_files import ArmFiles
 from jaxmaze.training.judge import Judge
 from jaxmaze.training.ppo_arms import Arm, DemonstrationSets, needs_demonstrations
-from jaxmaze.training.ppo_learner import Population
+from jaxmaze.training.ppo_learner import Population, stop_if_diverged
 from jaxmaze.training.ppo_update import Updater
 
 KIND = "ppo"
@@ -268,6 +267,7 @@ class _Trainer:
             if not overlap and left:
                 pending = begin(self.iteration)
             with self.watch("log"):
+                stop_if_diverged(means, segment.rollout, self.step(), self.info.config.id)
                 self._log_training(means, segment.episodes, bar)
                 if not left:  # before each evaluation
                     self._log_actions(segment.rollout)
@@ -281,12 +281,6 @@ class _Trainer:
     ) -> None:
         """Log what the learners did; ``means`` are ``[L]``."""
         step = self.step()
-        bad = [name for name, x in means.items() if not np.isfinite(x).all()]
-        if bad:
-            raise UserError(
-                f"training diverged: {', '.join(bad)} not finite after {step} steps; lower "
-                "config.ppo.learning_rate. The last checkpoint is whole"
-            )
         for arm, writer in self.files.each():
             everyone = range(self.members)[arm.members]
             mine = np.isin(self.population.learners, everyone)

@@ -11,6 +11,7 @@ from jaxmaze.core import critic, critic_sequences, ppo, seeding, sequences
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Demonstrations, Policy, PyTree, Rollout
 from jaxmaze.core.words import agree
+from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, console
 from jaxmaze.training import compiled, handover, ppo_arms
 from jaxmaze.training.ppo_arms import Arm, DemonstrationSets
@@ -231,6 +232,36 @@ class Population:
         for name, x in means.items():
             spread[name][asked] = x
         return asked, spread
+
+
+def stop_if_diverged(
+    means: dict[str, np.ndarray], segment: Rollout, step: int, env_id: str
+) -> None:
+    """Check the figures of an update, and find what made them what they are.
+
+    Args:
+      means: the figures, ``[L]``.
+      segment: what the update learned from, by finite policies.
+      step: environment steps of a member so far.
+      env_id: the environment's name.
+
+    Raises:
+      UserError: if one of the figures is not finite.
+    """
+    bad = [name for name, x in means.items() if not np.isfinite(x).all()]
+    if not bad:
+        return
+    whole = "The last checkpoint is whole"
+    seen = jax.tree.leaves((segment.obs, segment.next_obs))
+    if not all(np.isfinite(x).all() for x in seen):
+        raise UserError(
+            f"{env_id} gave an observation that is NaN or infinite by step {step}; "
+            f"make the environment, or a wrapper, give finite ones. {whole}"
+        )
+    raise UserError(
+        f"training diverged: {', '.join(bad)} not finite after {step} steps; lower "
+        f"config.ppo.learning_rate. {whole}"
+    )
 
 
 def _replaced(count: int) -> str:

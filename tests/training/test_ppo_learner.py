@@ -10,10 +10,11 @@ from jaxmaze import api
 from jaxmaze import config as config_lib
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.spaces import Discrete, Spaces
-from jaxmaze.core.types import Policy
+from jaxmaze.core.types import Policy, Rollout
+from jaxmaze.errors import UserError
 from jaxmaze.policies import build_networks
 from jaxmaze.training import handover, ppo_arms
-from jaxmaze.training.ppo_learner import Population
+from jaxmaze.training.ppo_learner import Population, stop_if_diverged
 from jaxmaze.training.ppo_update import Updater
 from tests.core.test_ppo import rollout
 
@@ -169,3 +170,20 @@ def test_each_learner_goes_on_cloning_from_rows_of_its_own(population):
         first, count = int(hyper.demo_first[m]), int(hyper.demo_count[m])
         assert (rows[first : first + count] == own).all() and count == (40, 70)[own]
     assert len(rows) == 110
+
+
+def test_what_is_not_finite_is_laid_to_the_environment_if_it_showed_such_observations():
+    fine, bad = {"policy_loss": np.ones(2)}, {"policy_loss": np.array([1.0, np.nan])}
+    zeros = np.zeros((2, 3, 4))
+
+    def segment(**seen):
+        return Rollout(**{"obs": zeros, "next_obs": zeros} | seen, **dict.fromkeys(rest, zeros))
+
+    rest = ("action", "log_prob", "reward", "terminated", "truncated")
+    stop_if_diverged(fine, segment(), 7, "Ball-v0")
+    with pytest.raises(UserError, match=r"policy_loss not finite after 7 .*config.ppo.learning_r"):
+        stop_if_diverged(bad, segment(), 7, "Ball-v0")
+    for name in ("obs", "next_obs"):
+        nan = {"a": zeros, "b": np.full((2, 3, 4, 2), np.nan)}
+        with pytest.raises(UserError, match=r"^Ball-v0 gave an observation .* by step 7"):
+            stop_if_diverged(bad, segment(**{name: nan}), 7, "Ball-v0")
