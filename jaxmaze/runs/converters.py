@@ -167,7 +167,7 @@ def _natural(file: Path) -> list[tuple[int, str]]:
 def _of_npz(file: Path, info: EnvInfo) -> Iterator[Raw]:
     try:
         loaded = np.load(file, allow_pickle=False)
-        if not isinstance(loaded, Mapping):
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise UserError("it is one array, not an .npz file with several")
         with loaded:
             names, named = list(loaded), _Named(loaded, info)
