@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -98,8 +99,14 @@ class ActionSpace(Protocol):
     def fill_noise(self, rng: np.random.Generator, out: np.ndarray) -> None:
         """Fill ``out`` ``[..., num_noise]`` float32 with noise for ``Distribution.pick``."""
 
-    def project(self, params: Params) -> Params:
-        """Clip a policy's parameters to the range where they have a gradient."""
+    def project(self, params: Params, most_std: Array | float = jnp.inf) -> Params:
+        """Clip a policy's parameters to the range where they have a gradient.
+
+        Standard deviations are clipped to ``most_std`` too.
+        """
+
+    def widest(self, params: Params) -> Array:
+        """The largest standard deviation ``[...]`` of numbers; 0 without any."""
 
     def temper(self, params: Params, temperature: Array | float) -> Params:
         """A policy's parameters at a temperature, which leaves the mode unchanged."""
@@ -229,8 +236,11 @@ class OneArray:
     def blocked(self, mask: np.ndarray) -> np.ndarray:
         return np.logical_not((np.asarray(mask) > 0).any(-1), dtype=bool)
 
-    def project(self, params: Params) -> Params:
+    def project(self, params: Params, most_std: Array | float = jnp.inf) -> Params:
         return params
+
+    def widest(self, params: Params) -> Array:
+        return jnp.zeros(())
 
     def accept(self, actions: np.ndarray) -> np.ndarray:
         return actions

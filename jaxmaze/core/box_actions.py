@@ -104,9 +104,13 @@ class Box(OneArray):
     def fill_noise(self, rng: np.random.Generator, out: np.ndarray) -> None:
         out[...] = rng.standard_normal(out.shape, np.float32)
 
-    def project(self, params: Params) -> Params:
+    def project(self, params: Params, most_std: Array | float = jnp.inf) -> Params:
         """Clip the standard deviation to its range, beyond which it has no gradient."""
-        return {**params, "log_std": jnp.clip(params["log_std"], LOG_STD_MIN, LOG_STD_MAX)}
+        most = jnp.minimum(jnp.log(most_std), LOG_STD_MAX)
+        return {**params, "log_std": jnp.clip(params["log_std"], LOG_STD_MIN, most)}
+
+    def widest(self, params: Params) -> Array:
+        return jnp.exp(params["log_std"].max(-1))
 
     def temper(self, params: Params, temperature: Array | float) -> Params:
         return self.project({**params, "log_std": params["log_std"] + jnp.log(temperature)})

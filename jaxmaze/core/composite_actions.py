@@ -146,13 +146,20 @@ class Composite:
         for part, span in self._spans([p.num_noise for p in self.parts]):
             part.fill_noise(rng, out[..., span])
 
-    def project(self, params: Params) -> Params:
+    def project(self, params: Params, most_std: Array | float = jnp.inf) -> Params:
         found = dict(params)
         for i, part in enumerate(self.parts):
             own = {name: params[f"{name}_{i}"] for name in part.free_params()}
-            projected = part.project(own) if own else own
+            projected = part.project(own, most_std) if own else own
             found |= {f"{name}_{i}": x for name, x in projected.items()}
         return found
+
+    def widest(self, params: Params) -> Array:
+        widest = jnp.zeros(())
+        for i, part in enumerate(self.parts):
+            own = {name: params[f"{name}_{i}"] for name in part.free_params()}
+            widest = jnp.maximum(widest, part.widest(own))
+        return widest
 
     def temper(self, params: Params, temperature: Array | float) -> Params:
         heads, found = [], dict(params)

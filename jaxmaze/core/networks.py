@@ -374,9 +374,9 @@ class Networks:
         dist, carry = self.step(policy, obs, carry, begin)
         return dist.mode() if key is None else dist.sample(key), carry
 
-    def project(self, params: Params) -> Params:
-        """Clip policy parameters to the range where they have a gradient."""
-        return self.action.project(params)
+    def project(self, params: Params, most_std: Array | float = jnp.inf) -> Params:
+        """Clip policy parameters to where they have a gradient, and deviations to a limit."""
+        return self.action.project(params, most_std)
 
     def temper(self, params: Params, temperature: Array | float) -> Params:
         """Policy parameters at a temperature: logits divided, or standard deviations multiplied."""

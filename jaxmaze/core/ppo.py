@@ -306,7 +306,7 @@ def update_policy(
         new, opt, norm = optimizer.step(
             params, opt_state, grads, context.rates.policy, hyper.max_grad_norm
         )
-        new = context.networks.project(new)
+        new = context.networks.project(new, context.rates.most_std)
         moved = optimizer.where(go_on, (new, opt), (params, opt_state))
         return (*moved, go_on), metrics | {"policy_grad_norm": norm}
 

@@ -58,6 +58,9 @@ class Hyper(NamedTuple):
       entropy_coef: weight of the entropy bonus.
       entropy_target: entropy in nats that the policy is held at, by a factor on that weight; it
         decays linearly to 0. inf for a weight by schedule.
+      start_std: the largest standard deviation of numbers at the start.
+      final_std: what they may have at most at the end, with a limit that goes there from the start
+        in a straight line of logarithms; inf for no limit.
       value_coef: weight of the value loss, half the mean squared error (before its gradient is
         clipped): 0.5 is 0.25 in terms of Stable-Baselines3's ``vf_coef``.
       max_grad_norm: each network's gradient is clipped to this norm.
@@ -101,6 +104,8 @@ class Hyper(NamedTuple):
     keep_outputs: Scalar = 0.0
     adapt_above: Scalar = -1.0
     entropy_target: Scalar = np.inf
+    start_std: Scalar = 1.0
+    final_std: Scalar = np.inf
     demo_first: Scalar = 0
     demo_count: Scalar = 0
 
@@ -138,7 +143,7 @@ class Rates(NamedTuple):
     """One iteration's learning rates, and the weights of the losses beside PPO's own.
 
     These are the entropy bonus, the KL to the clone and the cloning loss. ``entropy_target`` is
-    where the first of them is to hold the entropy.
+    where the first of them is to hold the entropy, ``most_std`` the limit of standard deviations.
     """
 
     policy: Scalar
@@ -147,6 +152,7 @@ class Rates(NamedTuple):
     anchor: Scalar
     cloning: Scalar
     entropy_target: Scalar
+    most_std: Scalar
 
 
 class State(NamedTuple):
@@ -226,6 +232,8 @@ def rates_at(
     held = schedules.left(iteration, jnp.maximum(hyper.anchor_fraction * span, 1))
     hold = held if static.decays_linearly else jnp.ones(())
     adapts = jnp.isfinite(hyper.anchor_target_kl)
+    narrowing = hyper.start_std**left * hyper.final_std ** (1.0 - left)
+    most_std = jnp.where(jnp.isfinite(hyper.final_std), narrowing, jnp.inf)
     return Rates(
         hyper.learning_rate * rate,
         hyper.value_learning_rate * rate,
@@ -233,4 +241,5 @@ def rates_at(
         hyper.anchor_coef * jnp.where(adapts, anchor_factor, hold),
         hyper.cloning_coef * hold,
         hyper.entropy_target * left,
+        most_std,
     )

@@ -254,9 +254,21 @@ def hyper(arm: Arm, action: ActionSpace) -> ppo.Hyper:
         adapt_stats=float(statistics(c, from_clone) != "frozen"),
         keep_outputs=float(statistics(c, from_clone) in KEEP_OUTPUTS),
         entropy_target=_entropy_target(c, action),
+        start_std=_start_std(arm, action),
+        final_std=unless(c.final_std, np.inf),
         adapt_above=CLIPPED if statistics(c, from_clone) == "constant" else preserving.ALL,
     )
     return jax.tree.map(lambda x: np.full(arm.config.members, x, np.float32), values)
+
+
+def _start_std(arm: Arm, action: ActionSpace) -> np.ndarray | float:
+    """The largest standard deviation that the members' policies start with, ``[members]`` or one.
+
+    Where it is of no use, and from scratch, it is that of initial policies.
+    """
+    if arm.origin is None or arm.config.ppo.final_std is None:
+        return 1.0
+    return np.asarray(action.widest(arm.origin.policies.params))
 
 
 def _entropy_target(section: PPO, action: ActionSpace) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxmaze.core import ppo, schedules
+from jaxmaze.core.composite_actions import Composite
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.observations import Observations
 from jaxmaze.core.spaces import Box, Discrete, Spaces
@@ -413,6 +414,26 @@ def test_a_fraction_lets_go_of_the_anchor_earlier_and_of_nothing_else(fraction):
     np.testing.assert_allclose([w.anchor for w in each], 0.5 * np.array(expected), atol=1e-6)
     np.testing.assert_allclose([w.cloning for w in each], 2.0 * np.array(expected), atol=1e-6)
     np.testing.assert_allclose([w.policy for w in each], 3e-3 * np.linspace(1, 0.05, 20), rtol=1e-5)
+
+
+def test_the_limit_of_deviations_goes_to_its_end_in_a_straight_line_of_logarithms():
+    static = STATIC._replace(num_iterations=22, linear_schedule=False)  # 20 after the burn-in
+    each = [rates(static, i, 2, start_std=0.4, final_std=0.1).most_std for i in range(20)]
+    np.testing.assert_allclose(each, np.geomspace(0.4, 0.1, 21)[:20], rtol=1e-5)
+    assert np.isinf(rates(static, 5, 2, start_std=0.4, final_std=np.inf).most_std)
+
+
+def test_deviations_are_limited_during_an_update_and_nothing_else_is():
+    space = Composite((Box((-1.0, -1.0), (1.0, 1.0)), Discrete(2), Box((-1.0,), (1.0,))))
+    params = {"log_std_0": jnp.log(jnp.array([0.2, 0.6])), "log_std_2": jnp.log(jnp.array([0.7]))}
+    params["head"] = {"bias": jnp.ones(5)}
+    found = space.project(params, 0.3)
+    np.testing.assert_allclose(jnp.exp(found["log_std_0"]), [0.2, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(jnp.exp(found["log_std_2"]), [0.3], rtol=1e-6)
+    assert found["head"] is params["head"] and float(space.widest(params)) == pytest.approx(0.7)
+    free = space.project(params)
+    assert all((free[name] == params[name]).all() for name in ("log_std_0", "log_std_2"))
+    assert float(Discrete(2).widest({})) == 0
 
 
 def test_members_differ_only_by_their_own_hyper_parameters():

@@ -99,6 +99,30 @@ def test_actions_come_in_the_environments_unit(runs, tmp_path):
 
 
 @pytest.mark.slow
+def test_standard_deviations_come_down_to_where_they_are_to_end(tmp_path):
+    """From the clone's, and from 1 without one; in a straight line of logarithms at most."""
+    given = {"ppo.final_std": 0.05, "ppo.num_envs": 4, "ppo.num_steps": 32, "members": 2}
+    more = {"ppo.entropy_coef": 0.3, "ppo.critic_burn_in": 2, "ppo.burn_in_until": None}
+    settings = config(1.0, **given, **more)
+    data = api.record(settings, tmp_path / "data", policy=Teacher(1.0))
+    clone = api.clone(settings, data, tmp_path / "clone")
+    for arm, start in (("tuned", clone), ("scratch", None)):
+        run = api.fine_tune(settings, start, tmp_path / arm)
+        entries = [line["members"] for line in run.metrics() if "ppo/action_std" in line]
+        each = np.array([entry["ppo/action_std"] for entry in entries])
+        burnt_in = 2 if start else 0
+        begins = [
+            x["members"]["handover/action_std"] for x in run.metrics() if "handover" in str(x)
+        ]
+        begin = np.array(begins[0]) if start else np.ones(2)
+        left = 1 - np.arange(len(each) - burnt_in) / (len(each) - burnt_in)
+        limit = 0.05 * (begin / 0.05) ** left[:, None]
+        # The entropy bonus pushes against the limit, where the dimension that is widest begins.
+        assert (each[burnt_in:] <= 1.5 * limit).all() and (each[burnt_in:] > 0.5 * limit).all()
+        assert each[-1].max() < 0.075 < 0.2 < each[0].min()
+
+
+@pytest.mark.slow
 def test_dagger_finds_the_unit_of_unbounded_actions_from_its_teacher(tmp_path):
     found = {}
     for unit in (1.0, 200.0):

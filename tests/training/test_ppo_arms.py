@@ -1,6 +1,7 @@
 """Settings of runs that train together: each in its place, and only where it means something."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from jaxmaze.training import handover, ppo_arms
 OF_CLONES = ("critic_burn_in", "anchor_coef", "cloning_coef")
 OF_STATISTICS = ("adapt_stats", "keep_outputs", "adapt_above")
 FIELDS = sorted(
-    {*ppo.Hyper._fields} - {*OF_STATISTICS, "entropy_target", "demo_first", "demo_count"}
+    {*ppo.Hyper._fields}
+    - {*OF_STATISTICS, "entropy_target", "start_std", "demo_first", "demo_count"}
 )
 
 
@@ -30,11 +32,21 @@ def hyper(small, origin, action=None, **fields):
 def test_each_setting_is_its_own_and_what_is_a_clones_is_nobody_elses(small):
     # All different, and all within their ranges.
     given = {name: 0.31 + 0.01 * i for i, name in enumerate(FIELDS)} | {"critic_burn_in": 5}
-    for origin in (object(), None):
+    for origin in (SimpleNamespace(policies=Policy({}, None)), None):
         found = hyper(small, origin, **given)
         for name, value in given.items():
             expected = 0.0 if origin is None and name in OF_CLONES else value
             np.testing.assert_allclose(getattr(found, name), [expected] * 2, rtol=1e-6)
+
+
+def test_deviations_are_limited_from_where_each_member_starts(small):
+    params = {"log_std": np.log([[0.1, 0.4], [0.3, 0.2]])}
+    numbers, origin = Box((-1.0,) * 2, (1.0,) * 2), SimpleNamespace(policies=Policy(params, None))
+    found = hyper(small, origin, numbers, final_std=0.05)
+    np.testing.assert_allclose(found.start_std, [0.4, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(found.final_std, [0.05] * 2, rtol=1e-6)
+    assert (hyper(small, None, numbers, final_std=0.05).start_std == 1).all()
+    assert np.isinf(hyper(small, origin, numbers).final_std).all()
 
 
 def test_an_entropy_is_held_for_choices_alone(small):

@@ -85,6 +85,11 @@ class PPO:
         above=True,
         own=True,
     )
+    final_std: float | None = positive(
+        None,
+        "what numbers' standard deviation / half the range is brought down to by the end, if set",
+        swept=True,
+    )
     critic_fit_epochs: int = count(
         10, "passes over the demonstrations' returns, beforehand", low=0, own=True
     )
