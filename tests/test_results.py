@@ -250,7 +250,7 @@ def test_falls_with_noise_are_those_of_training_episodes(tmp_path):
             both = [returns, returns + at if at % 2 else np.zeros(0)]
             ended = metrics.per_member([metrics.rollout_stats(x, x) for x in both])
             log.write(at, "train", "rollout_stats", ended)
-            log.write(at, "eval", "rollout_stats", {k: 0 * v for k, v in ended.items()})
+            log.write(at, "eval", "rollout_stats", ended | {"reward/mean": np.array([500.0, -500])})
     found = results_noise.fall(tmp_path, 200.0, limit=5.0)
     windows = np.concatenate(played)[: 4 * 40].reshape(4, 40)
     fallen = windows[0].mean() - windows.mean(1)

@@ -213,7 +213,7 @@ def test_members_are_the_runs_of_their_seeds(config, taught, tmp_path):
 
 @pytest.mark.parametrize("memory", ["none", "gru"])
 def test_each_member_takes_the_gradient_steps_that_are_set(config, tmp_path, monkeypatch, memory):
-    """Whatever the number of its rows, and of those that pad them."""
+    """Whatever the number of its rows, and of those that pad them; the rate decays over them."""
     steps = []
     fit = dagger._Trainer._fit
 
@@ -226,6 +226,8 @@ def test_each_member_takes_the_gradient_steps_that_are_set(config, tmp_path, mon
             def run(*arguments):
                 done = program(*arguments)
                 steps[-1] = np.asarray(done[0].opt_state.count)
+                *_, hyper, _ = arguments
+                np.testing.assert_array_equal(hyper.decay_epochs, hyper.num_epochs)  # to its end
                 return done
 
             return run
