@@ -16,6 +16,8 @@ from jaxmaze.core.types import Array, Policy, PyTree
 
 LOWEST, HIGHEST = 0.05, 1000.0
 """The range in which a temperature is searched; clones trained for long are sure of themselves."""
+_INDIFFERENT = 1e6
+"""A temperature at which choices are uniform."""
 _HALVINGS = 40
 _TRIED = 64
 """Number of temperatures among which a largest entropy is searched."""
@@ -61,6 +63,18 @@ def likely_temperature(
     dist = networks.distribution(policy.params, policy.obs_stats, obs, memory)
 
     return _root(jax.grad(lambda temperature: dist.tempered_loss(action, temperature)))
+
+
+def most_entropy(
+    networks: Networks, policy: Policy, obs: Array, begin: Array | None = None
+) -> Array:
+    """The mean entropy over ``obs`` ``[B, ...]`` of indifferent choices among what masks allow.
+
+    ``begin`` as in :func:`likely_temperature`.
+    """
+    memory = None if begin is None else networks.blank(begin)
+    params = networks.temper(policy.params, _INDIFFERENT)
+    return networks.distribution(params, policy.obs_stats, obs, memory).entropy().mean()
 
 
 def entropy_temperature(

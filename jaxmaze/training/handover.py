@@ -20,7 +20,7 @@ from jaxmaze.config import Settings
 from jaxmaze.config.fields import names_of
 from jaxmaze.config.sections.bc import BC
 from jaxmaze.core import exploration, observations, sequences
-from jaxmaze.core.action_space import ActionSpace
+from jaxmaze.core.action_space import ActionSpace, or_start
 from jaxmaze.core.networks import Networks
 from jaxmaze.core.types import Json, Params, Policy, PyTree
 from jaxmaze.envs import environment
@@ -150,10 +150,9 @@ def take(
         seen = _cycled((record.obs, record.begin), config.members, members)
     states = _states(networks, own, seen)
     wanted = _temperature(config, run, record)
-    temperature, params, start = _started(config, networks, own, states, wanted)
+    temperature, params, start, asked = _started(config, networks, own, states, wanted)
     ends = (temperature <= 1.01 * exploration.LOWEST) | (temperature >= 0.99 * exploration.HIGHEST)
     if wanted is None:  # of squashed actions there may be less at any temperature
-        asked = networks.action.entropy_of_share(config.ppo.start_exploration)
         ends |= start["entropy"] < asked - 0.01
     if ends.any():
         console.say(
@@ -204,16 +203,21 @@ def _started(
     clones: Policy,
     states: PyTree,
     wanted: np.ndarray | None,
-) -> tuple[np.ndarray, Params, dict[str, np.ndarray]]:
-    """Temperature, the clones' parameters at it, and their entropy and std in ``states``.
+) -> tuple[np.ndarray, Params, dict[str, np.ndarray], np.ndarray]:
+    """Temperature, the clones' parameters at it, their entropy and std in ``states``, what is asked.
+
+    A share of the entropy is one of what action masks leave in ``states``.
 
     All ``[M, ...]``, in one program, because compilation takes nearly all of the time here.
     """
     share = config.ppo.start_exploration
-    entropy = networks.action.entropy_of_share(share)
+    asked = networks.action.entropy_of_share(share)
 
     def start(clone: Policy, states: PyTree, temperature: PyTree) -> PyTree:
         obs, begin = states
+        entropy = jnp.asarray(asked)
+        if networks.spaces.masked:  # of choices alone
+            entropy = or_start(share) * exploration.most_entropy(networks, clone, obs, begin)
         if temperature is None:
             temperature = exploration.entropy_temperature(networks, clone, obs, entropy, begin)
             if share is None and networks.action.never_cooled:
@@ -222,7 +226,7 @@ def _started(
         memory = None if begin is None else networks.blank(begin)
         dist = networks.distribution(params, clone.obs_stats, obs, memory)
         measured = {"entropy": dist.entropy().mean(), **dist.exploration()}
-        return temperature, params, measured
+        return temperature, params, measured, entropy
 
     options = compiled.compiler_options(compiled.ONCE)
     started = jax.jit(jax.vmap(start), compiler_options=options)
