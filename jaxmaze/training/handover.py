@@ -22,7 +22,7 @@ from jaxmaze.config.sections.bc import BC
 from jaxmaze.core import exploration, observations, sequences
 from jaxmaze.core.action_space import ActionSpace, or_start
 from jaxmaze.core.networks import Networks
-from jaxmaze.core.types import Json, Params, Policy, PyTree
+from jaxmaze.core.types import Array, Json, Params, Policy, PyTree
 from jaxmaze.envs import environment
 from jaxmaze.errors import UserError
 from jaxmaze.runs import checkpoint, console, run_folder, sources, trajectories
@@ -204,9 +204,9 @@ def _started(
     states: PyTree,
     wanted: np.ndarray | None,
 ) -> tuple[np.ndarray, Params, dict[str, np.ndarray], np.ndarray]:
-    """Temperature, the clones' parameters at it, their entropy and std in ``states``, what is asked.
+    """Temperature, the clones' parameters at it, their entropy and std, and the entropy asked for.
 
-    A share of the entropy is one of what action masks leave in ``states``.
+    In ``states``; a share of the entropy is one of what action masks leave there.
 
     All ``[M, ...]``, in one program, because compilation takes nearly all of the time here.
     """
@@ -215,7 +215,7 @@ def _started(
 
     def start(clone: Policy, states: PyTree, temperature: PyTree) -> PyTree:
         obs, begin = states
-        entropy = jnp.asarray(asked)
+        entropy: Array = jnp.asarray(asked)
         if networks.spaces.masked:  # of choices alone
             entropy = or_start(share) * exploration.most_entropy(networks, clone, obs, begin)
         if temperature is None:

@@ -225,6 +225,26 @@ def test_exploration_is_kept_reset_or_calibrated(small, cloned, tuned):
     assert tuned.summary["audit"]["temperature"] == pytest.approx(logged[0]["handover/temperature"])
 
 
+def test_exploration_is_a_share_of_what_masks_allow(tmp_path):
+    """Of Taxi's six actions, four or five are allowed in most states."""
+    few = {
+        "members": 2,
+        "rollout.n_episodes": 6,
+        "bc.num_updates": 200,
+        "bc.batch_size": 16,
+        "bc.eval_every": 0,
+    }
+    config = api.make_config({"env.id": "Taxi-v4", "evaluation.episodes": 1, **few})
+    data = api.record(config, tmp_path / "data", policy="benchmarks.results_envs:taxi")
+    clone = api.clone(config, data, tmp_path / "clone")
+    record = audit.read(clone.folder, clone.policy().networks)
+    allowed = np.log(record.obs["action_mask"].sum(-1)).reshape(2, -1).mean(1)
+    assert (allowed < 0.95 * np.log(6)).all()
+    for share in (None, 0.3):
+        found = load(ppo_config(config, clone.folder, ppo__start_exploration=share)).start
+        np.testing.assert_allclose(found["entropy"], (share or 0.5) * allowed, atol=2e-3)
+
+
 def test_exploration_is_measured_where_each_members_own_clone_was(small, monkeypatch):
     # Three members from two clones, which were shown states of their own.
     networks = Networks(Spaces(Observations.array(2), Discrete(4)), NetworkSpec((4,)))
@@ -235,7 +255,7 @@ def test_exploration_is_measured_where_each_members_own_clone_was(small, monkeyp
 
     def started(config, networks, clones, states, wanted):
         seen.append(states[0])
-        return np.ones(3), clones.params, {"entropy": np.full(3, 9.0)}
+        return np.ones(3), clones.params, {"entropy": np.full(3, 9.0)}, np.zeros(3)
 
     monkeypatch.setattr(handover, "_started", started)
     monkeypatch.setattr(audit, "check", lambda *args: {})
