@@ -61,6 +61,7 @@ def losses(returns: np.ndarray, lengths: np.ndarray, below: float) -> dict[str, 
         if lost.any()
         else 0.0,
         "mean return of the others": float(np.nanmean(kept)),
+        "lost episodes of the seed that loses most": int(lost.sum(1).max()),
         "starts that are lost by a seed": int((of_start > 0).sum()),
         "seeds that lose the start that most lose": int(of_start.max()),
         "standard deviation over starts of the median seed's return": float(
@@ -72,7 +73,7 @@ def losses(returns: np.ndarray, lengths: np.ndarray, below: float) -> dict[str, 
 
 def worst(played: outcomes.Table, summary: dict[str, Any]) -> str:
     """The lowest returns, as a Markdown table."""
-    returns, lengths = np.atleast_2d(played.returns), np.atleast_2d(played.lengths)
+    returns, lengths = played.returns, played.lengths
     order = np.argsort(returns, axis=None)[:WORST]
     members = [entry["seed"] for entry in summary["members"]]
     lines = [

@@ -278,6 +278,7 @@ def test_lost_episodes_are_counted_by_seed_and_start():
             260,
             2,
             2,
+            2,
             np.std([122.5, 125, 265]),
             np.mean([250, 150, 270]),
         ]

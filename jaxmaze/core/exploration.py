@@ -72,8 +72,19 @@ def most_entropy(
 
     ``begin`` as in :func:`likely_temperature`.
     """
+    return _entropy(networks, policy, obs, begin, _INDIFFERENT)
+
+
+def _entropy(
+    networks: Networks,
+    policy: Policy,
+    obs: Array,
+    begin: Array | None,
+    temperature: Array | float,
+) -> Array:
+    """The policy's mean entropy over ``obs`` at a temperature."""
     memory = None if begin is None else networks.blank(begin)
-    params = networks.temper(policy.params, _INDIFFERENT)
+    params = networks.temper(policy.params, temperature)
     return networks.distribution(params, policy.obs_stats, obs, memory).entropy().mean()
 
 
@@ -89,12 +100,9 @@ def entropy_temperature(
     The one with the largest entropy, or an end of the range, if there is none. ``begin`` as in
     :func:`likely_temperature`.
     """
-    memory = None if begin is None else networks.blank(begin)
 
     def excess(temperature: Array) -> Array:
-        params = networks.temper(policy.params, temperature)
-        dist = networks.distribution(params, policy.obs_stats, obs, memory)
-        return dist.entropy().mean() - entropy
+        return _entropy(networks, policy, obs, begin, temperature) - entropy
 
     if not networks.spec.squash_actions:
         return _root(excess)

@@ -87,7 +87,7 @@ class PPO:
     )
     final_std: float | None = positive(
         None,
-        "what numbers' standard deviation / half the range is brought down to by the end, if set",
+        "the largest standard deviation / half the range at the end (numbers); no limit if None",
         swept=True,
     )
     critic_fit_epochs: int = count(
